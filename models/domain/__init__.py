@@ -1,0 +1,1 @@
+"""What the system talks about, in pure Python: references, nodes, requests, plans, jobs, receipts, errors."""

@@ -1,0 +1,191 @@
+"""The one tree of errors. A message is written to the person who can act and never names a patient.
+
+AditError
+├── Refused       a rule said no
+│   ├── NotPermitted
+│   ├── BadRequest
+│   └── WrongState
+├── PeerError     the other side of a connection
+│   ├── Unreachable · AssociationRejected · TimedOut · PeerBusy     (retried)
+│   ├── Unsupported                                                 (never)
+│   └── PeerLied
+├── DataError     the data itself
+│   ├── NotFound · Ambiguous · IdentityConflict · Unreadable
+│   └── Incomplete
+├── DeidError     fails closed: what raised it is not delivered
+│   ├── ProfileInvalid · RuleFailed
+│   └── NeedsReview
+├── TargetError   the place data goes to
+│   └── NoSpace · WriteFailed · NotConfirmed
+├── Interrupted   we stopped it ourselves
+│   ├── Canceled · LeaseLost
+│   └── Stalled                                                     (retried)
+└── Bug           a broken invariant: loud, not retried
+"""
+
+from enum import StrEnum
+
+
+class Retry(StrEnum):
+    """Whether the same step may help when it is tried again."""
+
+    NEVER = "never"
+    SOON = "soon"
+    LATER = "later"
+
+
+class AditError(Exception):
+    """Something went wrong. The docstring of each class is its message when none is given."""
+
+    retry = Retry.NEVER
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or " ".join((type(self).__doc__ or "").split()))
+
+    @property
+    def code(self) -> str:
+        """The name by which logs, the API and the database know this kind of error."""
+        return type(self).__name__
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return type(self), (self.message,)
+
+
+class Refused(AditError):
+    """A rule of this installation does not allow it."""
+
+
+class NotPermitted(Refused):
+    """You do not have the right to do this. Ask an administrator for it."""
+
+
+class BadRequest(Refused):
+    """The request is not complete or not consistent."""
+
+
+class WrongState(Refused):
+    """The job or item is not in a state in which this can be done."""
+
+
+class PeerError(AditError):
+    """The other side failed."""
+
+    retry = Retry.SOON
+
+
+class Unreachable(PeerError):
+    """The server could not be reached. Check that it is running, and its host and port."""
+
+
+class AssociationRejected(PeerError):
+    """The server refused the association. Check the AE titles on both sides."""
+
+
+class TimedOut(PeerError):
+    """The server did not answer in time."""
+
+
+class PeerBusy(PeerError):
+    """The server is out of resources for the moment."""
+
+    retry = Retry.LATER
+
+
+class Unsupported(PeerError):
+    """The server does not support what this needs. Check its protocol settings."""
+
+    retry = Retry.NEVER
+
+
+class PeerLied(PeerError):
+    """The server's answer contradicts itself."""
+
+
+class DataError(AditError):
+    """The data is not what it should be."""
+
+
+class NotFound(DataError):
+    """The source does not have this study or series."""
+
+
+class Ambiguous(DataError):
+    """The source lists more than one study for this identifier."""
+
+
+class IdentityConflict(DataError):
+    """The patient of the study is not the patient of the request, or a pseudonym already belongs to someone else."""
+
+
+class Unreadable(DataError):
+    """An instance cannot be read as DICOM."""
+
+
+class Incomplete(DataError):
+    """Not every instance that the source announced has arrived. The receipt lists the missing ones."""
+
+    retry = Retry.SOON
+
+
+class DeidError(AditError):
+    """De-identification stopped. What it could not treat was not delivered."""
+
+
+class ProfileInvalid(DeidError):
+    """The de-identification profile is not valid."""
+
+
+class RuleFailed(DeidError):
+    """A de-identification rule could not be applied to an instance."""
+
+
+class NeedsReview(DeidError):
+    """An instance may show the patient's identity in its pixels or document and needs a person's review."""
+
+
+class TargetError(AditError):
+    """The destination could not take the data."""
+
+    retry = Retry.SOON
+
+
+class NoSpace(TargetError):
+    """The destination or the spool has no space left. Free some, then retry."""
+
+    retry = Retry.LATER
+
+
+class WriteFailed(TargetError):
+    """The destination could not be written. Check that it exists and its permissions."""
+
+    retry = Retry.NEVER
+
+
+class NotConfirmed(TargetError):
+    """The destination does not list everything it said it had stored."""
+
+
+class Interrupted(AditError):
+    """The work was stopped from our side."""
+
+
+class Canceled(Interrupted):
+    """The job was canceled."""
+
+
+class LeaseLost(Interrupted):
+    """Another worker has taken over this item."""
+
+
+class Stalled(Interrupted):
+    """The destination is slower than the source allows. What is missing will be fetched again."""
+
+    retry = Retry.SOON
+
+
+class Bug(AditError):
+    """An invariant of the program is broken. Please report it with the code given here."""

@@ -1,0 +1,192 @@
+"""Jobs and items: their states, the one table of allowed moves, and the job status derived from the items."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from models.domain.errors import WrongState
+
+
+class JobKind(StrEnum):
+    """What a job does; the deployment that runs it carries the same name with dashes."""
+
+    SELECTIVE_TRANSFER = "selective_transfer"
+    BATCH_TRANSFER = "batch_transfer"
+
+    @property
+    def deployment(self) -> str:
+        """Prefect's ``flow/deployment`` name for this kind."""
+        name = self.value.replace("_", "-")
+        return f"{name}/{name}"
+
+
+class State(StrEnum):
+    """States of jobs and items; items are never ``unverified`` and never ``canceling``."""
+
+    UNVERIFIED = "unverified"
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    CANCELING = "canceling"
+    CANCELED = "canceled"
+    SUCCESS = "success"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+FINISHED = frozenset({State.CANCELED, State.SUCCESS, State.WARNING, State.FAILURE})
+
+JOB_MOVES: Mapping[State, frozenset[State]] = {
+    State.UNVERIFIED: frozenset({State.PENDING}),
+    State.PENDING: frozenset({State.IN_PROGRESS, State.CANCELED}),
+    State.IN_PROGRESS: frozenset(
+        {State.CANCELING, State.CANCELED, State.SUCCESS, State.WARNING, State.FAILURE, State.PENDING}
+    ),
+    State.CANCELING: frozenset({State.CANCELED}),
+    State.CANCELED: frozenset({State.PENDING}),
+    State.SUCCESS: frozenset({State.PENDING}),
+    State.WARNING: frozenset({State.PENDING}),
+    State.FAILURE: frozenset({State.PENDING}),
+}
+"""Every move a job may make. Back to pending means resume (canceled), retry (failure) or restart."""
+
+ITEM_MOVES: Mapping[State, frozenset[State]] = {
+    State.PENDING: frozenset({State.IN_PROGRESS, State.CANCELED}),
+    State.IN_PROGRESS: frozenset({State.PENDING, State.SUCCESS, State.WARNING, State.FAILURE, State.CANCELED}),
+    State.CANCELED: frozenset({State.PENDING}),
+    State.SUCCESS: frozenset({State.PENDING}),
+    State.WARNING: frozenset({State.PENDING}),
+    State.FAILURE: frozenset({State.PENDING}),
+}
+"""Every move an item may make. In progress to pending: a failed attempt that will be repeated."""
+
+
+def check_job_move(old: State, new: State) -> None:
+    """Raise WrongState unless a job may go from ``old`` to ``new``."""
+    if new not in JOB_MOVES[old]:
+        raise WrongState(f"A job that is {old.value} cannot become {new.value}.")
+
+
+def check_item_move(old: State, new: State) -> None:
+    """Raise WrongState unless an item may go from ``old`` to ``new``."""
+    if new not in ITEM_MOVES.get(old, frozenset()):
+        raise WrongState(f"An item that is {old.value} cannot become {new.value}.")
+
+
+def derived_state(current: State, items: Iterable[State]) -> State:
+    """The state of a job whose items have these states.
+
+    A job that has begun stays in progress until its last item has ended, and a job that is being canceled stays so:
+    the status never flips back while it runs.
+    """
+    counts = Counter(items)
+    if current is State.UNVERIFIED:
+        return State.UNVERIFIED
+    if counts[State.IN_PROGRESS]:
+        return State.CANCELING if current is State.CANCELING else State.IN_PROGRESS
+    if counts[State.PENDING]:
+        begun = current in {State.IN_PROGRESS, State.CANCELING}
+        return current if begun else State.PENDING
+    if current is State.CANCELING:
+        return State.CANCELED
+    if counts[State.FAILURE]:
+        return State.FAILURE
+    if counts[State.WARNING]:
+        return State.WARNING
+    if counts[State.CANCELED] and not counts[State.SUCCESS]:
+        return State.CANCELED
+    return State.SUCCESS
+
+
+def summary(items: Iterable[State]) -> str:
+    """One sentence for the person who looks at a finished job."""
+    counts = Counter(items)
+    total = sum(counts.values())
+    if not total:
+        return "There was nothing to transfer."
+    for state, words in _WORDS.items():
+        if counts[state] == total:
+            return f"All items {words}." if total > 1 else f"The item {_SINGLE[state]}."
+    parts = [f"{counts[state]} {words}" for state, words in _WORDS.items() if counts[state]]
+    return f"Of {total} items {', '.join(parts)}."
+
+
+_WORDS = {
+    State.SUCCESS: "succeeded",
+    State.WARNING: "have warnings",
+    State.FAILURE: "failed",
+    State.CANCELED: "were canceled",
+    State.PENDING: "are waiting",
+    State.IN_PROGRESS: "are running",
+}
+_SINGLE = {
+    State.SUCCESS: "succeeded",
+    State.WARNING: "has warnings",
+    State.FAILURE: "failed",
+    State.CANCELED: "was canceled",
+    State.PENDING: "is waiting",
+    State.IN_PROGRESS: "is running",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One study, or chosen series of it, to move."""
+
+    id: int
+    job_id: int
+    position: int
+    state: State
+    source_id: int
+    destination_id: int
+    patient_id: str
+    study_uid: str
+    series_uids: tuple[str, ...]
+    pseudonym: str
+    attempts: int
+    message: str
+    error_code: str
+    not_before_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An accepted request. ``linkage_scope_id`` names the key under which its patients are pseudonymized.
+
+    ``flow_run_id`` is empty and ``run_requested_at`` None until a flow run was asked for, and again after the job was
+    resumed, retried or restarted.
+    """
+
+    id: int
+    kind: JobKind
+    state: State
+    owner: str
+    urgent: bool
+    message: str
+    trial_protocol_id: str
+    trial_protocol_name: str
+    linkage_scope_id: int
+    flow_run_id: str
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    run_requested_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on one item until the lease runs out; ``token`` fences off those who held it before."""
+
+    item_id: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """A job with how many of its items are in which state."""
+
+    job: Job
+    counts: Mapping[State, int]

@@ -1,0 +1,76 @@
+"""Places data comes from or goes to: servers (PACS) and folders."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """DICOM TLS of one server (PS3.15 annex B): the CA that signed its certificate, and our client certificate.
+
+    Paths of PEM files. An empty ``ca_file`` means the system's CAs, an empty ``certificate_file`` no client
+    certificate.
+    """
+
+    ca_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+    check_hostname: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long to wait for one server."""
+
+    connect: timedelta = timedelta(seconds=15)
+    negotiation: timedelta = timedelta(seconds=30)
+    response: timedelta = timedelta(seconds=60)
+    idle: timedelta = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A PACS or research archive with its protocols, as an administrator configured it."""
+
+    name: str
+    ae_title: str
+    host: str
+    port: int
+    id: int = 0
+    patient_root_find_support: bool = False
+    patient_root_get_support: bool = False
+    patient_root_move_support: bool = False
+    study_root_find_support: bool = False
+    study_root_get_support: bool = False
+    study_root_move_support: bool = False
+    store_scp_support: bool = False
+    dicomweb_root_url: str = ""
+    dicomweb_qido_support: bool = False
+    dicomweb_wado_support: bool = False
+    dicomweb_stow_support: bool = False
+    dicomweb_qido_prefix: str = ""
+    dicomweb_wado_prefix: str = ""
+    dicomweb_stow_prefix: str = ""
+    dicomweb_authorization_header: str = field(default="", repr=False)
+    tls: Tls | None = None
+    timeouts: Timeouts = Timeouts()
+    association_budget: int = 8
+    """How many associations and DICOMweb connections all workers together may hold."""
+    store_associations: int = 2
+    """How many instances are sent at the same time. More than 2 gains nothing and breaks some archives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A directory that takes transferred studies as files."""
+
+    name: str
+    path: Path
+    id: int = 0
+    quota_gb: float | None = None
+    warn_at_gb: float | None = None
+    warn_at_percent: float | None = None
+
+
+Node = Server | Folder

@@ -1,0 +1,104 @@
+"""What a person asks for, checked for shape here and for rights in ``services``."""
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from models.domain.errors import BadRequest
+from models.domain.jobs import JobKind
+from models.domain.refs import is_uid
+
+_FORBIDDEN = re.compile(r"[\\\x00-\x1f\x7f]")
+_WILDCARD = re.compile(r"[*?]")
+
+
+@dataclass(frozen=True, slots=True)
+class StudyWish:
+    """One study to move; ``series_uids`` empty means all of it, ``patient_id`` empty means whoever it belongs to."""
+
+    study_uid: str
+    patient_id: str = ""
+    series_uids: tuple[str, ...] = ()
+    pseudonym: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRequest:
+    """A selective or batch transfer, as wished."""
+
+    kind: JobKind
+    source_id: int
+    destination_id: int
+    studies: tuple[StudyWish, ...]
+    trial_protocol_id: str = ""
+    trial_protocol_name: str = ""
+    urgent: bool = False
+
+    def check(self) -> None:
+        """Raise BadRequest naming every field that cannot be as it is; rows are counted from 1.
+
+        Among the rules: one patient cannot have two pseudonyms, nor two patients one pseudonym, in one request.
+        """
+        problems = [*_trial_problems(self), *_study_problems(self.studies), *_pseudonym_problems(self.studies)]
+        if not self.studies:
+            problems.append("studies: at least one is needed.")
+        if self.source_id == self.destination_id:
+            problems.append("destination: it is the source.")
+        if problems:
+            raise BadRequest(" ".join(problems))
+
+
+def _text_problem(name: str, text: str, limit: int = 64) -> str:
+    if len(text) > limit:
+        return f"{name}: longer than {limit} characters."
+    if _FORBIDDEN.search(text):
+        return f"{name}: backslashes and control characters are not allowed."
+    if text != text.strip():
+        return f"{name}: spaces at the ends are not allowed."
+    return ""
+
+
+def _trial_problems(request: TransferRequest) -> list[str]:
+    found = [
+        _text_problem("trial_protocol_id", request.trial_protocol_id),
+        _text_problem("trial_protocol_name", request.trial_protocol_name),
+    ]
+    return [problem for problem in found if problem]
+
+
+def _study_problems(studies: tuple[StudyWish, ...]) -> list[str]:
+    problems: list[str] = []
+    for row, wish in enumerate(studies, start=1):
+        found = [_text_problem("patient_id", wish.patient_id), _text_problem("pseudonym", wish.pseudonym)]
+        if _WILDCARD.search(wish.patient_id):
+            found.append("patient_id: wildcards are not allowed.")
+        if _WILDCARD.search(wish.pseudonym) or "^" in wish.pseudonym or "=" in wish.pseudonym:
+            found.append("pseudonym: none of * ? ^ = is allowed.")
+        if wish.pseudonym and wish.pseudonym == wish.patient_id:
+            found.append("pseudonym: it is the patient's own ID.")
+        if not is_uid(wish.study_uid):
+            found.append("study_uid: not a DICOM UID.")
+        if not all(is_uid(uid) for uid in wish.series_uids):
+            found.append("series_uids: not all are DICOM UIDs.")
+        problems += [f"Study {row}: {problem}" for problem in found if problem]
+    repeated = [uid for uid, count in Counter(wish.study_uid for wish in studies).items() if count > 1]
+    rows = [row for row, wish in enumerate(studies, start=1) if wish.study_uid in repeated]
+    if rows:
+        problems.append(f"study_uid: the same study stands in rows {', '.join(map(str, rows))}.")
+    return problems
+
+
+def _pseudonym_problems(studies: tuple[StudyWish, ...]) -> list[str]:
+    patients: dict[str, set[str]] = defaultdict(set)
+    pseudonyms: dict[str, set[str]] = defaultdict(set)
+    for wish in studies:
+        if wish.patient_id:
+            patients[wish.pseudonym].add(wish.patient_id)
+            pseudonyms[wish.patient_id].add(wish.pseudonym)
+    problems: list[str] = []
+    for row, wish in enumerate(studies, start=1):
+        if wish.pseudonym and len(patients[wish.pseudonym]) > 1:
+            problems.append(f"Study {row}: pseudonym: it is given to more than one patient.")
+        if wish.patient_id and len(pseudonyms[wish.patient_id]) > 1:
+            problems.append(f"Study {row}: pseudonym: the same patient has another one in this request.")
+    return problems

@@ -78,9 +78,7 @@ class Plan:
             begun = planned.instances is not None and len(missing) < len(planned.sop_uids)
             yield self._selection(Level.IMAGE if begun else Level.SERIES, planned.series.series_uid, (planned,), done)
 
-    def _selection(
-        self, level: Level, series_uid: str, series: tuple[PlannedSeries, ...], done: Set[str]
-    ) -> Selection:
+    def _selection(self, level: Level, series_uid: str, series: tuple[PlannedSeries, ...], done: Set[str]) -> Selection:
         known = all(planned.instances is not None for planned in series)
         instances = [instance for planned in series for instance in planned.instances or ()]
         return Selection(

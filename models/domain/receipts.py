@@ -1,6 +1,5 @@
 """The proof of one item: which instances were expected, received, left out, stored and confirmed, and the verdict."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 

@@ -1,0 +1,219 @@
+"""The database: SQLite in one file or PostgreSQL, its transactions, and the translation of its errors.
+
+SQLite runs in WAL mode, and every transaction that may write begins IMMEDIATE: two writers wait for one another
+instead of failing at the first write. PostgreSQL serializes by row locks and a few advisory locks.
+"""
+
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.orm import Session
+
+from models.db import schema
+from models.db.tables import SealRow
+from models.db.vault import Vault
+from models.domain.errors import AditError, Bug, NoSpace, PeerBusy, Unreachable
+from models.settings import Settings
+
+_BUSY_TIMEOUT_S = 30
+_SEAL = b"adit"
+
+
+class Lock(IntEnum):
+    """Things only one transaction of all processes may do at a time; the numbers are PostgreSQL advisory locks."""
+
+    MIGRATION = 0x41444954
+    SLOTS = 0x41444955
+    SCOPES = 0x41444956
+    NODES = 0x41444957
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Database:
+    """One database and its vault. Threads share it; a forked child gets connections of its own.
+
+    ``clock`` tells the time for leases and every ``..._at`` column, so that tests need not wait.
+    """
+
+    def __init__(self, url: str, master_key: str, clock: Callable[[], datetime] = utc_now) -> None:
+        self.vault = Vault(master_key)
+        self.clock = clock
+        self._engine = _engine(make_url(url))
+        self._reader = self._engine.execution_options(adit_begin="DEFERRED")
+        self._open = threading.local()
+        _databases.add(self)
+
+    @contextmanager
+    def transaction(self) -> Generator[Session]:
+        """A session that is committed at the end, or rolled back when the block raises.
+
+        Inside another transaction of the same thread it joins that one, so that several stores can write at once.
+        Raises Unreachable, PeerBusy or NoSpace for the database's troubles.
+        """
+        outer: Session | None = getattr(self._open, "session", None)
+        if outer is not None:
+            yield outer
+            return
+        with _translated(), _session(self._engine) as session:
+            self._open.session = session
+            try:
+                yield session
+            finally:
+                self._open.session = None
+
+    @contextmanager
+    def reading(self) -> Generator[Session]:
+        """A session for questions; it never waits for writers. Inside a transaction it sees what that one wrote."""
+        outer: Session | None = getattr(self._open, "session", None)
+        if outer is not None:
+            yield outer
+            return
+        with _translated(), _session(self._reader) as session:
+            yield session
+
+    def migrate(self) -> None:
+        """Bring the tables to this version; processes that start at the same time wait for one another.
+
+        Raises NotPermitted when the master key is not the one that this database was first used with.
+        """
+        with _translated():
+            schema.upgrade(self._engine, lambda connection: hold(connection, Lock.MIGRATION))
+        self._check_seal()
+
+    def close(self) -> None:
+        """Close every pooled connection; the database can be used again afterwards."""
+        self._engine.dispose()
+
+    def forget_connections(self) -> None:
+        """Leave the connections to the parent process, from which this one was forked."""
+        _inherited.append(self._engine.pool)
+        self._engine.dispose(close=False)
+        self._open = threading.local()
+
+    def _check_seal(self) -> None:
+        with self.transaction() as session:
+            hold(session.connection(), Lock.MIGRATION)
+            seal = session.get(SealRow, 1)
+            if seal is None:
+                session.add(SealRow(id=1, ciphertext=self.vault.encrypt(_SEAL)))
+            else:
+                self.vault.decrypt(seal.ciphertext)
+
+
+def open_database(settings: Settings) -> Database:
+    """The database of an installation; the data directory and an SQLite file are made for this user only."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Database(settings.url, settings.master_key.get_secret_value())
+
+
+def hold(connection: Connection, lock: Lock) -> None:
+    """Hold a lock until the transaction ends. SQLite needs none: it has one writer at a time."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": int(lock)})
+
+
+@contextmanager
+def _session(engine: Engine) -> Generator[Session]:
+    """Commit at the end; after an error roll back and throw the connection away.
+
+    A SELECT that was interrupted keeps SQLite's read transaction open beyond the rollback (Python 3.11 no longer
+    resets statements), and the connection's next user would fail at once with SQLITE_BUSY_SNAPSHOT.
+    """
+    with engine.connect() as connection, Session(connection) as session:
+        try:
+            yield session
+            session.commit()
+        except BaseException:
+            try:
+                session.rollback()
+            finally:
+                connection.invalidate()
+            raise
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url)
+    return create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise Bug("SQLite in memory cannot be shared between threads and processes; name a file.")
+    _make_private_file(Path(url.database))
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _BUSY_TIMEOUT_S})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _make_private_file(path: Path) -> None:
+    """SQLite gives the -wal and -shm files the mode of the database file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    kind = connection.get_execution_options().get("adit_begin", "IMMEDIATE")
+    connection.exec_driver_sql(f"BEGIN {kind}")
+
+
+@contextmanager
+def _translated() -> Generator[None]:
+    """Translate errors of the driver. Their texts are dropped: PostgreSQL quotes whole rows, with patients in them."""
+    try:
+        yield
+    except (DBAPIError, TimeoutError) as exc:
+        raise _translation(exc) from None
+
+
+def _translation(exc: DBAPIError | TimeoutError) -> AditError:
+    if isinstance(exc, TimeoutError):
+        return PeerBusy("No free connection to the database within 30 seconds.")
+    code = _native_code(exc)
+    if code in {"53100", "SQLITE_FULL"}:
+        return NoSpace("The disk of the database is full. Free some space.")
+    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or code in {"40001", "40P01", "53300", "55P03"}:
+        return PeerBusy(f"The database is busy ({code}).")
+    if isinstance(exc, OperationalError | InterfaceError) and code != "SQLITE_ERROR":
+        return Unreachable(f"The database does not answer ({code}). Check that it runs, and ADIT_DATABASE_URL.")
+    kind = "constraint" if isinstance(exc, IntegrityError) else type(exc).__name__
+    return Bug(f"The database refused a statement ({kind}, {code}).")
+
+
+def _native_code(exc: DBAPIError) -> str:
+    """SQLSTATE (PostgreSQL) or the name of the result code (SQLite)."""
+    sqlstate = getattr(exc.orig, "sqlstate", None) or getattr(exc.orig, "sqlite_errorname", None)
+    return str(sqlstate or "no code")
+
+
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+_inherited: list[object] = []
+
+
+def _after_fork_in_child() -> None:
+    for database in list(_databases):
+        database.forget_connections()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,119 @@
+"""Keeps the receipts: sets of SOP Instance UIDs packed into one compressed text, beside it the verdict and counts."""
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from models.db.engine import Database
+from models.db.tables import ItemRow, ReceiptRow
+from models.domain.errors import Bug, LeaseLost
+from models.domain.jobs import Lease, State
+from models.domain.receipts import Completeness, Receipt
+
+_EXPECTED, _RECEIVED, _STORED, _CONFIRMED = 1, 2, 4, 8
+_FORMAT = 1
+
+
+class ReceiptStore:
+    """The receipt of each item."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def save(self, lease: Lease, receipt: Receipt) -> None:
+        """Replace the item's receipt; raises LeaseLost when another worker has taken the item over."""
+        content = packed(receipt)
+        with self._db.transaction() as session:
+            _check_lease(session, lease)
+            row = session.get(ReceiptRow, lease.item_id) or ReceiptRow(item_id=lease.item_id)
+            row.content = content
+            _count(row, receipt)
+            row.saved_at = self._db.clock()
+            session.add(row)
+
+    def load(self, item_id: int) -> Receipt:
+        """The item's receipt; an empty one when none was saved."""
+        with self._db.reading() as session:
+            content = session.scalar(select(ReceiptRow.content).where(ReceiptRow.item_id == item_id))
+        return Receipt() if content is None else unpacked(content)
+
+    def verdict(self, item_id: int) -> Completeness:
+        """The verdict of the saved receipt, without unpacking it; unknown when none was saved."""
+        with self._db.reading() as session:
+            verdict = session.scalar(select(ReceiptRow.verdict).where(ReceiptRow.item_id == item_id))
+        return verdict or Completeness.UNKNOWN
+
+
+def packed(receipt: Receipt) -> bytes:
+    """The receipt as compressed JSON. Each UID is written once, with one number for the sets it is in."""
+    expected = receipt.expected or set[str]()
+    uids = sorted(expected | receipt.received | receipt.stored | receipt.confirmed)
+    marks = [
+        _EXPECTED * (uid in expected)
+        + _RECEIVED * (uid in receipt.received)
+        + _STORED * (uid in receipt.stored)
+        + _CONFIRMED * (uid in receipt.confirmed)
+        for uid in uids
+    ]
+    document: dict[str, Any] = {"format": _FORMAT, "uids": uids, "marks": marks, **_plain_fields(receipt)}
+    return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), level=1)
+
+
+def unpacked(content: bytes) -> Receipt:
+    """The receipt from what ``packed`` made; raises Bug when it is not that."""
+    try:
+        document: dict[str, Any] = json.loads(zlib.decompress(content))
+        marks: Mapping[str, int] = dict(zip(document["uids"], document["marks"], strict=True))
+        plain = {name: document[name] for name in _plain_fields(Receipt())}
+        lists_instances: bool = plain.pop("lists_instances")
+    except (zlib.error, ValueError, KeyError) as exc:
+        raise Bug("A stored receipt cannot be read.") from exc
+    return Receipt(
+        expected=_marked(marks, _EXPECTED) if lists_instances else None,
+        received=_marked(marks, _RECEIVED),
+        stored=_marked(marks, _STORED),
+        confirmed=_marked(marks, _CONFIRMED),
+        **plain,
+    )
+
+
+def _plain_fields(receipt: Receipt) -> dict[str, Any]:
+    """What is not a set of UIDs; ``lists_instances`` tells an empty expectation from an unknown one."""
+    return {
+        "lists_instances": receipt.expected is not None,
+        "announced_count": receipt.announced_count,
+        "left_out": receipt.left_out,
+        "stored_with_warning": receipt.stored_with_warning,
+        "refused": receipt.refused,
+        "digests": receipt.digests,
+        "is_confirmable": receipt.is_confirmable,
+        "size_bytes": receipt.size_bytes,
+        "left_out_series": receipt.left_out_series,
+    }
+
+
+def _marked(marks: Mapping[str, int], mark: int) -> set[str]:
+    return {uid for uid, value in marks.items() if value & mark}
+
+
+def _check_lease(session: Session, lease: Lease) -> None:
+    held = select(ItemRow.id).where(
+        ItemRow.id == lease.item_id, ItemRow.lease_token == lease.token, ItemRow.state == State.IN_PROGRESS
+    )
+    if session.scalar(held.with_for_update()) is None:
+        raise LeaseLost
+
+
+def _count(row: ReceiptRow, receipt: Receipt) -> None:
+    row.verdict = receipt.verdict
+    row.expected_count = None if receipt.expected is None else len(receipt.expected)
+    row.received_count = len(receipt.received)
+    row.stored_count = len(receipt.stored)
+    row.confirmed_count = len(receipt.confirmed)
+    row.left_out_count = len(receipt.left_out)
+    row.refused_count = len(receipt.refused)
+    row.missing_count = len(receipt.missing)

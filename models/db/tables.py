@@ -1,0 +1,235 @@
+"""The tables, typed. Rows stay inside ``models.db``: stores hand out the frozen types of ``models.domain``."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlalchemy import JSON, DateTime, Dialect, Enum, ForeignKey, Index, LargeBinary, MetaData, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from models.domain.jobs import JobKind, State
+from models.domain.receipts import Completeness
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+NEVER_REUSE_IDS = {"sqlite_autoincrement": True}
+"""SQLite would give the id of a deleted job to the next one, and Prefect would take the two for the same."""
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware time, always in UTC; SQLite keeps no zone, so it is taken off on the way in and put back after."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def word(kind: type[StrEnum]) -> Enum:
+    """A column that keeps an enumeration as its value, so that the database can be read by people."""
+    return Enum(kind, native_enum=False, length=24, values_callable=_values)
+
+
+def _values(kind: type[StrEnum]) -> list[str]:
+    return [member.value for member in kind]
+
+
+class Row(DeclarativeBase):
+    """One row of a table."""
+
+    metadata = MetaData(naming_convention=NAMES)
+    type_annotation_map = {datetime: UtcTime, bytes: LargeBinary}  # noqa: RUF012
+
+
+class SealRow(Row):
+    """A known text, encrypted with the master key: shows at start whether the key is the right one."""
+
+    __tablename__ = "seals"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    ciphertext: Mapped[bytes]
+
+
+class NodeRow(Row):
+    """What servers and folders share."""
+
+    __tablename__ = "nodes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(8))
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    __mapper_args__ = {"polymorphic_on": "kind", "with_polymorphic": "*"}  # noqa: RUF012
+
+
+class ServerRow(NodeRow):
+    """A server; the authorization header is encrypted. TLS is used when ``tls_ca_file`` is not null."""
+
+    __tablename__ = "servers"
+    id: Mapped[int] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
+    ae_title: Mapped[str] = mapped_column(String(16), unique=True)
+    host: Mapped[str] = mapped_column(String(255))
+    port: Mapped[int]
+    patient_root_find_support: Mapped[bool]
+    patient_root_get_support: Mapped[bool]
+    patient_root_move_support: Mapped[bool]
+    study_root_find_support: Mapped[bool]
+    study_root_get_support: Mapped[bool]
+    study_root_move_support: Mapped[bool]
+    store_scp_support: Mapped[bool]
+    dicomweb_root_url: Mapped[str] = mapped_column(String(2000))
+    dicomweb_qido_support: Mapped[bool]
+    dicomweb_wado_support: Mapped[bool]
+    dicomweb_stow_support: Mapped[bool]
+    dicomweb_qido_prefix: Mapped[str] = mapped_column(String(2000))
+    dicomweb_wado_prefix: Mapped[str] = mapped_column(String(2000))
+    dicomweb_stow_prefix: Mapped[str] = mapped_column(String(2000))
+    dicomweb_authorization_header: Mapped[bytes]
+    tls_ca_file: Mapped[str | None] = mapped_column(String(1024))
+    tls_certificate_file: Mapped[str | None] = mapped_column(String(1024))
+    tls_key_file: Mapped[str | None] = mapped_column(String(1024))
+    tls_check_hostname: Mapped[bool | None]
+    connect_timeout_s: Mapped[float]
+    negotiation_timeout_s: Mapped[float]
+    response_timeout_s: Mapped[float]
+    idle_timeout_s: Mapped[float]
+    association_budget: Mapped[int]
+    store_associations: Mapped[int]
+    __mapper_args__ = {"polymorphic_identity": "server"}  # noqa: RUF012
+
+
+class FolderRow(NodeRow):
+    """A folder."""
+
+    __tablename__ = "folders"
+    id: Mapped[int] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
+    path: Mapped[str] = mapped_column(String(1024))
+    quota_gb: Mapped[float | None]
+    warn_at_gb: Mapped[float | None]
+    warn_at_percent: Mapped[float | None]
+    __mapper_args__ = {"polymorphic_identity": "folder"}  # noqa: RUF012
+
+
+class ScopeRow(Row):
+    """A linkage key (encrypted) and, for the key of a trial, the trial's protocol ID."""
+
+    __tablename__ = "linkage_scopes"
+    __table_args__ = NEVER_REUSE_IDS
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str | None] = mapped_column(String(64), unique=True)
+    key: Mapped[bytes]
+    created_at: Mapped[datetime]
+
+
+class BindingRow(Row):
+    """Which pseudonym belongs to which patient of a scope; the patient is known by a keyed digest only."""
+
+    __tablename__ = "pseudonym_bindings"
+    __table_args__ = (
+        Index("uq_pseudonym_bindings_patient", "scope_id", "patient_digest", unique=True),
+        Index("uq_pseudonym_bindings_pseudonym", "scope_id", "pseudonym", unique=True),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    scope_id: Mapped[int] = mapped_column(ForeignKey("linkage_scopes.id", ondelete="CASCADE"))
+    patient_digest: Mapped[str] = mapped_column(String(128))
+    pseudonym: Mapped[str] = mapped_column(String(64))
+
+
+class JobRow(Row):
+    """An accepted request."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_owner_state", "owner", "state"),
+        Index("ix_jobs_state", "state"),
+        NEVER_REUSE_IDS,
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[JobKind] = mapped_column(word(JobKind))
+    state: Mapped[State] = mapped_column(word(State))
+    owner: Mapped[str] = mapped_column(String(150))
+    urgent: Mapped[bool]
+    message: Mapped[str] = mapped_column(Text)
+    trial_protocol_id: Mapped[str] = mapped_column(String(64))
+    trial_protocol_name: Mapped[str] = mapped_column(String(64))
+    linkage_scope_id: Mapped[int] = mapped_column(ForeignKey("linkage_scopes.id"))
+    flow_run_id: Mapped[str] = mapped_column(String(64))
+    run_requested_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+class ItemRow(Row):
+    """One study to move. ``lease_token`` and ``lease_until_at`` are set exactly while it is in progress.
+
+    ``active_at`` is when a worker last claimed it, renewed its lease or ended an attempt.
+    """
+
+    __tablename__ = "items"
+    __table_args__ = (
+        Index("uq_items_position", "job_id", "position", unique=True),
+        Index("ix_items_job_state", "job_id", "state"),
+        Index("ix_items_state", "state"),
+        NEVER_REUSE_IDS,
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    position: Mapped[int]
+    state: Mapped[State] = mapped_column(word(State))
+    source_id: Mapped[int] = mapped_column(ForeignKey("nodes.id"), index=True)
+    destination_id: Mapped[int] = mapped_column(ForeignKey("nodes.id"), index=True)
+    patient_id: Mapped[str] = mapped_column(String(64))
+    study_uid: Mapped[str] = mapped_column(String(64))
+    series_uids: Mapped[list[str]] = mapped_column(JSON)
+    pseudonym: Mapped[str] = mapped_column(String(64))
+    attempts: Mapped[int]
+    message: Mapped[str] = mapped_column(Text)
+    error_code: Mapped[str] = mapped_column(String(64))
+    not_before_at: Mapped[datetime | None]
+    lease_token: Mapped[str | None] = mapped_column(String(64))
+    lease_until_at: Mapped[datetime | None]
+    active_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+class ReceiptRow(Row):
+    """The proof of one item: the sets, packed, and beside them what people ask for."""
+
+    __tablename__ = "receipts"
+    item_id: Mapped[int] = mapped_column(ForeignKey("items.id", ondelete="CASCADE"), primary_key=True)
+    content: Mapped[bytes]
+    verdict: Mapped[Completeness] = mapped_column(word(Completeness))
+    expected_count: Mapped[int | None]
+    received_count: Mapped[int]
+    stored_count: Mapped[int]
+    confirmed_count: Mapped[int]
+    left_out_count: Mapped[int]
+    refused_count: Mapped[int]
+    missing_count: Mapped[int]
+    saved_at: Mapped[datetime]
+
+
+class SlotRow(Row):
+    """Connections to one node that a holder may have open; ``count`` 0 says that the holder let them run out."""
+
+    __tablename__ = "association_slots"
+    holder: Mapped[str] = mapped_column(String(64), primary_key=True)
+    node_id: Mapped[int] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
+    count: Mapped[int]
+    expires_at: Mapped[datetime] = mapped_column(index=True)

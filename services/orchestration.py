@@ -1,0 +1,99 @@
+"""The one door to Prefect's API: starts flow runs for jobs and tells what has become of them."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import State
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed
+
+from models.domain.errors import NotFound, PeerError, Unreachable
+from models.domain.jobs import Job
+
+URGENT_QUEUE = "urgent"
+DEFAULT_QUEUE = "default"
+
+
+class RunState(StrEnum):
+    """What Prefect says of a flow run, as far as it matters to a job."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    CANCELED = "canceled"
+    ENDED = "ended"
+    GONE = "gone"
+
+
+class RunStatus(NamedTuple):
+    """A flow run's state, and since when it has it (None for a run that is gone)."""
+
+    state: RunState
+    since: datetime | None
+
+
+class Orchestration:
+    """Prefect's API at one address. Raises Unreachable when it does not answer."""
+
+    def __init__(self, api_url: str) -> None:
+        self._api_url = api_url
+
+    def start_run(self, job: Job) -> str:
+        """Ask for a flow run that works on the job, and return the run's id.
+
+        Asked again for the same job before the job knows of its new run, Prefect answers with the same run. Raises
+        NotFound when the deployment is missing.
+        """
+        with self._client() as client:
+            try:
+                deployment = client.read_deployment_by_name(job.kind.deployment)
+            except ObjectNotFound as exc:
+                raise NotFound(f"Prefect has no deployment {job.kind.deployment}. Start the stack again.") from exc
+            run = client.create_flow_run_from_deployment(
+                deployment.id,
+                parameters={"job_id": job.id},
+                idempotency_key=f"adit-job-{job.id}-after-{job.flow_run_id or 'none'}",
+                work_queue_name=URGENT_QUEUE if job.urgent else DEFAULT_QUEUE,
+            )
+        return str(run.id)
+
+    def status(self, flow_run_id: str) -> RunStatus:
+        """What has become of a flow run."""
+        with self._client() as client:
+            try:
+                state = client.read_flow_run(UUID(flow_run_id)).state
+            except ObjectNotFound:
+                return RunStatus(RunState.GONE, None)
+        return RunStatus(_run_state(state), state.timestamp if state else None)
+
+    def mark_crashed(self, flow_run_id: str, message: str) -> None:
+        """Tell Prefect that a run's process is dead, which it cannot know when the worker died with it."""
+        with self._client() as client:
+            client.set_flow_run_state(UUID(flow_run_id), Crashed(message=message), force=True)
+
+    @contextmanager
+    def _client(self) -> Generator[SyncPrefectClient]:
+        try:
+            with SyncPrefectClient(api=self._api_url) as client:
+                yield client
+        except httpx.HTTPStatusError as exc:
+            if exc.response.status_code < 500:
+                raise PeerError(f"Prefect's API refused a request (HTTP {exc.response.status_code}).") from exc
+            raise Unreachable("Prefect's API is not ready. Check the Prefect server.") from exc
+        except (httpx.HTTPError, RuntimeError) as exc:
+            raise Unreachable("Prefect's API does not answer. Check that the Prefect server is running.") from exc
+
+
+def _run_state(state: State[Any] | None) -> RunState:
+    if state is None or state.is_scheduled() or state.is_pending():
+        return RunState.WAITING
+    if state.is_cancelled() or state.is_cancelling():
+        return RunState.CANCELED
+    if state.is_final():
+        return RunState.ENDED
+    return RunState.RUNNING

@@ -1,0 +1,108 @@
+"""What a worker does with items: claim, stay alive, keep the receipt, end; and what it needs to know for that."""
+
+from datetime import timedelta
+from enum import StrEnum
+
+from models.db.engine import Database
+from models.db.jobs import JobStore
+from models.db.nodes import NodeStore
+from models.db.receipts import ReceiptStore
+from models.db.scopes import ScopeStore
+from models.db.slots import SlotStore
+from models.domain.errors import AditError, Canceled, Retry
+from models.domain.jobs import Item, Job, JobProgress, Lease, State
+from models.domain.nodes import Node
+from models.domain.receipts import Receipt
+from models.settings import Settings
+
+
+class Signal(StrEnum):
+    """What a worker hears when it renews its lease."""
+
+    KEEP_GOING = "keep_going"
+    CANCEL = "cancel"
+    LOST = "lost"
+
+
+def job(db: Database, job_id: int) -> Job:
+    """The job; raises NotFound."""
+    return JobStore(db).get(job_id)
+
+
+def node(db: Database, node_id: int) -> Node:
+    """The node with its credentials; raises NotFound."""
+    return NodeStore(db).get(node_id)
+
+
+def progress(db: Database, job_id: int) -> JobProgress:
+    """The job and how many of its items are in which state."""
+    return JobStore(db).progress(job_id)
+
+
+def scope_key(db: Database, scope_id: int) -> bytes:
+    """The secret linkage key of a scope."""
+    return ScopeStore(db).key(scope_id)
+
+
+def bind_pseudonym(db: Database, scope_id: int, patient_digest: str, pseudonym: str) -> None:
+    """Tie a patient to a pseudonym within a scope; raises IdentityConflict when either belongs to somebody else."""
+    ScopeStore(db).bind(scope_id, patient_digest, pseudonym)
+
+
+def claim_next(
+    db: Database, job_id: int, lease_for: timedelta, max_attempts: int | None = None
+) -> tuple[Item, Lease] | None:
+    """Take the next due item of a job for one attempt, or None when none is due.
+
+    With ``max_attempts`` an item whose worker died in its last allowed attempt fails instead of being taken again.
+    """
+    jobs = JobStore(db)
+    if max_attempts is not None:
+        jobs.fail_abandoned(job_id, max_attempts)
+    return jobs.claim_next(job_id, lease_for)
+
+
+def renew(db: Database, lease: Lease, lease_for: timedelta) -> Signal:
+    """Prolong the lease, and the places in association budgets held under its token; hear whether to go on.
+
+    LOST means: another worker has the item, or the places have run out and others may use them.
+    """
+    with db.transaction():
+        if not SlotStore(db).renew(lease.token, lease_for):
+            return Signal.LOST
+        jobs = JobStore(db)
+        if not jobs.renew(lease, lease_for):
+            return Signal.LOST
+        return Signal.CANCEL if jobs.is_canceling(jobs.item(lease.item_id).job_id) else Signal.KEEP_GOING
+
+
+def load_receipt(db: Database, item_id: int) -> Receipt:
+    """What earlier attempts have proven; an empty receipt before the first."""
+    return ReceiptStore(db).load(item_id)
+
+
+def save_receipt(db: Database, lease: Lease, receipt: Receipt) -> None:
+    """Keep the receipt; raises LeaseLost when another worker has the item."""
+    ReceiptStore(db).save(lease, receipt)
+
+
+def end_attempt(db: Database, lease: Lease, state: State, message: str, error_code: str = "") -> None:
+    """End the item for good; raises LeaseLost when another worker has it."""
+    JobStore(db).end_attempt(lease, state, message, error_code)
+
+
+def fail(db: Database, lease: Lease, item: Item, error: AditError, settings: Settings) -> State:
+    """End an attempt that raised, and return the item's new state.
+
+    Pending, to be tried after a wait that grows with the attempts, if the error says so and attempts are left;
+    canceled when the job was canceled; else failure. Raises LeaseLost when another worker has the item.
+    """
+    jobs = JobStore(db)
+    if isinstance(error, Canceled):
+        jobs.end_attempt(lease, State.CANCELED, error.message, error.code)
+    elif error.retry is not Retry.NEVER and item.attempts < settings.max_attempts:
+        again_at = db.clock() + settings.retry_wait * item.attempts
+        jobs.end_attempt(lease, State.PENDING, f"{error.message} It will be tried again.", error.code, again_at)
+    else:
+        jobs.end_attempt(lease, State.FAILURE, error.message, error.code)
+    return jobs.item(item.id).state

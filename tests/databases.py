@@ -1,0 +1,180 @@
+"""Databases for tests: an SQLite file, and a real PostgreSQL that lives as long as the test process."""
+
+import atexit
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from cryptography.fernet import Fernet
+
+from models.db.engine import Database
+
+POSTGRESQL = Path("/usr/lib/postgresql/15/bin")
+MASTER_KEY = Fernet.generate_key().decode()
+_numbers = count(1)
+
+
+class Clock:
+    """A clock that only moves when told to."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class Cluster:
+    """A PostgreSQL server that listens on a socket in its own directory only, so no port is needed."""
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="adit-pg-", dir="/tmp"))
+        if os.geteuid() == 0:
+            shutil.chown(self.directory, "postgres", "postgres")
+        self._run("initdb", "-D", "data", "-U", "adit", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
+        options = [
+            "listen_addresses=",
+            "fsync=off",
+            "full_page_writes=off",
+            "shared_buffers=32MB",
+            "max_connections=60",
+        ]
+        arguments = [part for option in options for part in ("-c", option)]
+        self._process = subprocess.Popen(
+            self._command("postgres", "-D", "data", "-k", str(self.directory), *arguments),
+            cwd=self.directory,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._wait()
+
+    def new_database(self) -> str:
+        """The URL of an empty database."""
+        name = f"adit_{next(_numbers)}"
+        self.execute(f"CREATE DATABASE {name} STRATEGY FILE_COPY")
+        return f"postgresql+psycopg://adit@/{name}?host={self.directory}"
+
+    def drop(self, url: str) -> None:
+        self.execute(f"DROP DATABASE {_name(url)} WITH (FORCE)")
+
+    def execute(self, statement: str) -> None:
+        with psycopg.connect(f"host={self.directory} user=adit dbname=postgres", autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(30)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _wait(self) -> None:
+        for _ in range(600):
+            if self._process.poll() is not None:
+                raise RuntimeError("PostgreSQL ended at once")
+            try:
+                self.execute("SELECT 1")
+            except psycopg.OperationalError:
+                time.sleep(0.05)
+            else:
+                return
+        raise RuntimeError("PostgreSQL does not answer")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(self._command(program, *arguments), cwd=self.directory, check=True, capture_output=True)
+
+    @staticmethod
+    def _command(program: str, *arguments: str) -> list[str]:
+        """PostgreSQL refuses root; the kernel ends it when this process dies."""
+        drop_root = ["--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
+        return ["setpriv", "--pdeathsig", "INT", *drop_root, str(POSTGRESQL / program), *arguments]
+
+
+@cache
+def cluster() -> Cluster:
+    """The PostgreSQL of this process, started when first needed."""
+    started = Cluster()
+    atexit.register(started.stop)
+    return started
+
+
+@contextmanager
+def new_url(kind: str, directory: Path) -> Iterator[str]:
+    """The URL of a database without tables."""
+    if kind == "sqlite":
+        yield f"sqlite:///{directory / f'adit{next(_numbers)}.db'}"
+        return
+    if not (POSTGRESQL / "initdb").exists():
+        pytest.skip("PostgreSQL 15 is not installed")
+    url = cluster().new_database()
+    try:
+        yield url
+    finally:
+        cluster().drop(url)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without tables, once of each kind."""
+    with new_url(request.param, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def database(empty_url: str, clock: Clock) -> Iterator[Database]:
+    """A migrated database under a clock that the test moves."""
+    _fill_from_template(empty_url)
+    db = Database(empty_url, MASTER_KEY, clock)
+    yield db
+    db.close()
+
+
+def _fill_from_template(url: str) -> None:
+    """Put the tables in place by copying: migrating for every test would take most of the time."""
+    if url.startswith("sqlite"):
+        Path(url.removeprefix("sqlite:///")).write_bytes(_sqlite_template())
+    else:
+        cluster().drop(url)
+        cluster().execute(f"CREATE DATABASE {_name(url)} TEMPLATE {_name(_postgresql_template())} STRATEGY FILE_COPY")
+
+
+@cache
+def _sqlite_template() -> bytes:
+    with tempfile.TemporaryDirectory(prefix="adit-sqlite-") as directory:
+        file = Path(directory) / "template.db"
+        _migrate(f"sqlite:///{file}")
+        return file.read_bytes()
+
+
+@cache
+def _postgresql_template() -> str:
+    url = cluster().new_database()
+    _migrate(url)
+    return url
+
+
+def _migrate(url: str) -> None:
+    db = Database(url, MASTER_KEY)
+    db.migrate()
+    db.close()
+
+
+def _name(url: str) -> str:
+    return url.split("@/")[1].split("?")[0]

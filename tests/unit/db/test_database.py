@@ -1,0 +1,204 @@
+"""The database itself: transactions, errors that say nothing of patients, forks, migrations, the master key."""
+
+import multiprocessing
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import StatementError
+
+from models.db import schema
+from models.db.engine import Database, open_database
+from models.db.jobs import JobStore
+from models.db.nodes import NodeStore
+from models.db.receipts import ReceiptStore
+from models.db.scopes import ScopeStore
+from models.db.slots import SlotStore
+from models.db.tables import JobRow, Row
+from models.domain.errors import BadRequest, Bug, NotPermitted, Unreachable
+from models.domain.jobs import JobKind, State
+from models.domain.receipts import Receipt
+from models.settings import Settings
+from tests.databases import Clock
+from tests.samples import a_server, add_job, add_nodes
+
+LEASE = timedelta(seconds=20)
+KEY = Fernet.generate_key().decode()
+
+
+def fill(db: Database) -> None:
+    """Something in every table."""
+    job = add_job(db, studies=2)
+    NodeStore(db).add(a_server("WEB", dicomweb_authorization_header="Bearer x"))
+    claim = JobStore(db).claim_next(job.id, LEASE)
+    assert claim is not None
+    ReceiptStore(db).save(claim[1], Receipt(expected={"1.2"}))
+    ScopeStore(db).bind(job.linkage_scope_id, "d1", "ANON1")
+    node_id = add_nodes(db)[0]
+    assert SlotStore(db).try_acquire("worker", {node_id: 1}, {node_id: 2}, LEASE)
+
+
+def table_names(db: Database) -> set[str]:
+    with db.reading() as session:
+        return set(inspect(session.connection()).get_table_names())
+
+
+def rows_in(db: Database, table: str) -> int:
+    with db.reading() as session:
+        return session.scalar(text(f"SELECT count(*) FROM {table}")) or 0
+
+
+def test_migrations_make_the_tables_that_the_stores_use(database: Database) -> None:
+    schema.check(database._engine)
+
+
+def test_a_filled_database_goes_down_and_up_again(database: Database) -> None:
+    fill(database)
+    assert all(rows_in(database, table) for table in Row.metadata.tables)
+    database.migrate()
+    assert rows_in(database, "items") == 2
+    schema.downgrade(database._engine)
+    assert table_names(database) == {"alembic_version"} | ({"sqlite_sequence"} & table_names(database))
+    database.migrate()
+    fill(database)
+
+
+def test_processes_that_start_at_once_migrate_once(empty_url: str) -> None:
+    together = Barrier(6)
+
+    def start(_: int) -> None:
+        db = Database(empty_url, KEY)
+        together.wait()
+        db.migrate()
+        db.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(start, range(6))) == [None] * 6
+
+
+def test_another_master_key_is_refused_before_anything_is_done(empty_url: str) -> None:
+    owner = Database(empty_url, KEY)
+    owner.migrate()
+    owner.close()
+    stranger = Database(empty_url, Fernet.generate_key().decode())
+    with pytest.raises(NotPermitted, match="ADIT_MASTER_KEY is not the key"):
+        stranger.migrate()
+    stranger.close()
+
+
+def test_a_malformed_master_key_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match="Fernet"):
+        Database(f"sqlite:///{tmp_path}/x.db", "short")
+
+
+def test_an_error_undoes_the_whole_transaction_also_of_joined_stores(database: Database) -> None:
+    with pytest.raises(KeyError), database.transaction():
+        NodeStore(database).add(a_server())
+        assert NodeStore(database).by_name("PACS").name == "PACS"
+        raise KeyError
+    assert NodeStore(database).list() == ()
+
+
+def test_an_interrupted_question_does_not_spoil_the_next_writer(database: Database, empty_url: str) -> None:
+    kept: list[BaseException] = []
+    add_job(database, studies=50)
+    for _ in range(2):
+        try:
+            with database.transaction() as session:
+                rows = session.connection().exec_driver_sql("SELECT * FROM items")
+                assert rows.fetchone() is not None
+                raise KeyError
+        except KeyError as error:
+            kept.append(error)
+    other = Database(empty_url, KEY, database.clock)
+    ScopeStore(other).new()
+    other.close()
+    for _ in range(3):
+        ScopeStore(database).new()
+
+
+def test_database_errors_quote_no_values(database: Database) -> None:
+    secret = "DOE^JOHN"
+    with pytest.raises(Bug) as raised, database.transaction() as session:
+        session.execute(
+            text("INSERT INTO items (job_id, position, patient_id) VALUES (1, 1, :patient)"), {"patient": secret}
+        )
+    assert secret not in str(raised.value)
+    assert raised.value.__suppress_context__
+    with pytest.raises(Bug) as raised, database.transaction() as session:
+        session.execute(text("INSERT INTO no_such_table VALUES (:patient)"), {"patient": secret})
+    assert secret not in str(raised.value)
+
+
+def test_a_database_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
+    db = Database(f"postgresql+psycopg://adit@/adit?host={tmp_path}", KEY)
+    with pytest.raises(Unreachable, match="ADIT_DATABASE_URL"):
+        JobStore(db).get(1)
+    db.close()
+
+
+def test_times_come_back_aware_and_in_utc(database: Database) -> None:
+    summer = datetime(2026, 7, 1, 14, 30, 0, 123456, timezone(timedelta(hours=2)))
+    job = add_job(database)
+    JobStore(database).set_flow_run(job.id, "run", summer)
+    kept = JobStore(database).get(job.id).run_requested_at
+    assert kept == summer
+    assert kept is not None and kept.tzinfo is UTC
+
+
+def test_a_time_without_a_zone_is_refused(database: Database) -> None:
+    naive = datetime(2026, 7, 1)
+    with pytest.raises(StatementError, match="without a zone"), database.transaction() as session:
+        session.add(
+            JobRow(kind=JobKind.BATCH_TRANSFER, state=State.PENDING, owner="", urgent=False, message="",
+                   trial_protocol_id="", trial_protocol_name="", linkage_scope_id=ScopeStore(database).new(),
+                   flow_run_id="", created_at=naive)
+        )  # fmt: skip
+
+
+def test_the_sqlite_files_are_for_their_owner_only(tmp_path: Path) -> None:
+    settings = Settings(_env_file=None, data_dir=tmp_path / "data", master_key=KEY)  # type: ignore[call-arg]
+    db = open_database(settings)
+    db.migrate()
+    add_job(db)
+    files = list((tmp_path / "data").glob("adit.db*"))
+    assert files
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+    db.close()
+
+
+def _count_jobs(db: Database, answers: "multiprocessing.Queue[int]") -> None:
+    add_job(db)
+    answers.put(len(JobStore(db).list()))
+
+
+def test_a_forked_child_uses_connections_of_its_own(database: Database) -> None:
+    add_job(database)
+    context = multiprocessing.get_context("fork")
+    answers: multiprocessing.Queue[int] = context.Queue()
+    child = context.Process(target=_count_jobs, args=(database, answers))
+    child.start()
+    assert answers.get(timeout=60) == 2
+    child.join()
+    assert child.exitcode == 0
+    assert len(JobStore(database).list()) == 2
+
+
+def test_secrets_are_not_readable_in_the_database_file(tmp_path: Path, clock: Clock) -> None:
+    db = Database(f"sqlite:///{tmp_path}/adit.db", KEY, clock)
+    db.migrate()
+    NodeStore(db).add(a_server(dicomweb_authorization_header="Bearer tell-nobody"))
+    scopes = ScopeStore(db)
+    linkage_key = scopes.key(scopes.new())
+    db.close()
+    content = b"".join(file.read_bytes() for file in tmp_path.glob("adit.db*"))
+    assert b"PACS" in content
+    assert b"tell-nobody" not in content
+    assert linkage_key not in content
+    assert linkage_key.hex().encode() not in content

@@ -1,0 +1,316 @@
+"""Jobs and items: claiming, leases, ending, and what people do to jobs."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+
+import pytest
+
+from models.db.engine import Database
+from models.db.jobs import JobStore
+from models.db.receipts import ReceiptStore
+from models.domain.errors import LeaseLost, NotFound, WrongState
+from models.domain.jobs import Item, Lease, State
+from models.domain.receipts import Receipt
+from tests.databases import Clock
+from tests.samples import add_job
+
+LEASE = timedelta(seconds=20)
+
+
+@pytest.fixture
+def jobs(database: Database) -> JobStore:
+    return JobStore(database)
+
+
+def claimed(jobs: JobStore, job_id: int) -> tuple[Item, Lease]:
+    claim = jobs.claim_next(job_id, LEASE)
+    assert claim is not None
+    return claim
+
+
+def run_all(jobs: JobStore, job_id: int, *states: State) -> None:
+    for state in states:
+        _, lease = claimed(jobs, job_id)
+        jobs.end_attempt(lease, state, "what happened", "Unreachable" if state is State.FAILURE else "")
+
+
+def test_a_new_job_waits_with_its_items_in_the_order_of_the_request(database: Database, jobs: JobStore) -> None:
+    job = add_job(database, studies=3, owner="grace", urgent=True)
+    assert (job.state, job.owner, job.urgent, job.flow_run_id) == (State.PENDING, "grace", True, "")
+    assert [item.study_uid for item in jobs.items(job.id)] == ["1.2.3.1", "1.2.3.2", "1.2.3.3"]
+    assert jobs.progress(job.id).counts == {State.PENDING: 3}
+    assert jobs.get(job.id) == job
+
+
+def test_what_does_not_exist_is_not_found(jobs: JobStore) -> None:
+    for question in (jobs.get, jobs.item, jobs.progress, jobs.cancel, jobs.delete):
+        with pytest.raises(NotFound):
+            question(4711)
+
+
+def test_claiming_starts_the_job_once_and_counts_attempts(database: Database, jobs: JobStore, clock: Clock) -> None:
+    job = add_job(database, studies=2)
+    began = clock.now
+    first, lease = claimed(jobs, job.id)
+    assert (first.position, first.state, first.attempts, first.started_at) == (1, State.IN_PROGRESS, 1, began)
+    clock.pass_by(1)
+    second, _ = claimed(jobs, job.id)
+    assert second.position == 2
+    assert jobs.claim_next(job.id, LEASE) is None
+    assert jobs.get(job.id).started_at == began
+    jobs.end_attempt(lease, State.PENDING, "again later")
+    assert jobs.get(job.id).state is State.IN_PROGRESS
+    again, _ = claimed(jobs, job.id)
+    assert (again.id, again.attempts, again.message) == (first.id, 2, "")
+    assert jobs.get(job.id).started_at == began
+
+
+def test_an_item_is_not_due_before_its_time(database: Database, jobs: JobStore, clock: Clock) -> None:
+    job = add_job(database)
+    _, lease = claimed(jobs, job.id)
+    jobs.end_attempt(lease, State.PENDING, "later", "PeerBusy", clock.now + timedelta(seconds=120))
+    assert jobs.claim_next(job.id, LEASE) is None
+    assert jobs.due_jobs() == ()
+    clock.pass_by(120)
+    assert jobs.due_jobs() == (job.id,)
+    assert claimed(jobs, job.id)[0].not_before_at is None
+
+
+def test_a_lease_that_ran_out_lets_another_worker_take_over(database: Database, jobs: JobStore, clock: Clock) -> None:
+    job = add_job(database)
+    _, dead = claimed(jobs, job.id)
+    clock.pass_by(19)
+    assert jobs.renew(dead, LEASE)
+    clock.pass_by(19)
+    assert jobs.claim_next(job.id, LEASE) is None
+    clock.pass_by(1)
+    item, living = claimed(jobs, job.id)
+    assert item.attempts == 2
+    assert not jobs.renew(dead, LEASE)
+    with pytest.raises(LeaseLost):
+        jobs.end_attempt(dead, State.SUCCESS, "done")
+    with pytest.raises(LeaseLost):
+        ReceiptStore(database).save(dead, Receipt())
+    jobs.end_attempt(living, State.SUCCESS, "done")
+    assert not jobs.renew(living, LEASE)
+
+
+def test_an_item_that_kills_its_worker_is_not_taken_up_for_ever(
+    database: Database, jobs: JobStore, clock: Clock
+) -> None:
+    job = add_job(database)
+    for _ in range(3):
+        claimed(jobs, job.id)
+        assert jobs.fail_abandoned(job.id, max_attempts=3) == 0
+        clock.pass_by(21)
+    assert jobs.fail_abandoned(job.id, max_attempts=3) == 1
+    (item,) = jobs.items(job.id)
+    assert (item.state, item.error_code) == (State.FAILURE, "LeaseLost")
+    assert jobs.get(job.id).state is State.FAILURE
+
+
+@pytest.mark.parametrize(
+    ("states", "expected", "message"),
+    [
+        ((State.SUCCESS, State.SUCCESS), State.SUCCESS, "All items succeeded."),
+        ((State.SUCCESS, State.WARNING), State.WARNING, "Of 2 items 1 succeeded, 1 have warnings."),
+        ((State.FAILURE, State.WARNING), State.FAILURE, "Of 2 items 1 have warnings, 1 failed."),
+    ],
+)
+def test_the_last_item_ends_the_job(
+    database: Database, jobs: JobStore, clock: Clock, states: tuple[State, ...], expected: State, message: str
+) -> None:
+    job = add_job(database, studies=2)
+    run_all(jobs, job.id, *states)
+    ended = jobs.get(job.id)
+    assert (ended.state, ended.message, ended.ended_at) == (expected, message, clock.now)
+
+
+def test_an_attempt_cannot_end_in_a_state_items_never_have(database: Database, jobs: JobStore) -> None:
+    job = add_job(database)
+    _, lease = claimed(jobs, job.id)
+    with pytest.raises(WrongState):
+        jobs.end_attempt(lease, State.CANCELING, "")
+    assert jobs.renew(lease, LEASE)
+
+
+def test_canceling_a_waiting_job_ends_it_at_once(database: Database, jobs: JobStore, clock: Clock) -> None:
+    job = add_job(database, studies=2)
+    canceled = jobs.cancel(job.id)
+    assert (canceled.state, canceled.ended_at) == (State.CANCELED, clock.now)
+    assert {item.state for item in jobs.items(job.id)} == {State.CANCELED}
+    assert jobs.claim_next(job.id, LEASE) is None
+    assert jobs.due_jobs() == ()
+    with pytest.raises(WrongState):
+        jobs.cancel(job.id)
+
+
+def test_canceling_waits_for_a_living_worker(database: Database, jobs: JobStore) -> None:
+    job = add_job(database, studies=2)
+    item, lease = claimed(jobs, job.id)
+    assert not jobs.is_canceling(job.id)
+    assert jobs.cancel(job.id).state is State.CANCELING
+    assert jobs.is_canceling(job.id)
+    assert jobs.claim_next(job.id, LEASE) is None
+    assert jobs.finish_canceled() == ()
+    jobs.end_attempt(lease, State.PENDING, "will be tried again", "TimedOut")
+    assert jobs.get(job.id).state is State.CANCELED
+    ended = jobs.item(item.id)
+    assert (ended.state, ended.message, ended.error_code) == (State.CANCELED, "Canceled on request.", "")
+
+
+def test_a_job_whose_workers_died_is_canceled_at_once(database: Database, jobs: JobStore, clock: Clock) -> None:
+    job = add_job(database)
+    claimed(jobs, job.id)
+    clock.pass_by(21)
+    assert jobs.cancel(job.id).state is State.CANCELED
+
+
+def test_a_worker_that_dies_while_canceling_does_not_keep_the_job(
+    database: Database, jobs: JobStore, clock: Clock
+) -> None:
+    job = add_job(database)
+    _, lease = claimed(jobs, job.id)
+    jobs.cancel(job.id)
+    clock.pass_by(21)
+    assert jobs.finish_canceled() == (job.id,)
+    assert jobs.get(job.id).state is State.CANCELED
+    with pytest.raises(LeaseLost):
+        jobs.end_attempt(lease, State.SUCCESS, "too late")
+
+
+def test_resume_goes_on_where_the_job_was_canceled(database: Database, jobs: JobStore, clock: Clock) -> None:
+    job = add_job(database, studies=3)
+    jobs.set_flow_run(job.id, "run-1")
+    run_all(jobs, job.id, State.SUCCESS)
+    _, lease = claimed(jobs, job.id)
+    jobs.cancel(job.id)
+    jobs.end_attempt(lease, State.CANCELED, "Canceled.", "Canceled")
+    resumed = jobs.resume(job.id)
+    assert (resumed.state, resumed.message, resumed.ended_at) == (State.PENDING, "", None)
+    assert (resumed.flow_run_id, resumed.run_requested_at) == ("run-1", None)
+    assert resumed.started_at == clock.now
+    done, half_done, untouched = jobs.items(job.id)
+    assert (done.state, half_done.state, untouched.state) == (State.SUCCESS, State.PENDING, State.PENDING)
+    assert (half_done.attempts, half_done.message, half_done.ended_at) == (1, "", None)
+    with pytest.raises(WrongState):
+        jobs.resume(job.id)
+
+
+def test_retry_takes_only_failed_items_and_keeps_receipts(database: Database, jobs: JobStore) -> None:
+    job = add_job(database, studies=2)
+    with pytest.raises(WrongState):
+        jobs.retry_failed(job.id)
+    item, lease = claimed(jobs, job.id)
+    ReceiptStore(database).save(lease, Receipt(expected={"1.2"}))
+    jobs.end_attempt(lease, State.FAILURE, "it failed", "Incomplete")
+    run_all(jobs, job.id, State.SUCCESS)
+    assert jobs.retry_failed(job.id).state is State.PENDING
+    failed, fine = jobs.items(job.id)
+    assert (failed.state, failed.attempts, failed.message, failed.error_code) == (State.PENDING, 0, "", "")
+    assert fine.state is State.SUCCESS
+    assert ReceiptStore(database).load(item.id).expected == {"1.2"}
+
+
+def test_restart_begins_anew_without_receipts(database: Database, jobs: JobStore) -> None:
+    job = add_job(database, studies=2)
+    item, lease = claimed(jobs, job.id)
+    ReceiptStore(database).save(lease, Receipt(expected={"1.2"}))
+    with pytest.raises(WrongState):
+        jobs.restart(job.id)
+    jobs.end_attempt(lease, State.SUCCESS, "done")
+    run_all(jobs, job.id, State.WARNING)
+    restarted = jobs.restart(job.id)
+    assert (restarted.state, restarted.started_at, restarted.message) == (State.PENDING, None, "")
+    assert jobs.progress(job.id).counts == {State.PENDING: 2}
+    assert ReceiptStore(database).load(item.id).expected is None
+
+
+def test_only_a_job_nobody_has_begun_can_be_deleted(database: Database, jobs: JobStore) -> None:
+    begun, waiting = add_job(database, studies=2), add_job(database)
+    _, lease = claimed(jobs, begun.id)
+    jobs.end_attempt(lease, State.FAILURE, "it failed")
+    with pytest.raises(WrongState):
+        jobs.delete(begun.id)
+    jobs.delete(waiting.id)
+    with pytest.raises(NotFound):
+        jobs.get(waiting.id)
+    assert add_job(database).id > waiting.id
+
+
+def test_due_jobs_are_the_urgent_ones_then_the_oldest(database: Database, jobs: JobStore, clock: Clock) -> None:
+    first, second, urgent, busy = (add_job(database, urgent=n == 2) for n in range(4))
+    claimed(jobs, busy.id)
+    assert jobs.due_jobs() == (urgent.id, first.id, second.id)
+    clock.pass_by(21)
+    assert jobs.due_jobs() == (urgent.id, first.id, second.id, busy.id)
+
+
+def test_a_job_with_a_living_worker_is_not_due_though_items_wait(database: Database, jobs: JobStore) -> None:
+    job = add_job(database, studies=2)
+    claimed(jobs, job.id)
+    assert jobs.due_jobs() == ()
+
+
+def test_the_list_is_newest_first_and_by_owner_and_state(database: Database, jobs: JobStore) -> None:
+    mine, other, ended = (add_job(database, owner=owner) for owner in ("ada", "grace", "ada"))
+    run_all(jobs, ended.id, State.SUCCESS)
+    assert [job.id for job in jobs.list()] == [ended.id, other.id, mine.id]
+    assert [job.id for job in jobs.list(owner="ada")] == [ended.id, mine.id]
+    assert [job.id for job in jobs.list(states={State.PENDING})] == [other.id, mine.id]
+    assert [job.id for job in jobs.list(limit=1, offset=1)] == [other.id]
+
+
+def test_activity_is_seen_while_a_worker_lives(database: Database, jobs: JobStore, clock: Clock) -> None:
+    job = add_job(database)
+    assert jobs.last_activity_at(job.id) is None
+    _, lease = claimed(jobs, job.id)
+    assert jobs.last_activity_at(job.id) == clock.now
+    clock.pass_by(5)
+    jobs.renew(lease, LEASE)
+    assert jobs.last_activity_at(job.id) == clock.now
+    clock.pass_by(5)
+    jobs.end_attempt(lease, State.SUCCESS, "done")
+    assert jobs.last_activity_at(job.id) == clock.now
+
+
+def test_a_flow_run_is_remembered_with_its_time(database: Database, jobs: JobStore, clock: Clock) -> None:
+    job = add_job(database)
+    jobs.set_flow_run(job.id, "run-1")
+    assert (jobs.get(job.id).flow_run_id, jobs.get(job.id).run_requested_at) == ("run-1", clock.now)
+
+
+def test_eight_threads_never_claim_one_item_twice(database: Database, jobs: JobStore) -> None:
+    job = add_job(database, studies=40)
+    together = Barrier(8)
+
+    def work() -> list[int]:
+        together.wait()
+        done: list[int] = []
+        while (claim := jobs.claim_next(job.id, LEASE)) is not None:
+            item, lease = claim
+            jobs.end_attempt(lease, State.SUCCESS, "done")
+            done.append(item.id)
+        return done
+
+    with ThreadPoolExecutor(8) as pool:
+        claimed_ids = [id_ for future in [pool.submit(work) for _ in range(8)] for id_ in future.result()]
+    assert sorted(claimed_ids) == [item.id for item in jobs.items(job.id)]
+    assert {item.attempts for item in jobs.items(job.id)} == {1}
+    assert jobs.get(job.id).state is State.SUCCESS
+
+
+def test_items_that_end_at_the_same_moment_still_end_the_job(database: Database, jobs: JobStore) -> None:
+    for _ in range(5):
+        job = add_job(database, studies=4)
+        leases = [claimed(jobs, job.id)[1] for _ in range(4)]
+        together = Barrier(4)
+
+        def end(lease: Lease, together: Barrier = together) -> None:
+            together.wait()
+            jobs.end_attempt(lease, State.SUCCESS, "done")
+
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(end, leases)) == [None] * 4
+        assert jobs.get(job.id).state is State.SUCCESS

@@ -1,0 +1,99 @@
+"""A plan asks for everything that is missing, and for little else."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.domain.plans import Plan, PlannedSeries
+from models.domain.refs import InstanceFound, Level, Selection, SeriesFound, StudyFound
+
+CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
+
+
+def a_series(number: int, instances: int | None, announced: int | None = None) -> PlannedSeries:
+    uid = f"1.{number}"
+    listed = None if instances is None else tuple(InstanceFound(uid, f"{uid}.{n}", CT) for n in range(instances))
+    return PlannedSeries(SeriesFound("1", uid, "CT", instance_count=announced), listed)
+
+
+def a_plan(*series: PlannedSeries, whole_study: bool = True) -> Plan:
+    return Plan(StudyFound("1", "P1"), series, whole_study=whole_study)
+
+
+SERIES = st.lists(st.none() | st.integers(1, 4), min_size=1, max_size=4).map(
+    lambda sizes: [a_series(number, size) for number, size in enumerate(sizes, start=1)]
+)
+
+
+def brought(plan: Plan, selection: Selection) -> set[str]:
+    """What a peer sends for a selection, as far as the plan knows it."""
+    if selection.level is Level.IMAGE:
+        return set(selection.sop_uids)
+    return {
+        uid
+        for planned in plan.series
+        if selection.level is Level.STUDY or planned.series.series_uid == selection.series_uid
+        for uid in planned.sop_uids
+    }
+
+
+@given(SERIES, st.booleans(), st.data())
+def test_what_is_missing_is_always_asked_for(series: list[PlannedSeries], whole: bool, data: st.DataObject) -> None:
+    plan = a_plan(*series, whole_study=whole)
+    known = sorted(uid for planned in series for uid in planned.sop_uids)
+    done = data.draw(st.sets(st.sampled_from(known))) if known else set()
+    selections = list(plan.selections(done))
+    asked = set[str]().union(*(brought(plan, selection) for selection in selections))
+    assert set(known) - done <= asked
+    for planned in series:
+        if planned.instances is None:
+            assert any(s.level is Level.STUDY or s.series_uid == planned.series.series_uid for s in selections)
+
+
+@given(SERIES, st.data())
+def test_what_is_done_is_not_asked_for_again(series: list[PlannedSeries], data: st.DataObject) -> None:
+    plan = a_plan(*series)
+    known = sorted(uid for planned in series for uid in planned.sop_uids)
+    done = data.draw(st.sets(st.sampled_from(known), min_size=1)) if known else set()
+    if done:
+        for selection in plan.selections(done):
+            assert selection.level is not Level.STUDY
+            assert not brought(plan, selection) & done
+            assert not set(selection.sop_uids) & done
+
+
+def test_an_untouched_study_is_one_request() -> None:
+    (selection,) = a_plan(a_series(1, 2), a_series(2, 1)).selections(set())
+    assert (selection.level, selection.series_uid) == (Level.STUDY, "")
+    assert set(selection.sop_uids) == {"1.1.0", "1.1.1", "1.2.0"}
+    assert (selection.sop_class_uids, selection.modalities) == ({CT}, {"CT"})
+
+
+def test_chosen_series_are_one_request_each() -> None:
+    selections = list(a_plan(a_series(1, 2), a_series(2, 1), whole_study=False).selections(set()))
+    assert [(s.level, s.series_uid) for s in selections] == [(Level.SERIES, "1.1"), (Level.SERIES, "1.2")]
+
+
+def test_a_series_that_was_begun_is_finished_by_its_instances() -> None:
+    selections = list(a_plan(a_series(1, 3), a_series(2, 2), a_series(3, 1)).selections({"1.1.0", "1.3.0"}))
+    assert [(s.level, s.series_uid) for s in selections] == [(Level.IMAGE, "1.1"), (Level.SERIES, "1.2")]
+    assert set(selections[0].sop_uids) == {"1.1.1", "1.1.2"}
+
+
+def test_nothing_missing_is_nothing_to_ask() -> None:
+    plan = a_plan(a_series(1, 2))
+    assert plan.expected is not None
+    assert list(plan.selections(plan.expected)) == []
+
+
+def test_one_unlisted_series_makes_the_expectation_unknown() -> None:
+    plan = a_plan(a_series(1, 2), a_series(2, None, announced=5))
+    assert plan.expected is None
+    assert plan.announced_count == 7
+    (selection,) = plan.selections(set())
+    assert (selection.sop_uids, selection.sop_class_uids) == ((), frozenset())
+
+
+def test_the_larger_of_list_and_count_is_announced() -> None:
+    assert a_plan(a_series(1, 2, announced=3)).announced_count == 3
+    assert a_plan(a_series(1, 4, announced=3)).announced_count == 4
+    assert a_plan(a_series(1, 4), a_series(2, None)).announced_count is None

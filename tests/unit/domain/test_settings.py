@@ -1,0 +1,86 @@
+"""Settings refuse what is unsafe, and keep their secrets to themselves."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from pydantic import ValidationError
+
+from models.settings import Settings
+
+KEY = Fernet.generate_key().decode()
+
+
+def settings(**values: object) -> Settings:
+    return Settings(_env_file=None, **({"master_key": KEY} | values))  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"ADIT_{name.upper()}", raising=False)
+
+
+def test_the_master_key_is_required() -> None:
+    with pytest.raises(ValidationError, match="master_key"):
+        Settings(_env_file=None)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("master_key", "much-too-short"),
+        ("environment", "staging"),
+        ("calling_ae_title", ""),
+        ("calling_ae_title", "SEVENTEEN_LETTERS"),
+        ("receiver_ae_title", "BACK\\SLASH"),
+        ("receiver_ae_title", "END "),
+        ("receiver_port", 0),
+        ("prefect_port", 65536),
+        ("database_url", "mysql://host/db"),
+        ("lease_s", 0),
+        ("max_attempts", 0),
+    ],
+)
+def test_a_wrong_value_is_refused_without_being_repeated(field: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=field) as raised:
+        settings(**{field: value})
+    assert "much-too-short" not in str(raised.value)
+
+
+@pytest.mark.parametrize("password", ["", "adit", "Postgres", "changeme"])
+def test_a_password_everybody_knows_is_refused_in_production(password: str) -> None:
+    url = f"postgresql+psycopg://adit:{password}@db/adit"
+    assert settings(database_url=url).url == url
+    with pytest.raises(ValidationError, match="database_url: its password"):
+        settings(database_url=url, environment="production")
+
+
+def test_a_safe_production_passes() -> None:
+    assert settings(environment="production").is_production
+    assert settings(environment="production", database_url="postgresql+psycopg://adit:Yei7aeph@db/adit").is_production
+    assert settings(environment="production", database_url="postgresql+psycopg:///adit").is_production
+
+
+def test_secrets_are_not_in_the_text_form() -> None:
+    text = repr(settings(database_url="postgresql+psycopg://adit:Yei7aeph@db/adit"))
+    assert KEY not in text
+    assert "Yei7aeph" not in text
+
+
+def test_places_and_spans_follow_from_the_fields() -> None:
+    chosen = settings(data_dir="/var/adit", lease_s=5, retry_wait_s=60, prefect_port=4201)
+    assert chosen.url == "sqlite:////var/adit/adit.db"
+    assert chosen.spool_dir == Path("/var/adit/spool")
+    assert (chosen.lease_for, chosen.retry_wait) == (timedelta(seconds=5), timedelta(minutes=1))
+    assert chosen.prefect_api_url == "http://127.0.0.1:4201/api"
+
+
+def test_variables_are_read_and_lists_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADIT_MASTER_KEY", KEY)
+    monkeypatch.setenv("ADIT_EXCLUDE_MODALITIES", " pr, SR ,,")
+    monkeypatch.setenv("ADIT_DATABASE_URL", "")
+    read = Settings(_env_file=None)  # type: ignore[call-arg]
+    assert read.exclude_modalities == ("PR", "SR")
+    assert read.url == "sqlite:///data/adit.db"

@@ -1,0 +1,71 @@
+"""Picks the protocol by which a server is asked, from what an administrator says it can do."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicom.network.find import DimseFinder
+from dicom.network.get import GetRetriever
+from dicom.network.inbox import Inbox
+from dicom.network.move import MoveRetriever
+from dicom.network.ports import Finder, Retriever, Sender
+from dicom.network.qido import QidoFinder
+from dicom.network.store import DimseSender
+from dicom.network.stow import StowSender
+from dicom.network.wado import WadoRetriever
+from models.domain.errors import Unsupported
+from models.domain.nodes import Server
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Our own side of every connection."""
+
+    calling_ae_title: str
+    receiver_ae_title: str
+    inbox: Inbox
+    scratch_dir: Path
+
+
+def finder(server: Server, local: Local) -> Finder:
+    """Return C-FIND where the server has it, because it is many times faster than QIDO-RS; else QIDO-RS."""
+    if _has_c_find(server):
+        return DimseFinder(server, local.calling_ae_title)
+    if _has_qido(server):
+        return QidoFinder(server)
+    raise Unsupported(f"{server.name} offers neither C-FIND nor QIDO-RS. Check its protocol settings.")
+
+
+def retriever(server: Server, local: Local) -> Retriever:
+    """Return WADO-RS where the server has it, else C-GET, else C-MOVE, which needs our receiver.
+
+    WADO-RS comes first because nothing has to be negotiated: every SOP class arrives as it is stored.
+    """
+    if server.dicomweb_wado_support and server.dicomweb_root_url:
+        return WadoRetriever(server, local.scratch_dir)
+    if server.study_root_get_support or server.patient_root_get_support:
+        return GetRetriever(server, local.calling_ae_title)
+    if server.study_root_move_support or server.patient_root_move_support:
+        return MoveRetriever(server, local.calling_ae_title, local.receiver_ae_title, local.inbox)
+    raise Unsupported(f"{server.name} offers none of WADO-RS, C-GET and C-MOVE. Check its protocol settings.")
+
+
+def sender(server: Server, local: Local) -> Sender:
+    """Return C-STORE where the server has it, else STOW-RS."""
+    if server.store_scp_support:
+        return DimseSender(server, local.calling_ae_title)
+    if server.dicomweb_stow_support and server.dicomweb_root_url:
+        return StowSender(server)
+    raise Unsupported(f"{server.name} takes neither C-STORE nor STOW-RS. Check its protocol settings.")
+
+
+def can_find(server: Server) -> bool:
+    """Whether the server can be asked what it has."""
+    return _has_c_find(server) or _has_qido(server)
+
+
+def _has_c_find(server: Server) -> bool:
+    return server.study_root_find_support or server.patient_root_find_support
+
+
+def _has_qido(server: Server) -> bool:
+    return server.dicomweb_qido_support and bool(server.dicomweb_root_url)

@@ -1,0 +1,266 @@
+"""Searches a server by QIDO-RS (PS3.18 section 10.6). Slower than C-FIND with most archives, which is asked first."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from urllib.parse import quote
+
+from dicom.network.dicom_json import Item, count, parse_items, text, texts
+from dicom.network.matching import matches_patient, matches_study
+from dicom.network.web import WebPort
+from models.domain.errors import AditError, NotFound, PeerLied, Unsupported
+from models.domain.nodes import Server
+from models.domain.refs import (
+    InstanceFound,
+    PatientFound,
+    PatientQuery,
+    SeriesFound,
+    StudyFound,
+    StudyQuery,
+    StudyRef,
+    is_uid,
+)
+
+logger = logging.getLogger(__name__)
+
+PAGE_SIZE = 1000
+_PAGE_LIMIT_BYTES = 512 << 20
+_LITERAL = "*?,/:@"
+_TEXT_KEYS = ("PatientID", "PatientName", "AccessionNumber", "StudyDescription")
+
+SOP_CLASS_UID, SOP_UID, TRANSFER_SYNTAX_UID = "00080016", "00080018", "00083002"
+STUDY_UID, SERIES_UID = "0020000D", "0020000E"
+STUDY_DATE, STUDY_TIME, ACCESSION_NUMBER, STUDY_DESCRIPTION = "00080020", "00080030", "00080050", "00081030"
+MODALITY, MODALITIES_IN_STUDY, SERIES_DESCRIPTION, SERIES_NUMBER = "00080060", "00080061", "0008103E", "00200011"
+PATIENT_NAME, PATIENT_ID, BIRTH_DATE, SEX = "00100010", "00100020", "00100030", "00100040"
+SERIES_COUNT, STUDY_INSTANCE_COUNT, SERIES_INSTANCE_COUNT = "00201206", "00201208", "00201209"
+
+_PATIENT_KEYS = (PATIENT_NAME, PATIENT_ID, BIRTH_DATE, SEX)
+_STUDY_KEYS = (
+    *(PATIENT_NAME, PATIENT_ID, BIRTH_DATE, STUDY_UID, STUDY_DATE, STUDY_TIME, ACCESSION_NUMBER),
+    *(STUDY_DESCRIPTION, MODALITIES_IN_STUDY, SERIES_COUNT, STUDY_INSTANCE_COUNT),
+)
+_SERIES_KEYS = (STUDY_UID, SERIES_UID, MODALITY, SERIES_NUMBER, SERIES_DESCRIPTION, SERIES_INSTANCE_COUNT)
+_INSTANCE_KEYS = (SERIES_UID, SOP_UID, SOP_CLASS_UID, TRANSFER_SYNTAX_UID)
+
+
+class QidoFinder(WebPort):
+    """A Finder over QIDO-RS.
+
+    Costs a request for each 1,000 results, and one for each wanted modality. Results are filtered again here, because
+    servers may ignore optional keys. Raises Unsupported when nothing answers at the root URL, NotFound when the server
+    says so about a study or series; an empty answer is no error.
+    """
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server, server.dicomweb_qido_prefix, server.timeouts.response)
+
+    def find_patients(self, query: PatientQuery) -> Iterator[PatientFound]:
+        """Yield each patient with a matching study once; QIDO-RS has no level for patients.
+
+        Patients without PatientID cannot be told apart and are left out.
+        """
+        wider = StudyQuery(patient_id=query.patient_id, patient_name=query.patient_name, birth_date=query.birth_date)
+        seen: set[str] = set()
+        for item in self._search_studies(wider, (*_PATIENT_KEYS, STUDY_UID)):
+            found = _patient(item)
+            if found.patient_id and found.patient_id not in seen and matches_patient(query, found):
+                seen.add(found.patient_id)
+                yield found
+
+    def find_studies(self, query: StudyQuery) -> Iterator[StudyFound]:
+        """Yield each matching study once. Entries without a valid StudyInstanceUID are counted in the log only."""
+        seen: set[str] = set()
+        for modality in query.modalities or ("",):
+            wanted = replace(query, modalities=(modality,) if modality else ())
+            for item in self._search_studies(wanted, _STUDY_KEYS):
+                found = _study(item)
+                if found.study_uid not in seen and matches_study(query, found):
+                    seen.add(found.study_uid)
+                    yield found
+
+    def find_series(self, study: StudyRef) -> Iterator[SeriesFound]:
+        """Yield the series of the study; raises PeerLied when one has no valid UID, as a count of them would lie."""
+        path = f"studies/{quote(study.study_uid)}/series"
+        for item in self._search(path, (), _SERIES_KEYS, SERIES_UID, NotFound):
+            if text(item, STUDY_UID) in ("", study.study_uid):
+                yield _series(item, study.study_uid)
+
+    def find_instances(self, study: StudyRef, series_uid: str) -> Iterator[InstanceFound]:
+        """Yield the instances of the series; raises PeerLied when one has no valid UID."""
+        path = f"studies/{quote(study.study_uid)}/series/{quote(series_uid)}/instances"
+        for item in self._search(path, (), _INSTANCE_KEYS, SOP_UID, NotFound):
+            if text(item, SERIES_UID) in ("", series_uid):
+                yield _instance(item, series_uid)
+
+    def _search_studies(self, query: StudyQuery, keys: tuple[str, ...]) -> Iterator[Item]:
+        """Yield the studies of a search, some of which may not match.
+
+        Orthanc's plugin 1.7 does not decode percent-encoding and then finds nothing, without a word. So an empty
+        answer to a search that needed encoding is not believed before the same search with wildcards is empty too.
+        """
+        filters = _study_filters(query)
+        is_empty = True
+        for item in self._search("studies", filters, keys, STUDY_UID):
+            is_empty = False
+            yield item
+        if is_empty and (widened := _widened(filters)) != filters:
+            yield from self._search("studies", widened, keys, STUDY_UID)
+
+    def _search(
+        self,
+        path: str,
+        filters: tuple[tuple[str, str], ...],
+        keys: tuple[str, ...],
+        uid_key: str,
+        missing: type[AditError] = Unsupported,
+    ) -> Iterator[Item]:
+        """Yield each result with a valid UID once, page after page.
+
+        A page is read whole before its first result is yielded, so that the connection is free for another search
+        meanwhile. A result without a valid UID raises PeerLied, except at STUDY level.
+        """
+        seen: set[str] = set()
+        offset = 0
+        while True:
+            page, may_go_on = self._page(path, filters, keys, offset, missing)
+            fresh = _by_uid(page, uid_key, _log_invalid if uid_key == STUDY_UID else _raise_invalid)
+            new = [uid for uid in fresh if uid not in seen]
+            seen.update(new)
+            for uid in new:
+                yield fresh[uid]
+            if not may_go_on or not new:
+                return
+            offset += len(page)
+
+    def _page(
+        self,
+        path: str,
+        filters: tuple[tuple[str, str], ...],
+        keys: tuple[str, ...],
+        offset: int,
+        missing: type[AditError],
+    ) -> tuple[list[Item], bool]:
+        pairs = (*filters, *(("includefield", key) for key in keys), *_paging(filters, offset))
+        headers = {"Accept": "application/dicom+json"}
+        with self._connection.request("GET", path, query=_query(pairs), headers=headers) as answer:
+            answer.check(missing)
+            page = parse_items(answer.read(_PAGE_LIMIT_BYTES))
+            return page, _may_go_on(len(page), answer.warning)
+
+
+def _paging(filters: tuple[tuple[str, str], ...], offset: int) -> tuple[tuple[str, str], ...]:
+    """Which part of the results is wanted.
+
+    A search for modalities asks for all at once: for it Orthanc's plugin 1.7 applies an offset twice and loses
+    studies, and newer ones refuse a limit. Only a server that cuts its answer is asked for the rest.
+    """
+    if any(name == "ModalitiesInStudy" for name, _ in filters):
+        return (("offset", str(offset)),) if offset else ()
+    return (("limit", str(PAGE_SIZE)), ("offset", str(offset)))
+
+
+def _may_go_on(length: int, warning: str) -> bool:
+    """Whether the server may have more: the page is full, or it says so (PS3.18 section 8.3.4.4).
+
+    A round number below our limit may be a limit of the server's that it keeps to itself; asking once more is cheap.
+    """
+    return length > 0 and (
+        length == PAGE_SIZE or warning.startswith("299") or (length < PAGE_SIZE and length % 10 == 0)
+    )
+
+
+def _by_uid(page: list[Item], uid_key: str, on_invalid: Callable[[int], None]) -> dict[str, Item]:
+    found = {text(item, uid_key): item for item in page}
+    valid = {uid: item for uid, item in found.items() if is_uid(uid)}
+    if len(valid) < len(found):
+        on_invalid(len(found) - len(valid))
+    return valid
+
+
+def _raise_invalid(number: int) -> None:
+    raise PeerLied(f"The server lists {number} entries without a valid UID.")
+
+
+def _log_invalid(number: int) -> None:
+    logger.warning("A QIDO-RS answer lists %d studies without a valid StudyInstanceUID; they are left out.", number)
+
+
+def _query(pairs: tuple[tuple[str, str], ...]) -> str:
+    """Percent-encode what has to be; a needless %2A is taken for text by Orthanc's plugin 1.7 and finds nothing."""
+    return "&".join(f"{name}={quote(value, safe=_LITERAL)}" for name, value in pairs)
+
+
+def _widened(filters: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The filters with wildcards for whatever needs percent-encoding, unless hardly any text would be left.
+
+    ``*`` stands for a character outside ASCII, because some archives count its bytes.
+    """
+    wider = ((name, _wildcarded(value) if name in _TEXT_KEYS else value) for name, value in filters)
+    before = dict(filters)
+    return tuple((name, new if len(new.replace("*", "").replace("?", "")) > 1 else before[name]) for name, new in wider)
+
+
+def _wildcarded(value: str) -> str:
+    signs = (sign if quote(sign, safe=_LITERAL) == sign else "?" if sign.isascii() else "*" for sign in value)
+    return "".join(signs)
+
+
+def _study_filters(query: StudyQuery) -> tuple[tuple[str, str], ...]:
+    wanted = (
+        ("StudyInstanceUID", query.study_uid.replace("\\", ",")),
+        ("PatientID", query.patient_id),
+        ("PatientName", query.patient_name),
+        ("PatientBirthDate", query.birth_date),
+        ("AccessionNumber", query.accession_number),
+        ("StudyDate", query.study_date),
+        ("StudyTime", query.study_time),
+        ("StudyDescription", query.study_description),
+        *(("ModalitiesInStudy", modality) for modality in query.modalities),
+    )
+    return tuple((name, value) for name, value in wanted if value)
+
+
+def _patient(item: Item) -> PatientFound:
+    return PatientFound(
+        patient_id=text(item, PATIENT_ID),
+        patient_name=text(item, PATIENT_NAME),
+        birth_date=text(item, BIRTH_DATE),
+        sex=text(item, SEX),
+    )
+
+
+def _study(item: Item) -> StudyFound:
+    return StudyFound(
+        study_uid=text(item, STUDY_UID),
+        patient_id=text(item, PATIENT_ID),
+        patient_name=text(item, PATIENT_NAME),
+        birth_date=text(item, BIRTH_DATE),
+        accession_number=text(item, ACCESSION_NUMBER),
+        study_date=text(item, STUDY_DATE),
+        study_time=text(item, STUDY_TIME),
+        study_description=text(item, STUDY_DESCRIPTION),
+        modalities=tuple(texts(item, MODALITIES_IN_STUDY)),
+        series_count=count(item, SERIES_COUNT),
+        instance_count=count(item, STUDY_INSTANCE_COUNT),
+    )
+
+
+def _series(item: Item, study_uid: str) -> SeriesFound:
+    return SeriesFound(
+        study_uid=study_uid,
+        series_uid=text(item, SERIES_UID),
+        modality=text(item, MODALITY),
+        number=text(item, SERIES_NUMBER),
+        description=text(item, SERIES_DESCRIPTION),
+        instance_count=count(item, SERIES_INSTANCE_COUNT),
+    )
+
+
+def _instance(item: Item, series_uid: str) -> InstanceFound:
+    return InstanceFound(
+        series_uid=series_uid,
+        sop_uid=text(item, SOP_UID),
+        sop_class_uid=text(item, SOP_CLASS_UID),
+        transfer_syntax_uid=next(iter(texts(item, TRANSFER_SYNTAX_UID)), ""),
+    )

@@ -1,0 +1,160 @@
+"""One item: query, then retrieve, pseudonymize and store at the same time, then confirm; and what becomes of it."""
+
+from queue import Empty, SimpleQueue
+
+from flows.opening import open_attempt
+from flows.steps import Running, Start, as_task
+from models.db.engine import Database
+from models.domain.errors import AditError, Bug, Canceled, Incomplete, LeaseLost, Retry, TargetError
+from models.domain.jobs import Item, Lease, State
+from models.domain.receipts import Completeness, Receipt
+from models.settings import Settings
+from services import work
+from tasks.attempt import Attempt
+from tasks.confirm import confirm
+from tasks.destination import destination_of
+from tasks.heartbeat import heartbeat
+from tasks.pseudonymize import pseudonymize
+from tasks.query import query
+from tasks.retrieve import retrieve
+from tasks.step import Step
+from tasks.store import store
+
+
+def transfer_study(db: Database, settings: Settings, item: Item, lease: Lease, start: Start = as_task) -> None:
+    """Run one attempt of a claimed item to its end and record what became of it.
+
+    Failures are recorded, not raised: one bad item never stops the others. Raises only LeaseLost, when another
+    worker has taken over.
+    """
+    try:
+        attempt = open_attempt(db, settings, item, lease)
+    except AditError as error:
+        work.fail(db, lease, item, error, settings)
+        return
+    with heartbeat(attempt):
+        try:
+            _run_steps(attempt, start)
+            _succeed(attempt)
+        except LeaseLost:
+            raise
+        except Canceled as canceled:
+            _end(attempt, State.CANCELED, canceled)
+        except AditError as error:
+            _fail(attempt, error)
+
+
+def _run_steps(attempt: Attempt, start: Start) -> None:
+    _run(query, attempt, start)
+    with attempt.associations({attempt.source: 1, **destination_of(attempt).budget}):
+        short_delivery = _stream(attempt, start)
+    _run(confirm, attempt, start)
+    if short_delivery is not None:
+        raise short_delivery
+
+
+def _run(step: Step, attempt: Attempt, start: Start) -> None:
+    ended: SimpleQueue[str] = SimpleQueue()
+    running = start(step, attempt)
+    running.on_end(lambda: ended.put(step.name))
+    _next_end(ended, attempt)
+    error = running.error()
+    if error is not None:
+        raise _known(error)
+
+
+def _stream(attempt: Attempt, start: Start) -> AditError | None:
+    """Run the three overlapping steps; when one ends for good, close or stop its neighbours.
+
+    A retrieval that fails leaves what it has fetched to be stored, so that the receipt tells what is missing and
+    the next attempt fetches only that. Its error is returned; errors of the others are raised.
+    """
+    ended: SimpleQueue[str] = SimpleQueue()
+    running: dict[str, Running] = {}
+    for step in (retrieve, pseudonymize, store):
+        running[step.name] = started = start(step, attempt)
+        started.on_end(lambda name=step.name: ended.put(name))
+    short_delivery: AditError | None = None
+    for _ in range(len(running)):
+        name = _next_end(ended, attempt)
+        error = running[name].error()
+        if name == retrieve.name:
+            short_delivery = None if error is None else _known(error)
+            attempt.retrieved.close()
+        elif error is not None:
+            attempt.stop(error)
+            raise _known(error)
+        elif name == pseudonymize.name:
+            attempt.pseudonymized.close()
+    return short_delivery
+
+
+def _next_end(ended: SimpleQueue[str], attempt: Attempt) -> str:
+    """The name of the next step that ends; raises as soon as the attempt is stopped, though a step may still wait."""
+    while True:
+        attempt.check()
+        try:
+            name = ended.get(timeout=0.2)
+        except Empty:
+            continue
+        attempt.check()
+        return name
+
+
+def _known(error: BaseException) -> AditError:
+    return error if isinstance(error, AditError) else Bug(f"{type(error).__name__} between the steps.")
+
+
+def _succeed(attempt: Attempt) -> None:
+    """End the item by its receipt: only a complete one is a success."""
+    receipt = attempt.receipt
+    match receipt.verdict:
+        case Completeness.COMPLETE if not receipt.left_out and not receipt.stored_with_warning:
+            _end(attempt, State.SUCCESS, None, f"{len(receipt.confirmed)} instances transferred and confirmed.")
+        case Completeness.SHORT:
+            _fail(attempt, _shortage(receipt))
+        case _:
+            _end(attempt, State.WARNING, None, _doubt(receipt))
+
+
+def _shortage(receipt: Receipt) -> AditError:
+    if receipt.refused:
+        return TargetError(f"The destination refused {len(receipt.refused)} instances; the receipt lists them.")
+    return Incomplete(f"{len(receipt.missing)} instances are missing at the destination; the receipt lists them.")
+
+
+def _doubt(receipt: Receipt) -> str:
+    """What a person should know about an item that is neither a clean success nor a failure."""
+    reasons: list[str] = []
+    if receipt.left_out:
+        reasons.append(f"{len(receipt.left_out)} instances were left out, see the receipt.")
+    if receipt.stored_with_warning:
+        reasons.append(f"The destination stored {len(receipt.stored_with_warning)} instances with a warning.")
+    if receipt.surplus:
+        reasons.append(f"The source sent {len(receipt.surplus)} instances that it had not listed.")
+    if receipt.verdict is Completeness.UNKNOWN:
+        side = "destination" if not receipt.is_confirmable else "source"
+        reasons.append(f"Completeness cannot be proven: the {side} does not list its instances reliably.")
+    return " ".join(reasons)
+
+
+def _fail(attempt: Attempt, error: AditError) -> None:
+    attempt.stop(error)
+    may_repeat = error.retry is not Retry.NEVER and attempt.item.attempts < attempt.settings.max_attempts
+    if not may_repeat:
+        _discard(attempt)
+    attempt.save_receipt()
+    work.fail(attempt.db, attempt.lease, attempt.item, error, attempt.settings)
+
+
+def _end(attempt: Attempt, state: State, error: AditError | None, message: str = "") -> None:
+    if state is State.CANCELED:
+        _discard(attempt)
+    attempt.save_receipt()
+    text = message or (error.message if error else "")
+    work.end_attempt(attempt.db, attempt.lease, state, text, error_code=error.code if error else "")
+
+
+def _discard(attempt: Attempt) -> None:
+    if attempt.has_plan:
+        destination_of(attempt).discard()

@@ -1,0 +1,1 @@
+"""The retryable steps of moving one study: query, retrieve, pseudonymize, store, confirm."""

@@ -1,0 +1,150 @@
+"""One run of one item: what its steps share while they work at the same time in one process."""
+
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
+
+from dicom.deid.engine import Deidentifier
+
+from dicom.network.choose import Local
+from dicom.network.ports import Port
+from models.db.engine import Database
+from models.domain.errors import Bug, Canceled, LeaseLost
+from models.domain.jobs import Item, Job, Lease
+from models.domain.nodes import Node, Server
+from models.domain.plans import Plan
+from models.domain.receipts import Receipt
+from models.settings import Settings
+from services import budgets, work
+from tasks.stream import Stream
+
+P = TypeVar("P", bound=Port)
+
+
+class Attempt:
+    """The shared state of one run of one item.
+
+    A plain class, not a dataclass: Prefect takes dataclasses among a task's arguments apart to look for futures.
+    ``receipt`` begins with what earlier attempts have proven; ``record`` guards it, since several threads write.
+    ``handed_on`` are the source's SOP Instance UIDs that this attempt has put on the stream, or need not fetch again.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        settings: Settings,
+        job: Job,
+        item: Item,
+        lease: Lease,
+        source: Server,
+        destination: Node,
+        local: Local,
+        receipt: Receipt,
+        retrieved: Stream,
+        pseudonymized: Stream,
+        deidentifier: Deidentifier | None,
+    ) -> None:
+        self.db = db
+        self.settings = settings
+        self.job = job
+        self.item = item
+        self.lease = lease
+        self.source = source
+        self.destination = destination
+        self.local = local
+        self.receipt = receipt
+        self.retrieved = retrieved
+        self.pseudonymized = pseudonymized
+        self.deidentifier = deidentifier
+        self.handed_on: set[str] = set()
+        self.record = threading.RLock()
+        self._plan: Plan | None = None
+        self._error: BaseException | None = None
+        self._ports: list[Port] = []
+        self._is_dirty = False
+
+    @property
+    def item_id(self) -> int:
+        return self.item.id
+
+    @property
+    def has_plan(self) -> bool:
+        return self._plan is not None
+
+    @property
+    def plan(self) -> Plan:
+        """What to move; made by the step ``query``."""
+        if self._plan is None:
+            raise Bug("A step asked for the plan before there was one.")
+        return self._plan
+
+    @plan.setter
+    def plan(self, plan: Plan) -> None:
+        self._plan = plan
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why the attempt was stopped, or None while it goes on."""
+        return self._error
+
+    def check(self) -> None:
+        """Raise what stopped this attempt, if anything did."""
+        if self._error is not None:
+            raise self._error
+
+    def stop(self, error: BaseException) -> None:
+        """End every step within moments: streams raise the error, connections are broken. The first error counts."""
+        with self.record:
+            self._error = self._error or error
+            ports = list(self._ports)
+        self.retrieved.stop(error)
+        self.pseudonymized.stop(error)
+        for port in ports:
+            port.abort()
+
+    @contextmanager
+    def connection(self, port: P) -> Generator[P]:
+        """Use a port so that ``stop`` breaks it; what the break raises inside becomes the attempt's own error."""
+        with self.record:
+            self.check()
+            self._ports.append(port)
+        try:
+            with port:
+                yield port
+        except Canceled:
+            self.check()
+            raise
+        finally:
+            with self.record:
+                self._ports.remove(port)
+
+    @contextmanager
+    def associations(self, wanted: Mapping[Server, int]) -> Generator[None]:
+        """Hold places in the servers' association budgets, waiting for them if need be.
+
+        All that are needed at a time are taken together, so that two attempts never wait for each other.
+        """
+        with budgets.associations(self.db, self.lease.token, wanted, self.check, self.settings.lease_for):
+            yield
+
+    def touch(self) -> None:
+        """Say that the receipt has changed, so that it is saved with the next heartbeat."""
+        self._is_dirty = True
+
+    def save_receipt(self) -> None:
+        with self.record:
+            self._is_dirty = False
+            work.save_receipt(self.db, self.lease, self.receipt)
+
+    def beat(self) -> None:
+        """Renew the lease, save what has changed in the receipt, and stop when somebody says so."""
+        match work.renew(self.db, self.lease, self.settings.lease_for):
+            case work.Signal.KEEP_GOING:
+                if self._is_dirty:
+                    self.save_receipt()
+            case work.Signal.CANCEL:
+                self.stop(Canceled())
+            case work.Signal.LOST:
+                self.stop(LeaseLost())

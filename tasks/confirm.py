@@ -1,0 +1,29 @@
+"""Asks the destination for what it was sent, and so proves or disproves that the item is complete."""
+
+from models.domain.errors import NotConfirmed
+from tasks.attempt import Attempt
+from tasks.destination import destination_of
+from tasks.step import step
+
+
+@step
+def confirm(attempt: Attempt) -> None:
+    """Record which instances the destination proves to have.
+
+    Raises NotConfirmed when it does not list all that it said it had stored: some archives index with a delay.
+    """
+    destination = destination_of(attempt)
+    confirmed = destination.confirm(attempt.receipt)
+    with attempt.record:
+        attempt.receipt.is_confirmable = destination.is_confirmable
+        attempt.receipt.confirmed = confirmed
+        attempt.save_receipt()
+    if destination.is_confirmable and _everything_was_stored(attempt) and confirmed < attempt.receipt.stored:
+        unlisted = len(attempt.receipt.stored) - len(confirmed)
+        raise NotConfirmed(f"The destination does not list {unlisted} instances that it said it had stored.")
+
+
+def _everything_was_stored(attempt: Attempt) -> bool:
+    receipt = attempt.receipt
+    wanted = receipt.expected if receipt.expected is not None else receipt.received
+    return wanted - set(receipt.left_out) <= receipt.stored

@@ -1,0 +1,195 @@
+"""Where an item goes, seen the same way by the steps whether it is an archive or a folder."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from dicom.files.folder import FolderSender, StagedStudy
+from pydicom import Dataset
+
+from dicom.files import layout
+from dicom.network import choose
+from dicom.network.ports import Sender
+from models.domain.nodes import Folder, Server
+from models.domain.plans import Plan
+from models.domain.receipts import Receipt
+from models.domain.refs import StudyRef
+from tasks.attempt import Attempt
+
+
+class Destination(Protocol):
+    """What the steps need of the place data goes to. UIDs are those of the source."""
+
+    @property
+    def senders(self) -> int:
+        """How many connections may send at the same time."""
+        ...
+
+    @property
+    def is_confirmable(self) -> bool:
+        """Whether the destination can be asked what it has."""
+        ...
+
+    @property
+    def budget(self) -> Mapping[Server, int]:
+        """The associations that ``senders`` senders need."""
+        ...
+
+    def sender(self) -> Sender: ...
+
+    def present(self, receipt: Receipt) -> set[str]:
+        """Those of ``receipt.stored`` that the destination still has."""
+        ...
+
+    def confirm(self, receipt: Receipt) -> set[str]:
+        """Make the item visible when it is complete, and return what the destination proves to have."""
+        ...
+
+    def discard(self) -> None:
+        """Remove what is there but not visible yet."""
+        ...
+
+
+def destination_of(attempt: Attempt) -> Destination:
+    """The destination of an attempt whose plan is made."""
+    if isinstance(attempt.destination, Server):
+        return ArchiveDestination(attempt, attempt.destination)
+    return FolderDestination(attempt, _staged(attempt, attempt.destination))
+
+
+def target_uid(attempt: Attempt, source_uid: str) -> str:
+    """The UID that an object of the source has at the destination."""
+    return attempt.deidentifier.uid(source_uid) if attempt.deidentifier else source_uid
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveDestination:
+    """A server: instances are visible as soon as they are stored, and it is asked for their UIDs afterwards."""
+
+    attempt: Attempt
+    server: Server
+
+    @property
+    def senders(self) -> int:
+        """One on a repeated attempt: some archives refuse instances that come in parallel."""
+        return self.server.store_associations if self.attempt.item.attempts <= 1 else 1
+
+    @property
+    def is_confirmable(self) -> bool:
+        return choose.can_find(self.server)
+
+    @property
+    def budget(self) -> Mapping[Server, int]:
+        return {self.server: self.senders}
+
+    def sender(self) -> Sender:
+        return choose.sender(self.server, self.attempt.local)
+
+    def present(self, receipt: Receipt) -> set[str]:
+        return self.confirm(receipt) if receipt.stored and self.is_confirmable else set(receipt.stored)
+
+    def confirm(self, receipt: Receipt) -> set[str]:
+        """Ask for every instance of the study: one C-FIND for the series and one for each series."""
+        if not self.is_confirmable:
+            return set()
+        patient_id = self.attempt.item.pseudonym or self.attempt.plan.study.patient_id
+        study = StudyRef(target_uid(self.attempt, self.attempt.plan.study.study_uid), patient_id)
+        with (
+            self.attempt.associations({self.server: 1}),
+            self.attempt.connection(choose.finder(self.server, self.attempt.local)) as finder,
+        ):
+            listed = {
+                instance.sop_uid
+                for series in finder.find_series(study)
+                for instance in finder.find_instances(study, series.series_uid)
+            }
+        return {uid for uid in receipt.stored if target_uid(self.attempt, uid) in listed}
+
+    def discard(self) -> None:
+        """Nothing: what an archive has stored is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderDestination:
+    """A folder: the study is staged out of sight and appears at once when it is complete."""
+
+    attempt: Attempt
+    staged: StagedStudy
+
+    @property
+    def senders(self) -> int:
+        return 1
+
+    @property
+    def is_confirmable(self) -> bool:
+        return True
+
+    @property
+    def budget(self) -> Mapping[Server, int]:
+        return {}
+
+    def sender(self) -> Sender:
+        return FolderSender(self.staged)
+
+    def present(self, receipt: Receipt) -> set[str]:
+        return self._sources(receipt, self.staged.present(self._digests(receipt)))
+
+    def confirm(self, receipt: Receipt) -> set[str]:
+        """Publish the study when nothing is missing, then read every file back and compare its SHA-256."""
+        wanted = receipt.expected if receipt.expected is not None else receipt.received
+        if wanted - set(receipt.left_out) - receipt.stored or receipt.refused:
+            return set()
+        self.attempt.check()
+        self.staged.publish()
+        return self._sources(receipt, self.staged.confirm(self._digests(receipt)))
+
+    def discard(self) -> None:
+        self.staged.discard()
+
+    def _digests(self, receipt: Receipt) -> dict[str, str]:
+        return {target_uid(self.attempt, uid): receipt.digests[uid] for uid in receipt.stored if uid in receipt.digests}
+
+    def _sources(self, receipt: Receipt, target_uids: Iterable[str]) -> set[str]:
+        found = set(target_uids)
+        return {uid for uid in receipt.stored if target_uid(self.attempt, uid) in found}
+
+
+def _staged(attempt: Attempt, folder: Folder) -> StagedStudy:
+    """Names of the study at its destination, made from the plan as de-identification leaves it."""
+    header = _output_header(attempt, attempt.plan)
+    series_names = _series_names(attempt)
+    return StagedStudy(
+        destination=folder.path,
+        job_folder=layout.job_folder(attempt.job.kind.value, attempt.job.id, attempt.job.created_at, attempt.job.owner),
+        patient_folder=layout.patient_folder(str(header.PatientID)),
+        study_folder=layout.study_folder(
+            str(header.StudyDate or ""),
+            str(header.StudyTime or ""),
+            tuple(sorted({planned.series.modality for planned in attempt.plan.series})),
+            str(header.StudyInstanceUID),
+        ),
+        staging_key=f"item-{attempt.item_id}",
+        series_folder=lambda series_uid: series_names.get(series_uid) or layout.series_folder("", "", "", series_uid),
+    )
+
+
+def _output_header(attempt: Attempt, plan: Plan) -> Dataset:
+    header = Dataset()
+    header.PatientID = plan.study.patient_id
+    header.StudyInstanceUID = plan.study.study_uid
+    header.StudyDate = plan.study.study_date
+    header.StudyTime = plan.study.study_time
+    return attempt.deidentifier.dataset(header) if attempt.deidentifier else header
+
+
+def _series_names(attempt: Attempt) -> dict[str, str]:
+    """Series folder by the series' UID at the destination; a description is free text and stays out when treated."""
+    return {
+        target_uid(attempt, planned.series.series_uid): layout.series_folder(
+            planned.series.number,
+            planned.series.modality,
+            "" if attempt.deidentifier else planned.series.description,
+            target_uid(attempt, planned.series.series_uid),
+        )
+        for planned in attempt.plan.series
+    }

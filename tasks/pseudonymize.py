@@ -1,0 +1,32 @@
+"""Replaces the identity in each instance on its way from the source to the destination."""
+
+from models.domain.errors import NeedsReview
+from tasks.attempt import Attempt
+from tasks.step import step
+from tasks.stream import Parcel
+
+
+@step
+def pseudonymize(attempt: Attempt) -> None:
+    """Treat every instance of the stream, or pass it as it is when the job may transfer unpseudonymized.
+
+    An instance that needs a person's review is left out and named in the receipt. Whatever else de-identification
+    cannot treat ends the item: nothing identified passes.
+    """
+    deidentifier = attempt.deidentifier
+    for parcel in attempt.retrieved:
+        if deidentifier is None:
+            attempt.pseudonymized.put(parcel)
+            continue
+        try:
+            treated = deidentifier.instance(parcel.instance)
+        except NeedsReview as review:
+            _leave_out(attempt, parcel, review)
+            continue
+        attempt.pseudonymized.put(Parcel(parcel.source_uid, treated))
+
+
+def _leave_out(attempt: Attempt, parcel: Parcel, review: NeedsReview) -> None:
+    with attempt.record:
+        attempt.receipt.left_out[parcel.source_uid] = review.message
+        attempt.touch()

@@ -1,0 +1,103 @@
+"""A whole installation in one directory for tests: settings, database, nodes, jobs; runs jobs without Prefect."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+from dicom.files.spool import Spool
+from dicom.network.inbox import Inbox
+from dicom.network.receiver import Receiver
+
+from flows.items import work_through
+from flows.steps import in_threads
+from models.db.engine import Database, open_database
+from models.domain.jobs import Item, Job, JobKind
+from models.domain.nodes import Folder, Node, Server
+from models.domain.people import operator
+from models.domain.receipts import Receipt
+from models.domain.requests import StudyWish, TransferRequest
+from models.settings import Settings
+from services import jobs, nodes, work
+from tests.peers import Peer, free_port
+
+TESTER = operator("tester")
+
+DIMSE_GET = {"study_root_find_support": True, "study_root_get_support": True, "store_scp_support": True}
+DIMSE_MOVE = {"study_root_find_support": True, "study_root_move_support": True, "store_scp_support": True}
+DICOMWEB = {"dicomweb_qido_support": True, "dicomweb_wado_support": True, "dicomweb_stow_support": True}
+
+
+class Installation:
+    """What an administrator sets up, in a directory of its own."""
+
+    def __init__(self, directory: Path, **options: object) -> None:
+        self.settings = Settings(
+            data_dir=directory,
+            master_key=Fernet.generate_key().decode(),
+            receiver_host="127.0.0.1",
+            receiver_port=free_port(),
+            spool_reserve_mb=1,
+            retry_wait_s=0,
+            **options,
+        )
+        self.db: Database = open_database(self.settings)
+        self.db.migrate()
+        self.spool = Spool(self.settings.spool_dir)
+
+    def server(self, peer: Peer, name: str = "", **fields: object) -> Server:
+        """Add a server; ``fields`` are capabilities and overrides."""
+        web = {"dicomweb_root_url": f"{peer.url}/dicom-web"} if fields.get("dicomweb_qido_support") else {}
+        node = Server(
+            **{  # type: ignore[arg-type]
+                "name": name or peer.ae_title,
+                "ae_title": peer.ae_title,
+                "host": "127.0.0.1",
+                "port": peer.port,
+                **web,
+                **fields,
+            }
+        )
+        added = nodes.add_server(self.db, TESTER, node)
+        assert isinstance(added, Server)
+        return added
+
+    def folder(self, path: Path, name: str = "research") -> Folder:
+        added = nodes.add_folder(self.db, TESTER, Folder(name=name, path=path))
+        assert isinstance(added, Folder)
+        return added
+
+    def submit(
+        self, source: Node, destination: Node, studies: Sequence[StudyWish], trial: str = "", **fields: object
+    ) -> Job:
+        kind = JobKind.SELECTIVE_TRANSFER if len(studies) == 1 else JobKind.BATCH_TRANSFER
+        request = TransferRequest(kind, source.id, destination.id, tuple(studies), trial, **fields)  # type: ignore[arg-type]
+        return jobs.submit(self.db, TESTER, request)
+
+    def run(self, job: Job) -> None:
+        """Work on the job in this process until nothing is due."""
+        with ThreadPoolExecutor() as pool:
+            work_through(self.db, self.settings, job.id, in_threads(pool))
+
+    def transfer(self, source: Node, destination: Node, *studies: StudyWish, trial: str = "") -> list[Item]:
+        job = self.submit(source, destination, studies, trial)
+        self.run(job)
+        return self.items(job)
+
+    def items(self, job: Job) -> list[Item]:
+        return jobs.items(self.db, TESTER, job.id)
+
+    def receipt(self, item: Item) -> Receipt:
+        return work.load_receipt(self.db, item.id)
+
+    def receiver(self, *callers: str) -> Receiver:
+        """The C-STORE receiver of this installation; start and stop it yourself."""
+        inbox = Inbox(self.spool.inbox)
+        settings = self.settings
+        return Receiver(
+            settings.receiver_ae_title, settings.receiver_host, settings.receiver_port, inbox, lambda: callers
+        )
+
+    def leftovers(self) -> list[Path]:
+        """Files in the spool that nobody has removed."""
+        return [path for path in self.spool.root.rglob("*") if path.is_file()]

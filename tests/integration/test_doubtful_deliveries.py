@@ -1,0 +1,87 @@
+"""A source that does not deliver what it lists never leads to a success, and a second attempt fetches only the rest."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from deployments.demo import studies
+from deployments.demo.studies import StudyFiles
+from models.domain.jobs import State
+from models.domain.receipts import Completeness
+from models.domain.requests import StudyWish
+from tests.faulty_archive import FaultyArchive
+from tests.installation import DIMSE_GET, Installation
+
+N = 7
+
+
+@pytest.fixture
+def a_study(tmp_path: Path) -> StudyFiles:
+    return studies.write_ct(tmp_path / "ct", patient=1, study=1, instances=(4, 3), rows=32, columns=32)
+
+
+@pytest.fixture
+def an_archive(a_study: StudyFiles) -> Iterator[FaultyArchive]:
+    with FaultyArchive("LIAR", a_study.files).running() as archive:
+        yield archive
+
+
+@pytest.fixture
+def an_installation(tmp_path: Path) -> Installation:
+    return Installation(tmp_path / "adit")
+
+
+def wish(study: StudyFiles) -> StudyWish:
+    return StudyWish(study.study_uid, study.patient_id, pseudonym="SUBJ")
+
+
+def dicom_files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.dcm"))
+
+
+def sop_uids(files: list[Path]) -> set[str]:
+    return {str(dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in files}
+
+
+def test_short_delivery_is_never_a_success_and_the_receipt_lists_what_is_missing(
+    an_installation: Installation, an_archive: FaultyArchive, a_study: StudyFiles, tmp_path: Path
+) -> None:
+    an_archive.deliveries += [3, *[0] * 50]
+    source = an_installation.server(an_archive, **DIMSE_GET)  # type: ignore[arg-type]
+    folder = an_installation.folder(tmp_path / "out")
+    (item,) = an_installation.transfer(source, folder, wish(a_study))
+    receipt = an_installation.receipt(item)
+    assert (item.state, item.error_code) == (State.FAILURE, "Incomplete")
+    assert receipt.verdict is Completeness.SHORT
+    assert receipt.missing < sop_uids(a_study.files) and len(receipt.stored | receipt.missing) == N
+    assert item.attempts == an_installation.settings.max_attempts
+    assert dicom_files(tmp_path / "out") == [], "half a study is visible"
+    assert an_installation.leftovers() == []
+
+
+def test_a_second_attempt_asks_only_for_what_is_missing(
+    an_installation: Installation, an_archive: FaultyArchive, a_study: StudyFiles, tmp_path: Path
+) -> None:
+    an_archive.deliveries += [5]
+    source = an_installation.server(an_archive, **DIMSE_GET)  # type: ignore[arg-type]
+    folder = an_installation.folder(tmp_path / "out")
+    (item,) = an_installation.transfer(source, folder, wish(a_study))
+    assert (item.state, item.attempts) == (State.SUCCESS, 2), item.message
+    assert an_archive.asked == [("STUDY", 0), ("IMAGE", 2)]
+    assert len(dicom_files(tmp_path / "out")) == N
+
+
+def test_unannounced_instances_are_reported(
+    an_installation: Installation, an_archive: FaultyArchive, a_study: StudyFiles, tmp_path: Path
+) -> None:
+    other = studies.write_ct(tmp_path / "other", patient=1, study=9, instances=(1,), rows=32, columns=32)
+    an_archive.surplus = other.files
+    source = an_installation.server(an_archive, **DIMSE_GET)  # type: ignore[arg-type]
+    folder = an_installation.folder(tmp_path / "out")
+    (item,) = an_installation.transfer(source, folder, wish(a_study))
+    receipt = an_installation.receipt(item)
+    assert item.state is State.WARNING
+    assert receipt.verdict is Completeness.SURPLUS
+    assert receipt.surplus == sop_uids(other.files)

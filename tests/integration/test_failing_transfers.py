@@ -1,0 +1,113 @@
+"""Full disks, unwritable folders and corrupt instances: one clear message, the right retry, nothing half-done."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
+
+from deployments.demo import studies
+from deployments.demo.studies import StudyFiles
+from models.domain.jobs import State
+from models.domain.requests import StudyWish
+from services import jobs
+from tests.faulty_archive import FaultyArchive
+from tests.installation import DIMSE_GET, TESTER, Installation
+
+
+@pytest.fixture
+def a_study(tmp_path: Path) -> StudyFiles:
+    return studies.write_ct(tmp_path / "ct", patient=1, study=1, instances=(4, 3), rows=128, columns=128)
+
+
+@pytest.fixture
+def an_archive(a_study: StudyFiles) -> Iterator[FaultyArchive]:
+    with FaultyArchive("ARCHIVE", a_study.files).running() as archive:
+        yield archive
+
+
+@pytest.fixture
+def an_installation(tmp_path: Path) -> Installation:
+    return Installation(tmp_path / "adit")
+
+
+@pytest.fixture
+def a_tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", disk], check=False).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def wish(study: StudyFiles) -> StudyWish:
+    return StudyWish(study.study_uid, study.patient_id, pseudonym="SUBJ")
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_full_disk_is_tried_again_and_leaves_nothing_behind(
+    an_installation: Installation, an_archive: FaultyArchive, a_study: StudyFiles, a_tiny_disk: Path
+) -> None:
+    source = an_installation.server(an_archive, **DIMSE_GET)  # type: ignore[arg-type]
+    (item,) = an_installation.transfer(source, an_installation.folder(a_tiny_disk), wish(a_study))
+    attempts = an_installation.settings.max_attempts
+    assert (item.state, item.error_code, item.attempts) == (State.FAILURE, "NoSpace", attempts)
+    assert files_in(a_tiny_disk) == []
+    assert an_installation.leftovers() == []
+
+
+def test_an_unwritable_folder_is_reported_at_once(
+    an_installation: Installation, an_archive: FaultyArchive, a_study: StudyFiles, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    source = an_installation.server(an_archive, **DIMSE_GET)  # type: ignore[arg-type]
+    folder = an_installation.folder(tmp_path / "file" / "below")
+    (item,) = an_installation.transfer(source, folder, wish(a_study))
+    assert (item.state, item.error_code, item.attempts) == (State.FAILURE, "WriteFailed", 1)
+    assert an_installation.leftovers() == []
+
+
+@pytest.mark.parametrize("fault", ["broken sequence", "no series"])
+def test_a_corrupt_instance_stops_its_item_and_shows_nothing(
+    an_installation: Installation, an_archive: FaultyArchive, a_study: StudyFiles, tmp_path: Path, fault: str
+) -> None:
+    broken = an_archive.data_sets[3]
+    if fault == "broken sequence":
+        tag = Tag(0x0008, 0x1115)
+        broken._dict[tag] = RawDataElement(tag, "SQ", 14, b"not a sequence", 0, False, True)
+    else:
+        del broken.SeriesInstanceUID
+        broken.add_new(0x0020000E, "UI", "")
+    other = studies.write_sr(tmp_path / "sr", patient=4, study=4)
+    an_archive.data_sets += [dcmread(file) for file in other.files]
+    source = an_installation.server(an_archive, **DIMSE_GET)  # type: ignore[arg-type]
+    out = tmp_path / "out"
+    items = an_installation.transfer(
+        source, an_installation.folder(out), wish(a_study), StudyWish(other.study_uid, pseudonym="S2")
+    )
+    assert [item.state for item in items] == [State.FAILURE, State.SUCCESS], [item.message for item in items]
+    assert len(files_in(out)) == len(other.files)
+    assert not [value for value in studies.identifying_values([a_study]) if value in items[0].message]
+    assert an_installation.leftovers() == []
+
+
+def test_after_making_room_a_retry_brings_the_whole_study(
+    an_installation: Installation, an_archive: FaultyArchive, a_study: StudyFiles, a_tiny_disk: Path
+) -> None:
+    source = an_installation.server(an_archive, **DIMSE_GET)  # type: ignore[arg-type]
+    folder = an_installation.folder(a_tiny_disk)
+    job = an_installation.submit(source, folder, [wish(a_study)])
+    an_installation.run(job)
+    subprocess.run(["mount", "-o", "remount,size=4m", a_tiny_disk], check=True)
+    jobs.retry(an_installation.db, TESTER, job.id)
+    an_installation.run(job)
+    (item,) = an_installation.items(job)
+    assert item.state is State.SUCCESS, item.message
+    assert len(files_in(a_tiny_disk)) == len(a_study.files)

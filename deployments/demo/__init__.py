@@ -1,0 +1,1 @@
+"""The demonstration: invented studies, and what moves them on one machine."""

@@ -1,0 +1,61 @@
+"""The linkage key: the one secret from which all pseudonymous UIDs and date shifts of a linkage scope follow.
+
+Nothing here is stored or random, so that every worker gives the same answer at any time.
+"""
+
+import hmac
+import unicodedata
+
+from models.domain.errors import ProfileInvalid
+
+SECRET_BYTES = 32
+_STANDARD_ROOT = "1.2.840.10008"
+_VERSION_MASK, _VERSION_8 = 0xF << 76, 0x8 << 76
+_VARIANT_MASK, _VARIANT = 0x3 << 62, 0x2 << 62
+
+
+class LinkageKey:
+    """A key of 32 random bytes; whoever has it and the original data can repeat the pseudonymization.
+
+    Raises ProfileInvalid when the secret is shorter.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) < SECRET_BYTES:
+            raise ProfileInvalid(f"The linkage key must have {SECRET_BYTES} bytes.")
+        self._secret = bytes(secret)
+
+    def __repr__(self) -> str:
+        return "LinkageKey(hidden)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("A linkage key does not leave its process.")
+
+    def digest(self, domain: str, value: str) -> bytes:
+        """Return 32 bytes for a value (HMAC-SHA256); the same value has unrelated digests in different domains."""
+        message = f"{domain}\0{value}".encode(errors="backslashreplace")
+        return hmac.digest(self._secret, message, "sha256")
+
+    def number(self, domain: str, value: str) -> int:
+        """The digest as a number of 256 bits."""
+        return int.from_bytes(self.digest(domain, value), "big")
+
+    def uid(self, original: str) -> str:
+        """Return the UID that stands for another one: a UUID version 8 under 2.25 (PS3.5 section B.2).
+
+        Padding is no part of a UID. UIDs of the standard itself (classes, syntaxes, frames of reference) and nothing
+        are returned as they are.
+        """
+        stripped = original.strip("\0 ")
+        if not stripped or stripped == _STANDARD_ROOT or stripped.startswith(f"{_STANDARD_ROOT}."):
+            return stripped
+        bits = int.from_bytes(self.digest("uid", stripped)[:16], "big")
+        return f"2.25.{(bits & ~_VERSION_MASK & ~_VARIANT_MASK) | _VERSION_8 | _VARIANT}"
+
+    def patient_digest(self, patient_id: str, issuer: str = "") -> str:
+        """Return 64 hexadecimal digits that stand for a patient where the patient ID itself must not be kept.
+
+        IDs that differ only in surrounding spaces or in how Unicode composes their letters are the same patient.
+        """
+        parts = (unicodedata.normalize("NFC", part.strip("\0 ")) for part in (issuer, patient_id))
+        return self.digest("patient", "\0".join(parts)).hex()

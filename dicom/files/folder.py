@@ -1,0 +1,306 @@
+"""Studies in a folder: written out of sight, then published in one move, so that nobody ever sees half a study.
+
+Layout under the destination: ``.adit-staging/<key>/parts`` holds files being written, ``.adit-staging/<key>/study``
+what becomes ``<job folder>/<patient folder>/<study folder>``. All is on one file system, so each move is a rename.
+"""
+
+import ctypes
+import errno
+import hashlib
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dicom.files import layout
+from dicom.files.header import series_uid_of
+from dicom.files.trouble import writing
+from dicom.part10 import part10_prefix
+from models.domain.errors import Canceled, Unreadable
+from models.domain.instances import Bytes, EncodedInstance, StoreOutcome, Verdict
+
+STAGING = ".adit-staging"
+
+_PRIVATE = 0o700
+_MAX_BUFFERS = 1024
+"""IOV_MAX of Linux: how many buffers one call may write."""
+_CANNOT_UNDERSTAND = 0xC000
+"""PS3.4 table B.2-1."""
+_AT_WORKING_DIRECTORY = -100
+_EXCHANGE = 2
+_NOT_SUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
+
+
+@dataclass(frozen=True, slots=True)
+class StagedStudy:
+    """One study on its way into a folder; all that it knows is on the disk, so any process can go on with it.
+
+    ``staging_key`` names the one item whose study this is, in one path component. ``series_folder`` gives the
+    name for a Series Instance UID. Studies of any number of processes may go into the same job and patient folders.
+
+    All methods raise NoSpace, or WriteFailed which names the destination, never a patient.
+    """
+
+    destination: Path
+    job_folder: str
+    patient_folder: str
+    study_folder: str
+    staging_key: str
+    series_folder: Callable[[str], str]
+
+    @property
+    def path(self) -> Path:
+        """Where the study is once it is published."""
+        return self.destination / self.job_folder / self.patient_folder / self.study_folder
+
+    def write(self, instance: EncodedInstance) -> str:
+        """Stage an instance as a Part 10 file and return the SHA-256 of its bytes; a file of that name is replaced.
+
+        Raises Unreadable when it does not tell its series.
+        """
+        series = self._study / self.series_folder(series_uid_of(instance))
+        head = part10_prefix(instance.sop_class_uid, instance.sop_uid, instance.transfer_syntax_uid)
+        with writing(self.destination, "folder"):
+            self._make_private()
+            series.mkdir(parents=True, exist_ok=True)
+            part = self._parts / f"{uuid.uuid4().hex}.part"
+            try:
+                digest = _write_file(part, (head, *instance.parts))
+                part.rename(series / layout.instance_file(instance.sop_uid))
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+        return digest
+
+    def present(self, digests: Mapping[str, str]) -> set[str]:
+        """Those SOP Instance UIDs whose files are here with exactly this SHA-256, and will be published.
+
+        Files staged with other bytes or names are removed. What is published already is staged again, because
+        publishing replaces the whole study. Reads every file.
+        """
+        with writing(self.destination, "folder"):
+            _remove(self._parts)
+            staged = _matching(self._study, digests)
+            for path in set(_files(self._study)) - set(staged.values()):
+                path.unlink()
+            published = _matching(self.path, {uid: digest for uid, digest in digests.items() if uid not in staged})
+            for path in published.values():
+                self._stage_again(path)
+        return staged.keys() | published.keys()
+
+    def publish(self) -> None:
+        """Let the staged study appear at its place in one move, and in the place of one that is there already.
+
+        That one can only be of an earlier run of the same item: job folder and study folder name the job and
+        the study. Does nothing when nothing is staged: then it is published, or there is nothing to publish.
+
+        The data is flushed to the disk once, before the move: a receipt that says "confirmed" must survive a power
+        failure, and one flush for a study costs far less than one for each file.
+        """
+        with writing(self.destination, "folder"):
+            if self._study.is_dir():
+                _flush_file_system(self._study)
+                for folder in (self.path.parent.parent, self.path.parent):
+                    folder.mkdir(exist_ok=True)
+                self._move_into_place()
+                for folder in (self.path.parent, self.path.parent.parent, self.destination):
+                    _flush_folder(folder)
+            _remove(self._root)
+
+    def confirm(self, digests: Mapping[str, str]) -> set[str]:
+        """Those SOP Instance UIDs whose published files have exactly this SHA-256. Reads every file."""
+        with writing(self.destination, "folder"):
+            return set(_matching(self.path, digests))
+
+    def discard(self) -> None:
+        """Remove what is staged; what is published stays."""
+        with writing(self.destination, "folder"):
+            _remove(self._root)
+
+    @property
+    def _root(self) -> Path:
+        return self.destination / STAGING / self.staging_key
+
+    @property
+    def _study(self) -> Path:
+        return self._root / "study"
+
+    @property
+    def _parts(self) -> Path:
+        return self._root / "parts"
+
+    def _make_private(self) -> None:
+        """The folders only we may enter. A destination that is missing is not made: it may be a share that is gone."""
+        for folder in (self.destination / STAGING, self._root, self._parts):
+            folder.mkdir(mode=_PRIVATE, exist_ok=True)
+
+    def _stage_again(self, published: Path) -> None:
+        staged = self._study / published.relative_to(self.path)
+        self._make_private()
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(published, staged)
+        except OSError:  # many network file systems have no hard links
+            part = self._parts / f"{uuid.uuid4().hex}.part"
+            shutil.copyfile(published, part)
+            part.rename(staged)
+
+    def _move_into_place(self) -> None:
+        try:
+            self._study.rename(self.path)
+        except OSError as exc:
+            if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            self._replace()
+
+    def _replace(self) -> None:
+        """Put the staged study in the place of the published one, which ends up out of sight.
+
+        In one step where the file system can, else in two: between them the study is missing, but never half.
+        A crash in the middle leaves a staged study, which the next ``publish`` moves.
+        """
+        replaced = self._root / "replaced"
+        _remove(replaced)
+        if _exchange(self._study, self.path):
+            self._study.rename(replaced)
+        else:
+            self.path.rename(replaced)
+            self._study.rename(self.path)
+
+
+class FolderSender:
+    """A Sender that writes into a staged study. Nothing is visible before the study is published."""
+
+    def __init__(self, staged: StagedStudy) -> None:
+        self._staged = staged
+        self._aborted = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Nothing is open between two files."""
+
+    def abort(self) -> None:
+        """Let the next ``send`` raise Canceled; a file being written is finished."""
+        self._aborted.set()
+
+    def send(self, instance: EncodedInstance) -> StoreOutcome:
+        """Write one instance. One that does not tell its series is refused: it has no place to go."""
+        if self._aborted.is_set():
+            raise Canceled
+        try:
+            digest = self._staged.write(instance)
+        except Unreadable:
+            return StoreOutcome(instance.sop_uid, Verdict.REFUSED, _CANNOT_UNDERSTAND)
+        return StoreOutcome(instance.sop_uid, Verdict.STORED, digest=digest)
+
+
+def sweep_staging(destination: Path, alive: Callable[[str], bool]) -> int:
+    """Remove what is staged under keys that are not alive; return how many keys were removed.
+
+    Raises WriteFailed, which names the destination.
+    """
+    with writing(destination, "folder"):
+        staging = destination / STAGING
+        keys = [path for path in staging.iterdir() if not alive(path.name)] if staging.is_dir() else []
+        for path in keys:
+            _remove(path)
+    return len(keys)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Every file below a folder; none when it does not exist. One that cannot be listed is an OSError, not empty."""
+    for parent, _, names in os.walk(folder, onerror=_raise_unless_missing):
+        yield from (Path(parent, name) for name in names)
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _matching(folder: Path, digests: Mapping[str, str]) -> dict[str, Path]:
+    """SOP Instance UID -> file, for those that have the name and the digest they should have."""
+    uids = {layout.instance_file(uid): uid for uid in digests}
+    found: dict[str, Path] = {}
+    for path in _files(folder):
+        uid = uids.get(path.name)
+        if uid is not None and _digest(path) == digests[uid]:
+            found[uid] = path
+    return found
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_file(path: Path, buffers: tuple[Bytes, ...]) -> str:
+    """Write a new file out of its buffers without joining them; return the SHA-256 of its bytes."""
+    digest = hashlib.sha256()
+    for buffer in buffers:
+        digest.update(buffer)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        _write_all(descriptor, buffers)
+    finally:
+        os.close(descriptor)
+    return digest.hexdigest()
+
+
+def _write_all(descriptor: int, buffers: tuple[Bytes, ...]) -> None:
+    """Usually one system call; a write may fall short of what was asked (``man 2 writev``)."""
+    left = [memoryview(buffer) for buffer in buffers if len(buffer)]
+    while left:
+        written = os.writev(descriptor, left[:_MAX_BUFFERS])
+        while left and written >= len(left[0]):
+            written -= len(left.pop(0))
+        if written:
+            left[0] = left[0][written:]
+
+
+def _remove(folder: Path) -> None:
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make renames in a folder durable, where the file system knows how."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as exc:
+        if exc.errno not in _NOT_SUPPORTED:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _flush_file_system(folder: Path) -> None:
+    """Write everything of the folder's file system to the disk (``man 2 syncfs``)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    finally:
+        os.close(descriptor)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step (``man 2 renameat2``); False where the file system cannot."""
+    renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    here = _AT_WORKING_DIRECTORY
+    if renameat2(here, os.fsencode(one), here, os.fsencode(other), _EXCHANGE) == 0:
+        return True
+    if ctypes.get_errno() not in _NOT_SUPPORTED:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return False

@@ -1,0 +1,312 @@
+"""Odd, broken and hostile data: treated, or refused with one of three errors that quote no value."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pydicom.data
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom import Dataset, dcmread
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.sequence import Sequence
+
+from deployments.demo import studies
+from dicom.deid.engine import Deidentifier
+from dicom.deid.keys import LinkageKey
+from dicom.part10 import split_part10
+from models.domain.errors import NeedsReview, RuleFailed, Unreadable
+from models.domain.instances import EncodedInstance
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+IMPLICIT = "1.2.840.10008.1.2"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+CT = "1.2.840.10008.5.1.4.1.1.2"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+PYDICOM_FILES = sorted(Path(pydicom.data.__file__).parent.glob("test_files/**/*.dcm"))
+
+
+def a_deidentifier(pseudonym: str = "PSEUDO1") -> Deidentifier:
+    return Deidentifier(LinkageKey(bytes(range(32))), pseudonym)
+
+
+def a_header(**values: object) -> Dataset:
+    header = Dataset()
+    for keyword, value in {
+        "SOPClassUID": CT,
+        "SOPInstanceUID": "1.2.826.0.1.3680043.10.9999.1",
+        "StudyInstanceUID": "1.2.826.0.1.3680043.10.9999.2",
+        "SeriesInstanceUID": "1.2.826.0.1.3680043.10.9999.3",
+        "PatientName": "Zwirnbald^Odo",
+        "PatientID": "PATID4711",
+        **values,
+    }.items():
+        if value is not None:
+            setattr(header, keyword, value)
+    return header
+
+
+def encoded(header: Dataset, syntax_uid: str = EXPLICIT) -> bytes:
+    buffer = DicomBytesIO()
+    buffer.is_little_endian = syntax_uid != BIG_ENDIAN
+    buffer.is_implicit_VR = syntax_uid == IMPLICIT
+    write_dataset(buffer, header)
+    return buffer.getvalue()
+
+
+def decoded(header: bytes, syntax_uid: str = EXPLICIT) -> Dataset:
+    return pydicom.filereader.read_dataset(io.BytesIO(header), syntax_uid == IMPLICIT, syntax_uid != BIG_ENDIAN)
+
+
+def treated(header: Dataset, syntax_uid: str = EXPLICIT) -> Dataset:
+    return decoded(a_deidentifier().header(encoded(header, syntax_uid), syntax_uid), syntax_uid)
+
+
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"])
+def test_an_instance_without_one_of_its_uids_is_unreadable(keyword: str) -> None:
+    with pytest.raises(Unreadable):
+        treated(a_header(**{keyword: None}))
+
+
+@pytest.mark.parametrize(("sop_class_uid", "sop_uid"), [(SECONDARY_CAPTURE, None), (None, "1.2.3")])
+def test_an_instance_that_is_announced_as_another_one_is_unreadable(
+    sop_class_uid: str | None, sop_uid: str | None
+) -> None:
+    header = a_header()
+    announced = (sop_class_uid or header.SOPClassUID, sop_uid or header.SOPInstanceUID)
+    with pytest.raises(Unreadable):
+        a_deidentifier().instance(EncodedInstance(*announced, EXPLICIT, (encoded(header),)))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"BurnedInAnnotation": "YES"},
+        {"SOPClassUID": SECONDARY_CAPTURE},
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7.2"},
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.6.1"},
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.77.1.1.1"},
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.104.1", "BurnedInAnnotation": "NO"},
+        {"SOPClassUID": "1.3.12.2.1107.5.9.1"},
+        {"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]},
+    ],
+)
+def test_what_may_show_the_identity_needs_a_review(values: dict[str, object]) -> None:
+    with pytest.raises(NeedsReview):
+        treated(a_header(**values))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"SOPClassUID": SECONDARY_CAPTURE, "BurnedInAnnotation": "NO"},
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.3.1", "BurnedInAnnotation": "NO"},
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4"},
+        {"ImageType": ["DERIVED", "SECONDARY", "MPR"]},
+    ],
+)
+def test_what_declares_no_text_and_ordinary_images_pass(values: dict[str, object]) -> None:
+    assert treated(a_header(**values)).PatientName == "PSEUDO1"
+
+
+def test_an_unknown_character_set_is_refused() -> None:
+    charset = b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 999"
+    with pytest.raises(RuleFailed, match="0008,0005"):
+        a_deidentifier().header(charset + encoded(a_header()), EXPLICIT)
+
+
+def test_an_identifier_in_text_that_is_kept_is_found() -> None:
+    with pytest.raises(RuleFailed, match=r"\(0008,0070\)") as caught:
+        treated(a_header(Manufacturer="Geraet von ZWIRNBALD"))
+    assert "zwirnbald" not in str(caught.value).lower()
+
+
+def test_an_identifier_in_a_nested_item_is_found() -> None:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "1", "DCM", "see PATID4711"
+    with pytest.raises(RuleFailed, match=r"\(0008,0104\)"):
+        treated(a_header(ProcedureCodeSequence=Sequence([item])))
+
+
+def test_a_pseudonym_that_is_the_patients_id_is_refused() -> None:
+    with pytest.raises(RuleFailed, match=r"\(0010,0010\)"):
+        a_deidentifier("PATID4711").header(encoded(a_header()), EXPLICIT)
+
+
+def test_short_names_and_numbers_do_not_match_by_chance() -> None:
+    header = treated(
+        a_header(PatientName="Ann^Max", PatientID="1024", Manufacturer="Scanner Maxwell", WindowWidth="1024")
+    )
+    assert header.Manufacturer == "Scanner Maxwell"
+
+
+def test_elements_behind_the_pixels_are_treated_too() -> None:
+    pixels = b"\xe0\x7f\x10\x00OW\x00\x00\x04\x00\x00\x00\x01\x02\x03\x04"
+    private = b"\xe1\x7f\x10\x00LO\x0a\x00Zwirnbald "
+    padding = b"\xfc\xff\xfc\xffOB\x00\x00\x02\x00\x00\x00\x00\x00"
+    result = a_deidentifier().header(encoded(a_header()) + pixels + private + padding, EXPLICIT)
+    assert result.endswith(pixels)
+
+
+def test_a_name_in_disguise_does_not_pass() -> None:
+    rows_as_text = b"\x28\x00\x10\x00LO\x0a\x00Zwirnbald "
+    with_unknown = encoded(a_header()) + rows_as_text + b"\x7e\x00\x01\x00LO\x0a\x00Zwirnbald "
+    assert b"Zwirnbald" not in a_deidentifier().header(with_unknown, EXPLICIT)
+
+
+def test_a_sequence_in_unknown_vr_is_treated_as_implicit() -> None:
+    item = Dataset()
+    item.PatientName, item.ReferencedSOPInstanceUID = "Zwirnbald^Odo", "1.2.3.4.5"
+    content = encoded(item, IMPLICIT)
+    sequence = b"\xfe\xff\x00\xe0" + len(content).to_bytes(4, "little") + content
+    unknown = b"\x08\x00\x40\x11UN\x00\x00" + len(sequence).to_bytes(4, "little") + sequence
+    header = encoded(a_header())
+    cut = header.index(b"\x10\x00\x10\x00PN")
+    result = a_deidentifier().header(header[:cut] + unknown + header[cut:], EXPLICIT)
+    assert b"Zwirnbald" not in result
+    assert a_deidentifier().uid("1.2.3.4.5").encode() in result
+
+
+@pytest.mark.parametrize("syntax_uid", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
+def test_all_encodings_are_treated_alike(syntax_uid: str) -> None:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = CT, "1.2.3.4.5"
+    source = a_header(Rows=512, StudyDate="20240312", ReferencedImageSequence=Sequence([item]), KVP="120")
+    for defined_length in (True, False):
+        source["ReferencedImageSequence"].is_undefined_length = not defined_length
+        item.is_undefined_length_sequence_item = not defined_length
+        header = treated(source, syntax_uid)
+        assert header == treated(source)
+        assert header.Rows == 512
+        assert header.ReferencedImageSequence[0].ReferencedSOPInstanceUID == a_deidentifier().uid("1.2.3.4.5")
+
+
+def test_uids_of_vocabularies_stay_and_those_of_devices_go() -> None:
+    code = Dataset()
+    code.CodingSchemeUID, code.ContextUID = "2.16.840.1.113883.6.96", "1.2.840.10008.6.1.1"
+    header = treated(a_header(ProcedureCodeSequence=Sequence([code]), ManufacturerDeviceClassUID="1.2.3.4.5.6"))
+    assert header.ProcedureCodeSequence[0] == code
+    assert header.ManufacturerDeviceClassUID.startswith("2.25.")
+
+
+def test_the_meaning_of_a_sites_own_code_is_removed() -> None:
+    items = []
+    for scheme in ("DCM", "LN", "99KLINIK", "L"):
+        item = Dataset()
+        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "1", scheme, "something"
+        items.append(item)
+    codes = treated(a_header(ProcedureCodeSequence=Sequence(items))).ProcedureCodeSequence
+    assert [code.CodeMeaning for code in codes] == ["something", "something", "REMOVED", "REMOVED"]
+
+
+def test_an_earlier_method_stays_in_front() -> None:
+    header = treated(a_header(DeidentificationMethod="Site tool 1"))
+    assert header.DeidentificationMethod[0] == "Site tool 1"
+    again = treated(a_header(DeidentificationMethod=list(header.DeidentificationMethod)))
+    assert again.DeidentificationMethod == header.DeidentificationMethod
+
+
+def test_overlays_curves_signatures_and_group_lengths_go() -> None:
+    header = a_header()
+    header.add_new(0x60003000, "OW", b"\1\2")
+    header.add_new(0x50003000, "OW", b"\1\2")
+    header.add_new(0x04000561, "SQ", Sequence([Dataset()]))
+    header.add_new(0xFFFAFFFA, "SQ", Sequence([Dataset()]))
+    header.add_new(0x00100000, "UL", 4)
+    left = set(treated(header).keys())
+    assert not {0x60003000, 0x50003000, 0x04000561, 0xFFFAFFFA, 0x00100000} & left
+
+
+def test_a_pseudonym_is_written_in_the_character_set_or_refused() -> None:
+    header = a_header(SpecificCharacterSet="ISO_IR 192")
+    data = a_deidentifier("Größe7").header(encoded(header), EXPLICIT)
+    assert decoded(data).PatientID == "Größe7"
+    header.SpecificCharacterSet = "ISO_IR 144"
+    with pytest.raises(RuleFailed, match="character set"):
+        a_deidentifier("Größe7").header(encoded(header), EXPLICIT)
+
+
+def test_truncation_at_any_byte_is_refused_or_leaves_a_shorter_data_set(tmp_path: Path) -> None:
+    file = studies.write_sr(tmp_path).files[0].read_bytes()
+    whole = bytes(split_part10(file).parts[0])
+    engine = a_deidentifier()
+    for length in range(0, len(whole), 13):
+        _one_of_three(lambda length=length: engine.header(whole[:length], EXPLICIT))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_damaged_bytes_raise_nothing_else(data: st.DataObject) -> None:
+    item = Dataset()
+    item.ReferencedSOPInstanceUID, item.PersonName = "1.2.3", "Zwirnbald"
+    whole = bytearray(encoded(a_header(StudyDate="20240312", ReferencedImageSequence=Sequence([item]))))
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    for syntax_uid in (EXPLICIT, IMPLICIT, BIG_ENDIAN):
+        _one_of_three(lambda syntax_uid=syntax_uid: a_deidentifier().header(bytes(whole), syntax_uid))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    tag=st.sampled_from(
+        [0x00080020, 0x0008002A, 0x00080030, 0x00080050, 0x00080090, 0x00101000, 0x00101001, 0x0040A123]
+    ),
+    value=st.binary(max_size=64).map(lambda value: value + b" " * (len(value) % 2)),
+)
+def test_malformed_values_are_replaced_or_emptied(tag: int, value: bytes) -> None:
+    vr = {0x00080020: b"DA", 0x0008002A: b"DT", 0x00080030: b"TM", 0x00080050: b"SH", 0x00101000: b"LO"}.get(tag, b"PN")
+    element = (
+        tag.to_bytes(4, "big")[1::-1] + tag.to_bytes(4, "big")[:1:-1] + vr + len(value).to_bytes(2, "little") + value
+    )
+    header = encoded(a_header())
+    cut = next(position for position in _starts(header) if _tag_at(header, position) > tag)
+    result = a_deidentifier().header(header[:cut] + element + header[cut:], EXPLICIT)
+    stripped = value.strip(b" \0")
+    assert len(stripped) < 3 or stripped not in result or vr == b"TM"
+
+
+@pytest.mark.parametrize("file", PYDICOM_FILES, ids=lambda file: file.name)
+@pytest.mark.filterwarnings("ignore")
+def test_pydicoms_odd_files_are_treated_or_refused(file: Path) -> None:
+    def treat() -> None:
+        source = split_part10(file.read_bytes())
+        result = a_deidentifier().instance(source)
+        header = decoded(b"".join(result.parts[:1]), result.transfer_syntax_uid)
+        assert header.PatientID == "PSEUDO1"
+
+    _one_of_three(treat)
+
+
+@pytest.mark.parametrize("file", PYDICOM_FILES, ids=lambda file: file.name)
+@pytest.mark.filterwarnings("ignore")
+def test_the_attributes_of_pydicoms_odd_files_are_treated_or_refused(file: Path) -> None:
+    source = dcmread(file, force=True)
+    result: list[Dataset] = []
+    _one_of_three(lambda: result.append(a_deidentifier().dataset(source)))
+    for header in result:
+        assert not any(element.tag.is_private for element in header.iterall())
+        assert header.PatientID == "PSEUDO1"
+
+
+def _one_of_three(treat: Callable[[], object]) -> None:
+    try:
+        treat()
+    except (Unreadable, RuleFailed, NeedsReview) as refusal:
+        assert "Zwirn" not in str(refusal)
+
+
+def _starts(header: bytes) -> list[int]:
+    """Offsets of the elements of a flat header whose VRs are all short, and its end."""
+    starts, position = [], 0
+    while position < len(header):
+        starts.append(position)
+        position += 8 + int.from_bytes(header[position + 6 : position + 8], "little")
+    return [*starts, position]
+
+
+def _tag_at(header: bytes, position: int) -> int:
+    group = int.from_bytes(header[position : position + 2], "little")
+    return group << 16 | int.from_bytes(header[position + 2 : position + 4], "little") if header[position:] else 1 << 32

@@ -1,5 +1,6 @@
 """One item: query, then retrieve, pseudonymize and store at the same time, then confirm; and what becomes of it."""
 
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from flows.opening import open_attempt
@@ -20,6 +21,9 @@ from tasks.retrieve import retrieve
 from tasks.step import Step
 from tasks.store import store
 
+QUIET_WITHIN_S = 60.0
+"""How long the steps of a stopped attempt may take to end; they need moments, since their connections are broken."""
+
 
 def transfer_study(db: Database, settings: Settings, item: Item, lease: Lease, start: Start = as_task) -> None:
     """Run one attempt of a claimed item to its end and record what became of it.
@@ -39,7 +43,7 @@ def transfer_study(db: Database, settings: Settings, item: Item, lease: Lease, s
         except LeaseLost:
             raise
         except Canceled as canceled:
-            _end(attempt, State.CANCELED, canceled)
+            _cancel(attempt, canceled)
         except AditError as error:
             _fail(attempt, error)
 
@@ -110,11 +114,11 @@ def _succeed(attempt: Attempt) -> None:
     receipt = attempt.receipt
     match receipt.verdict:
         case Completeness.COMPLETE if not receipt.left_out and not receipt.stored_with_warning:
-            _end(attempt, State.SUCCESS, None, f"{len(receipt.confirmed)} instances transferred and confirmed.")
+            _end(attempt, State.SUCCESS, f"{len(receipt.confirmed)} instances transferred and confirmed.")
         case Completeness.SHORT:
             _fail(attempt, _shortage(receipt))
         case _:
-            _end(attempt, State.WARNING, None, _doubt(receipt))
+            _end(attempt, State.WARNING, _doubt(receipt))
 
 
 def _shortage(receipt: Receipt) -> AditError:
@@ -140,21 +144,30 @@ def _doubt(receipt: Receipt) -> str:
 
 def _fail(attempt: Attempt, error: AditError) -> None:
     attempt.stop(error)
-    may_repeat = error.retry is not Retry.NEVER and attempt.item.attempts < attempt.settings.max_attempts
-    if not may_repeat:
+    may_be_repeated = error.retry is not Retry.NEVER and attempt.item.attempts < attempt.settings.max_attempts
+    if not may_be_repeated:
         _discard(attempt)
     attempt.save_receipt()
     work.fail(attempt.db, attempt.lease, attempt.item, error, attempt.settings)
 
 
-def _end(attempt: Attempt, state: State, error: AditError | None, message: str = "") -> None:
-    if state is State.CANCELED:
-        _discard(attempt)
+def _cancel(attempt: Attempt, canceled: Canceled) -> None:
+    """End a canceled item; one whose study was already proven complete when the word came is a success."""
+    attempt.is_quiet_within(QUIET_WITHIN_S)
+    if attempt.receipt.verdict is Completeness.COMPLETE:
+        _succeed(attempt)
+        return
+    _discard(attempt)
+    _end(attempt, State.CANCELED, canceled.message, canceled.code)
+
+
+def _end(attempt: Attempt, state: State, message: str, error_code: str = "") -> None:
     attempt.save_receipt()
-    text = message or (error.message if error else "")
-    work.end_attempt(attempt.db, attempt.lease, state, text, error_code=error.code if error else "")
+    work.end_attempt(attempt.db, attempt.lease, state, message, error_code)
 
 
 def _discard(attempt: Attempt) -> None:
-    if attempt.has_plan:
-        destination_of(attempt).discard()
+    """Remove what is staged, once nobody writes there any more; where that fails, the sweep does it later."""
+    if attempt.has_plan and attempt.is_quiet_within(QUIET_WITHIN_S):
+        with suppress(AditError):
+            destination_of(attempt).discard()

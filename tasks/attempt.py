@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from dicom.deid.engine import Deidentifier
-
 from dicom.network.choose import Local
 from dicom.network.ports import Port
 from models.db.engine import Database
@@ -64,6 +63,8 @@ class Attempt:
         self._error: BaseException | None = None
         self._ports: list[Port] = []
         self._is_dirty = False
+        self._steps_at_work = 0
+        self._step_ended = threading.Condition(self.record)
 
     @property
     def item_id(self) -> int:
@@ -103,6 +104,24 @@ class Attempt:
         self.pseudonymized.stop(error)
         for port in ports:
             port.abort()
+
+    @contextmanager
+    def working(self) -> Generator[None]:
+        """Count a step as being at work; raises what stopped the attempt instead of beginning."""
+        with self.record:
+            self.check()
+            self._steps_at_work += 1
+        try:
+            yield
+        finally:
+            with self.record:
+                self._steps_at_work -= 1
+                self._step_ended.notify_all()
+
+    def is_quiet_within(self, timeout_s: float) -> bool:
+        """Wait for the steps of a stopped attempt to end; one that waits for its next try is not at work."""
+        with self.record:
+            return self._step_ended.wait_for(lambda: not self._steps_at_work, timeout_s)
 
     @contextmanager
     def connection(self, port: P) -> Generator[P]:

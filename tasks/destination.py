@@ -4,16 +4,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from dicom.files.folder import FolderSender, StagedStudy
 from pydicom import Dataset
 
 from dicom.files import layout
+from dicom.files.folder import FolderSender, StagedStudy
 from dicom.network import choose
 from dicom.network.ports import Sender
 from models.domain.nodes import Folder, Server
 from models.domain.plans import Plan
 from models.domain.receipts import Receipt
 from models.domain.refs import StudyRef
+from services import housekeeping
 from tasks.attempt import Attempt
 
 
@@ -168,7 +169,7 @@ def _staged(attempt: Attempt, folder: Folder) -> StagedStudy:
             tuple(sorted({planned.series.modality for planned in attempt.plan.series})),
             str(header.StudyInstanceUID),
         ),
-        staging_key=f"item-{attempt.item_id}",
+        staging_key=housekeeping.staging_key(attempt.job, attempt.item),
         series_folder=lambda series_uid: series_names.get(series_uid) or layout.series_folder("", "", "", series_uid),
     )
 

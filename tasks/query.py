@@ -62,6 +62,7 @@ def _still_present(attempt: Attempt) -> set[str]:
 
 
 def plan_of(attempt: Attempt, finder: Finder) -> Plan:
+    """The plan of one item as the source lists it now; costs a C-FIND for the study and one for each series."""
     study = _the_study(attempt.item, finder)
     ref = StudyRef(study.study_uid, study.patient_id)
     wanted = _wanted_series(attempt.item, list(finder.find_series(ref)))

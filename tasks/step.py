@@ -33,8 +33,8 @@ def step(function: Callable[[Attempt], None]) -> Step:
     @wraps(function)
     def run(attempt: Attempt) -> None:
         try:
-            attempt.check()
-            function(attempt)
+            with attempt.working():
+                function(attempt)
         except AditError as error:
             raise type(error)(error.message) from None
         except Exception as error:

@@ -1,14 +1,15 @@
 """A whole installation in one directory for tests: settings, database, nodes, jobs; runs jobs without Prefect."""
 
+import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cryptography.fernet import Fernet
+
 from dicom.files.spool import Spool
 from dicom.network.inbox import Inbox
 from dicom.network.receiver import Receiver
-
 from flows.items import work_through
 from flows.steps import in_threads
 from models.db.engine import Database, open_database
@@ -37,9 +38,7 @@ class Installation:
             master_key=Fernet.generate_key().decode(),
             receiver_host="127.0.0.1",
             receiver_port=free_port(),
-            spool_reserve_mb=1,
-            retry_wait_s=0,
-            **options,
+            **{"spool_reserve_mb": 1, "retry_wait_s": 0, **options},
         )
         self.db: Database = open_database(self.settings)
         self.db.migrate()
@@ -63,6 +62,8 @@ class Installation:
         return added
 
     def folder(self, path: Path, name: str = "research") -> Folder:
+        with contextlib.suppress(NotADirectoryError):
+            path.mkdir(parents=True, exist_ok=True)
         added = nodes.add_folder(self.db, TESTER, Folder(name=name, path=path))
         assert isinstance(added, Folder)
         return added

@@ -37,6 +37,11 @@ class Receipt:
     left_out_series: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
+    def undelivered(self) -> set[str]:
+        """What the source announced and did not send."""
+        return set() if self.expected is None else self.expected - self.received
+
+    @property
     def missing(self) -> set[str]:
         """What should be at the destination and is not known to be there."""
         wanted = self.expected if self.expected is not None else self.received

@@ -8,10 +8,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from deployments.demo import studies
-from deployments.demo.studies import StudyFiles
 from pydicom import FileDataset, dcmread
 
+from deployments.demo import studies
+from deployments.demo.studies import StudyFiles
 from dicom.part10 import split_part10
 from models.domain.jobs import Item, State
 from models.domain.nodes import Node, Server
@@ -247,4 +247,4 @@ def test_a_refused_association_names_what_to_check(a_site: Site, tmp_path: Path)
         wrong = site.installation.server(archive, unique("wrong"), ae_title="WRONG_AE", **DIMSE_GET)
         (item,) = site.installation.transfer(wrong, target, site.wish("ct"))
     assert ends(item) == (State.FAILURE, "AssociationRejected", site.installation.settings.max_attempts)
-    assert "AE title" in item.message
+    assert "called ae title not recogni" in item.message.lower()

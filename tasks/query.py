@@ -4,6 +4,7 @@ from dicom.network import choose
 from dicom.network.ports import Finder
 from models.domain.errors import Ambiguous, IdentityConflict, NotFound, Unsupported
 from models.domain.jobs import Item
+from models.domain.nodes import Server
 from models.domain.plans import LeftOutSeries, Plan, PlannedSeries
 from models.domain.refs import SeriesFound, StudyFound, StudyQuery, StudyRef
 from services import work
@@ -63,7 +64,7 @@ def _still_present(attempt: Attempt) -> set[str]:
 
 def plan_of(attempt: Attempt, finder: Finder) -> Plan:
     """The plan of one item as the source lists it now; costs a C-FIND for the study and one for each series."""
-    study = _the_study(attempt.item, finder)
+    study = _the_study(attempt.source, attempt.item, finder)
     ref = StudyRef(study.study_uid, study.patient_id)
     wanted = _wanted_series(attempt.item, list(finder.find_series(ref)))
     excluded = set(attempt.settings.exclude_modalities) if attempt.item.pseudonym else set[str]()
@@ -83,14 +84,11 @@ def plan_of(attempt: Attempt, finder: Finder) -> Plan:
     )
 
 
-def _the_study(item: Item, finder: Finder) -> StudyFound:
-    found = {
-        (study.study_uid, study.patient_id): study
-        for study in finder.find_studies(StudyQuery(study_uid=item.study_uid))
-    }
-    if not found and item.patient_id:  # peers with the patient root model only
-        studies = finder.find_studies(StudyQuery(study_uid=item.study_uid, patient_id=item.patient_id))
-        found = {(study.study_uid, study.patient_id): study for study in studies}
+def _the_study(source: Server, item: Item, finder: Finder) -> StudyFound:
+    """The study by its UID alone where the source allows it, so that a wrong patient in the request is noticed."""
+    needs_patient = source.patient_root_find_support and not source.study_root_find_support
+    query = StudyQuery(study_uid=item.study_uid, patient_id=item.patient_id if needs_patient else "")
+    found = {(study.study_uid, study.patient_id): study for study in finder.find_studies(query)}
     if not found:
         raise NotFound("The source has no study with this Study Instance UID.")
     if len(found) > 1:

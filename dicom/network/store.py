@@ -1,0 +1,77 @@
+"""Sends instances by C-STORE (PS3.4 annex B), their bytes as they are, without ever decoding a data set."""
+
+from io import BytesIO
+
+from pynetdicom.dimse_primitives import C_STORE
+
+from dicom.network.association import Association, DimsePort, NoContextAccepted
+from dicom.network.contexts import Context, storage
+from dicom.network.status import CLASS_NOT_SUPPORTED, SUCCESS, failure, is_out_of_resources, is_warning
+from models.domain.errors import PeerLied
+from models.domain.instances import EncodedInstance, StoreOutcome, Verdict
+from models.domain.nodes import Server
+
+
+class DimseSender(DimsePort):
+    """A Sender over C-STORE. Its association has a context for each SOP class and transfer syntax that occurred.
+
+    An instance of a new kind costs a new association. After a broken association the next ``send`` opens another.
+    Nothing is transcoded: what the server does not accept as it is, is refused with status 0122.
+    """
+
+    def __init__(self, server: Server, calling_ae_title: str) -> None:
+        super().__init__(server, calling_ae_title)
+        self._not_accepted: set[Context] = set()
+
+    def send(self, instance: EncodedInstance) -> StoreOutcome:
+        """Send one instance and return the server's answer.
+
+        Raises PeerBusy on status A7xx, which is no verdict on the instance, PeerError kinds without an answer.
+        """
+        context = Context(instance.sop_class_uid, instance.transfer_syntax_uid)
+        association = self._association_for(context)
+        if association is None:
+            return StoreOutcome(instance.sop_uid, Verdict.REFUSED, CLASS_NOT_SUPPORTED)
+        try:
+            association.request(_request(instance), context, instance.parts)
+            status = self._answer(association)
+        except BaseException:
+            association.break_off()
+            raise
+        association.rest()
+        return self._outcome(instance.sop_uid, status)
+
+    def _association_for(self, context: Context) -> Association | None:
+        """The association with this context accepted, or None when the server does not accept it."""
+        if context in self._not_accepted:
+            return None
+        try:
+            association = self._associated(storage((context,)))
+        except NoContextAccepted:
+            association = None
+        if association is None or association.context_id(context) is None:
+            self._not_accepted.add(context)
+            return None
+        return association
+
+    def _answer(self, association: Association) -> int:
+        response, _ = association.receive(self._server.timeouts.response.total_seconds())
+        if not isinstance(response, C_STORE) or response.Status is None:
+            raise PeerLied(f"{self._server.name} answered C-STORE with another message.")
+        return response.Status
+
+    def _outcome(self, sop_uid: str, status: int) -> StoreOutcome:
+        if is_out_of_resources(status):
+            raise failure(self._server.name, "C-STORE", status)
+        if status == SUCCESS:
+            return StoreOutcome(sop_uid, Verdict.STORED)
+        return StoreOutcome(sop_uid, Verdict.STORED_WITH_WARNING if is_warning(status) else Verdict.REFUSED, status)
+
+
+def _request(instance: EncodedInstance) -> C_STORE:
+    message = C_STORE()
+    message.AffectedSOPClassUID = instance.sop_class_uid
+    message.AffectedSOPInstanceUID = instance.sop_uid
+    message.Priority = 0
+    message.DataSet = BytesIO()  # empty, but says that a data set follows; its parts are sent behind the command
+    return message

@@ -1,0 +1,94 @@
+"""Identifiers of queries: what we write any peer can read, and whatever a peer writes we can read."""
+
+import struct
+from io import BytesIO
+
+import pytest
+from pydicom import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_dataset
+
+from dicom.network import identifiers as ids
+from dicom.network.identifiers import Identifier, encode
+from models.domain.errors import PeerLied
+
+
+def element(tag: int, value: bytes) -> bytes:
+    return struct.pack("<HHI", tag >> 16, tag & 0xFFFF, len(value)) + value
+
+
+def decoded(encoded: bytes) -> Dataset:
+    return read_dataset(BytesIO(encoded), True, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "charset"), [("Smith^Ann", None), ("Müller^Jörg", "ISO_IR 100"), ("Wałęsa^Lech", "ISO_IR 192")]
+)
+def test_a_name_is_written_in_the_smallest_character_set_that_has_it(name: str, charset: str | None) -> None:
+    found = decoded(encode("STUDY", {ids.PATIENT_NAME: name, ids.STUDY_UID: "1.2.3"}))
+    assert str(found.PatientName) == name
+    assert found.get("SpecificCharacterSet") == charset
+    assert found.QueryRetrieveLevel == "STUDY" and found.StudyInstanceUID == "1.2.3"
+
+
+def test_elements_are_in_order_and_of_even_length() -> None:
+    encoded = encode("IMAGE", {ids.SOP_UID: "1.2.3\\4.5", ids.STUDY_UID: "1.2", ids.SOP_CLASS_UID: ""})
+    found = decoded(encoded)
+    assert len(encoded) % 2 == 0
+    assert list(found.keys()) == sorted(found.keys())
+    assert list(found.SOPInstanceUID) == ["1.2.3", "4.5"]
+
+
+def test_odd_values_of_a_peer_break_nothing() -> None:
+    found = Identifier(
+        element(0x00080005, b"ISO_IR NONSENSE ")
+        + element(ids.STUDY_DATE, b"20.13.99x ")
+        + element(ids.MODALITIES_IN_STUDY, b"CT\\\\SR")
+        + element(ids.PATIENT_NAME, b"\xff\xfe\xfd^\x80")
+        + element(ids.STUDY_INSTANCE_COUNT, b"many")
+        + element(ids.SERIES_COUNT, b"3.0 ")
+    )
+    assert found.text(ids.STUDY_DATE) == "20.13.99x"
+    assert found.texts(ids.MODALITIES_IN_STUDY) == ["CT", "SR"]
+    assert "^" in found.text(ids.PATIENT_NAME)
+    assert found.count(ids.STUDY_INSTANCE_COUNT) is None
+    assert found.count(ids.SERIES_COUNT) == 3
+    assert found.text(ids.PATIENT_ID) == "" and found.count(ids.SERIES_INSTANCE_COUNT) is None
+
+
+@pytest.mark.parametrize(
+    ("charset", "encoded", "name"),
+    [
+        (b"ISO_IR 100", "Müller^Jörg".encode("latin-1"), "Müller^Jörg"),
+        (b"ISO_IR 192", "Wałęsa^Lech".encode(), "Wałęsa^Lech"),
+        (b"\\ISO 2022 IR 87 ", b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B", "Yamada^Tarou=山田^太郎"),
+    ],
+)
+def test_names_are_read_in_the_peers_character_set(charset: bytes, encoded: bytes, name: str) -> None:
+    padded = encoded + b" " * (len(encoded) % 2)
+    assert Identifier(element(0x00080005, charset) + element(ids.PATIENT_NAME, padded)).text(ids.PATIENT_NAME) == name
+
+
+def test_sequences_are_passed_over_whatever_their_length_is_given_as() -> None:
+    data_set = Dataset()
+    inner = Dataset()
+    inner.PatientID = "INNER"
+    inner.OtherPatientIDsSequence = [Dataset()]
+    data_set.OtherPatientIDsSequence = [inner, Dataset()]
+    data_set.PatientID = "OUTER"
+    data_set.StudyInstanceUID = "1.2.3"
+    for is_undefined in (False, True):
+        for sequence in (data_set["OtherPatientIDsSequence"], inner["OtherPatientIDsSequence"]):
+            sequence.is_undefined_length = is_undefined
+        buffer = DicomBytesIO()
+        buffer.is_implicit_VR, buffer.is_little_endian = True, True
+        write_dataset(buffer, data_set)
+        found = Identifier(buffer.getvalue())
+        assert (found.text(ids.PATIENT_ID), found.text(ids.STUDY_UID)) == ("OUTER", "1.2.3")
+
+
+def test_what_is_no_data_set_is_called_a_lie_without_quoting_it() -> None:
+    with pytest.raises(PeerLied) as caught:
+        Identifier(element(ids.PATIENT_NAME, b"Secret^Name ")[:-4])
+    assert "Secret" not in str(caught.value)

@@ -3,9 +3,8 @@
 from dicom.deid.engine import Deidentifier
 from dicom.deid.keys import LinkageKey
 from dicom.files.spool import Spool
-from dicom.network.inbox import Inbox
-
 from dicom.network.choose import Local
+from dicom.network.inbox import Inbox
 from models.db.engine import Database
 from models.domain.errors import Unsupported
 from models.domain.jobs import Item, Job, Lease

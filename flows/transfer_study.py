@@ -1,5 +1,6 @@
 """One item: query, then retrieve, pseudonymize and store at the same time, then confirm; and what becomes of it."""
 
+from collections.abc import Sized
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
@@ -114,7 +115,7 @@ def _succeed(attempt: Attempt) -> None:
     receipt = attempt.receipt
     match receipt.verdict:
         case Completeness.COMPLETE if not receipt.left_out and not receipt.stored_with_warning:
-            _end(attempt, State.SUCCESS, f"{len(receipt.confirmed)} instances transferred and confirmed.")
+            _end(attempt, State.SUCCESS, f"{_instances(receipt.confirmed)} transferred and confirmed.")
         case Completeness.SHORT:
             _fail(attempt, _shortage(receipt))
         case _:
@@ -123,23 +124,27 @@ def _succeed(attempt: Attempt) -> None:
 
 def _shortage(receipt: Receipt) -> AditError:
     if receipt.refused:
-        return TargetError(f"The destination refused {len(receipt.refused)} instances; the receipt lists them.")
-    return Incomplete(f"{len(receipt.missing)} instances are missing at the destination; the receipt lists them.")
+        return TargetError(f"The destination refused {_instances(receipt.refused)}; the receipt tells which.")
+    return Incomplete(f"Not at the destination: {_instances(receipt.missing)}; the receipt tells which.")
 
 
 def _doubt(receipt: Receipt) -> str:
     """What a person should know about an item that is neither a clean success nor a failure."""
     reasons: list[str] = []
     if receipt.left_out:
-        reasons.append(f"{len(receipt.left_out)} instances were left out, see the receipt.")
+        reasons.append(f"Left out: {_instances(receipt.left_out)}; the receipt tells why.")
     if receipt.stored_with_warning:
-        reasons.append(f"The destination stored {len(receipt.stored_with_warning)} instances with a warning.")
+        reasons.append(f"The destination stored {_instances(receipt.stored_with_warning)} with a warning.")
     if receipt.surplus:
-        reasons.append(f"The source sent {len(receipt.surplus)} instances that it had not listed.")
+        reasons.append(f"The source sent {_instances(receipt.surplus)} that it had not listed.")
     if receipt.verdict is Completeness.UNKNOWN:
         side = "destination" if not receipt.is_confirmable else "source"
         reasons.append(f"Completeness cannot be proven: the {side} does not list its instances reliably.")
     return " ".join(reasons)
+
+
+def _instances(uids: Sized) -> str:
+    return "1 instance" if len(uids) == 1 else f"{len(uids)} instances"
 
 
 def _fail(attempt: Attempt, error: AditError) -> None:

@@ -102,7 +102,7 @@ class ArchiveDestination:
             listed = {
                 instance.sop_uid
                 for series in finder.find_series(study)
-                for instance in finder.find_instances(study, series.series_uid)
+                for instance in finder.find_instances(study, series.series_uid, only_uids=True)
             }
         return {uid for uid in receipt.stored if target_uid(self.attempt, uid) in listed}
 

@@ -33,6 +33,7 @@ class DecodingError(Exception):
 
 
 def decoded(content: bytes | bytearray, syntax_uid: str) -> Dataset:
+    """The data set in these bytes, with its text decoded; raises DecodingError."""
     try:
         data_set = read_dataset(BytesIO(content), syntax_uid == IMPLICIT, syntax_uid != BIG_ENDIAN)
         data_set.decode()
@@ -42,6 +43,7 @@ def decoded(content: bytes | bytearray, syntax_uid: str) -> Dataset:
 
 
 def encoded(data_set: Dataset, syntax_uid: str) -> bytes:
+    """The bytes of a data set in a native transfer syntax."""
     file = DicomBytesIO()
     file.is_implicit_VR = syntax_uid == IMPLICIT
     file.is_little_endian = syntax_uid != BIG_ENDIAN

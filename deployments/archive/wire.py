@@ -99,6 +99,7 @@ class Message:
         return self.number(Element.COMMAND)
 
     def number(self, element: Element) -> int:
+        """The value of a numeric element of the command, 0 when it is not there."""
         value = self.values.get(element, 0)
         return value if isinstance(value, int) else 0
 

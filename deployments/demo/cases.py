@@ -43,6 +43,7 @@ class Person:
 
     @property
     def planted(self) -> frozenset[str]:
+        """Every value that identifies this person."""
         values = {getattr(self, name) for name in self.__dataclass_fields__}
         return frozenset(values - {self.sex})
 

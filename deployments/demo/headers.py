@@ -12,6 +12,7 @@ STUDY_DATE = "20240312"
 
 
 def describe_pixels(header: Dataset, rows: int, columns: int, frames: int = 0, samples: int = 1) -> None:
+    """Set the Image Pixel attributes (PS3.3 section C.7.6.3)."""
     header.SamplesPerPixel = samples
     header.PhotometricInterpretation = "RGB" if samples == 3 else "MONOCHROME2"
     if samples == 3:
@@ -179,6 +180,7 @@ def _add_private(header: Dataset, case: Case) -> None:
 
 
 def ct_header(case: Case, series: int) -> Dataset:
+    """A CT image of a scanner, without its pixels."""
     header = _common_header(case)
     _set(
         header,
@@ -219,6 +221,7 @@ def ct_header(case: Case, series: int) -> Dataset:
 
 
 def mr_header(case: Case, series: int) -> Dataset:
+    """An MR image with a vendor's private blocks, without its pixels."""
     header = _common_header(case)
     _set(
         header,
@@ -277,6 +280,7 @@ def _add_siemens(header: Dataset, case: Case) -> None:
 
 
 def us_header(case: Case) -> Dataset:
+    """An ultrasound multi-frame image that says it shows no text, without its pixels."""
     header = _common_header(case)
     region = _item(
         RegionSpatialFormat=1,
@@ -302,6 +306,7 @@ def us_header(case: Case) -> Dataset:
 
 
 def enhanced_header(case: Case, frames: int) -> Dataset:
+    """An enhanced CT image with functional groups for each frame, without its pixels."""
     header = _common_header(case)
     header.FrameOfReferenceUID = f"{ROOT}.4.{case.number}"
     header.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
@@ -335,6 +340,7 @@ def _frame_group(case: Case, number: int) -> Dataset:
 
 
 def sr_header(case: Case) -> Dataset:
+    """A structured report with a content tree of text, codes and references."""
     person = case.person
     header = _common_header(case)
     observer = _item(

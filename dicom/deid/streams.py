@@ -18,6 +18,7 @@ def opened(parts: tuple[Bytes, ...], transfer_syntax_uid: str) -> tuple[memoryvi
 
 
 def closed(parts: tuple[Bytes, ...], transfer_syntax_uid: str) -> tuple[Bytes, ...]:
+    """The parts as they travel: deflated anew, always to the same bytes, where the transfer syntax says so."""
     if transfer_syntax_uid not in DEFLATED_UIDS:
         return parts
     compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)

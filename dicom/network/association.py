@@ -486,6 +486,7 @@ def _park_reactor(event: Event) -> None:
 
 
 def socket_of(wire: Wire) -> socket.socket | None:
+    """The socket below one of pynetdicom's associations, or None once it is gone."""
     transport = wire.dul.socket
     return transport.socket if transport is not None else None
 

@@ -106,9 +106,10 @@ class DimseFinder(DimsePort):
         of_study = (found for found in answers if found.text(ids.STUDY_UID) in ("", study.study_uid))
         return _each_once(of_study, lambda found: _series(found, study.study_uid), lambda found: found.series_uid)
 
-    def find_instances(self, study: StudyRef, series_uid: str) -> Iterator[InstanceFound]:
+    def find_instances(self, study: StudyRef, series_uid: str, only_uids: bool = False) -> Iterator[InstanceFound]:
         """Yield the instances of the series; raises PeerLied when one has no valid UID."""
-        keys = dict.fromkeys(_INSTANCE_KEYS, "") | {ids.STUDY_UID: study.study_uid, ids.SERIES_UID: series_uid}
+        wanted = (ids.SOP_UID,) if only_uids else _INSTANCE_KEYS
+        keys = dict.fromkeys(wanted, "") | {ids.STUDY_UID: study.study_uid, ids.SERIES_UID: series_uid}
         answers = self._search_below(study, Level.IMAGE, keys)
         of_series = (found for found in answers if found.text(ids.SERIES_UID) in ("", series_uid))
         return _each_once(of_series, lambda found: _instance(found, series_uid), lambda found: found.sop_uid)

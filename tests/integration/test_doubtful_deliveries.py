@@ -14,6 +14,12 @@ from models.domain.requests import StudyWish
 from tests.faulty_archive import FaultyArchive
 from tests.installation import DIMSE_GET, Installation
 
+pytestmark = [
+    # the faulty archive is pynetdicom's own acceptor, which forgets to close a socket that its peer has shut
+    pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 N = 7
 
 

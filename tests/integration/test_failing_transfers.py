@@ -17,6 +17,12 @@ from services import jobs
 from tests.faulty_archive import FaultyArchive
 from tests.installation import DIMSE_GET, TESTER, Installation
 
+pytestmark = [
+    # the faulty archive is pynetdicom's own acceptor, which forgets to close a socket that its peer has shut
+    pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 
 @pytest.fixture
 def a_study(tmp_path: Path) -> StudyFiles:

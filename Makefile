@@ -1,0 +1,58 @@
+# Two commands matter: `make demo` and `make test`. Both install what they need, on a machine with Python 3.11 or newer.
+
+BIN := .venv/bin
+WORKERS ?= 2
+export PYTHON
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+export UV_LINK_MODE ?= copy
+export UV_COMPILE_BYTECODE ?= 1
+
+.PHONY: help install demo dev test check unit format bench lock clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+
+install: .venv/.installed ## Install the locked dependencies into .venv
+
+.venv/.installed: requirements.lock pyproject.toml
+	@python=$$(.ci/python) && test -x $(BIN)/python || "$$python" -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m ensurepip >/dev/null
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install ## Move invented studies between two archives on this machine
+	$(BIN)/adit demo
+
+dev: install ## Start the whole stack on this machine
+	$(BIN)/adit up
+
+test: install check ## Run the checks and all tests
+	.ci/system-packages
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile tests/unit tests/house tests/integration
+	$(BIN)/pytest -q tests/acceptance
+
+check: install ## Run the checks that start nothing: format, lint, types, imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check --no-cache .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports --no-cache
+
+unit: install ## Run the tests that need no other program
+	$(BIN)/pytest -q -n $(WORKERS) tests/unit tests/house
+
+format: install ## Format the code and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install ## Measure; prints the figures
+	.ci/system-packages
+	$(BIN)/python -m tests.benchmarks
+
+lock: install ## Write requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --group dev pyproject.toml --universal --python-version 3.11 -o requirements.lock
+
+clean: ## Remove what was installed and cached; keeps the data directory
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,188 @@
+"""`adit transfer`, `status`, `cancel`, `resume`, `retry`: what people do with jobs, at the shell."""
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deployments import progress
+from deployments.commands.session import DataDir, Session, open_session
+from deployments.screen import SUCCESS, errors_shown, say, show_table
+from models.db.engine import Database
+from models.domain.errors import BadRequest
+from models.domain.jobs import Job, JobKind
+from models.domain.people import Actor
+from models.domain.requests import StudyWish, TransferRequest
+from services import jobs, nodes
+
+JobId = Annotated[int, typer.Argument(metavar="JOB", help="The number of the job.")]
+_INTERRUPTED = 130
+_BATCH_COLUMNS = ("patient_id", "study_uid", "pseudonym")
+
+
+def transfer(
+    source: Annotated[str, typer.Option("--from", metavar="NAME", help="The source: a server.")],
+    destination: Annotated[str, typer.Option("--to", metavar="NAME", help="The destination: a server or folder.")],
+    study: Annotated[list[str] | None, typer.Option(metavar="UID", help="A study to move; may be repeated.")] = None,
+    series: Annotated[
+        list[str] | None, typer.Option(metavar="UID", help="Only this series of the one study; may be repeated.")
+    ] = None,
+    patient: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="The study's patient: one for all studies, or one for each.")
+    ] = None,
+    pseudonym: Annotated[
+        list[str] | None, typer.Option(help="One for all studies, or one for each. Without it the identity is kept.")
+    ] = None,
+    batch: Annotated[
+        Path | None, typer.Option(metavar="FILE", help=f"Instead: CSV with the columns {', '.join(_BATCH_COLUMNS)}.")
+    ] = None,
+    trial_id: Annotated[str, typer.Option(help="Jobs of one trial give a study the same new UIDs.")] = "",
+    trial_name: str = "",
+    urgent: Annotated[bool, typer.Option(help="Go before other jobs.")] = False,
+    wait: Annotated[bool, typer.Option(help="Wait for the end.")] = True,
+    data_dir: DataDir = None,
+) -> None:
+    """Move studies, and wait until every item has a verdict.
+
+    Exit status: 0 when all items are a success (with --no-wait: when the job was accepted), 1 when some have warnings,
+    2 when something failed, was canceled or refused.
+    """
+    with errors_shown():
+        session = open_session(data_dir)
+        columns = (study or [], series or [], patient or [], pseudonym or [])
+        if batch and any(columns):
+            raise BadRequest("--batch stands alone: its file names studies, patients and pseudonyms.")
+        wishes = _batch(batch) if batch else _wishes(*columns)
+        request = TransferRequest(
+            kind=JobKind.BATCH_TRANSFER if batch else JobKind.SELECTIVE_TRANSFER,
+            source_id=nodes.by_name(session.db, source).id,
+            destination_id=nodes.by_name(session.db, destination).id,
+            studies=wishes,
+            trial_protocol_id=trial_id,
+            trial_protocol_name=trial_name,
+            urgent=urgent,
+        )
+        job = jobs.submit(session.db, session.actor, request)
+        _say_what_was_accepted(session, job, wishes)
+        status = _wait_for(session, job) if wait else SUCCESS
+    raise typer.Exit(status)
+
+
+def show(
+    job: Annotated[
+        int | None, typer.Argument(metavar="[JOB]", help="The number of a job; without it, all jobs.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many jobs are listed, the newest first.")] = 20,
+    data_dir: DataDir = None,
+) -> None:
+    """List the jobs, or show one with its items and what their receipts prove."""
+    with errors_shown():
+        session = open_session(data_dir)
+        if job is None:
+            _show_jobs(session, jobs.list(session.db, session.actor, limit=limit, everybody=True))
+        else:
+            found = jobs.get(session.db, session.actor, job)
+            _show_jobs(session, [found])
+            progress.show_items(session.db, session.actor, job)
+            _say_where(session, found)
+
+
+def cancel(job: JobId, data_dir: DataDir = None) -> None:
+    """Stop a job that is pending or running."""
+    _change(job, data_dir, jobs.cancel)
+
+
+def resume(job: JobId, data_dir: DataDir = None) -> None:
+    """Let a canceled job go on."""
+    _change(job, data_dir, jobs.resume)
+
+
+def retry(job: JobId, data_dir: DataDir = None) -> None:
+    """Try the failed items of a job again; only what is missing is moved."""
+    _change(job, data_dir, jobs.retry)
+
+
+def _change(job_id: int, data_dir: Path | None, action: Callable[[Database, Actor, int], Job]) -> None:
+    with errors_shown():
+        session = open_session(data_dir)
+        job = action(session.db, session.actor, job_id)
+        say(f"Job {job.id} is {job.state.value}.")
+
+
+def _wishes(
+    studies: Sequence[str], series: Sequence[str], patients: Sequence[str], pseudonyms: Sequence[str]
+) -> tuple[StudyWish, ...]:
+    if not studies:
+        raise BadRequest("Name the studies with --study or --batch.")
+    if series and len(studies) > 1:
+        raise BadRequest("--series goes with one --study only.")
+    columns = (studies, _spread("--patient", patients, studies), _spread("--pseudonym", pseudonyms, studies))
+    return tuple(
+        StudyWish(study_uid, patient_id, tuple(series), pseudonym)
+        for study_uid, patient_id, pseudonym in zip(*columns, strict=True)
+    )
+
+
+def _spread(option: str, values: Sequence[str], studies: Sequence[str]) -> Sequence[str]:
+    """One value for each study; one that is given alone counts for all."""
+    if len(values) not in {0, 1, len(studies)}:
+        raise BadRequest(f"{option}: give it once, or once for each --study.")
+    return values if len(values) == len(studies) else [*values, ""][:1] * len(studies)
+
+
+def _batch(path: Path) -> tuple[StudyWish, ...]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            missing = set(_BATCH_COLUMNS) - set(rows.fieldnames or ())
+            if missing:
+                raise BadRequest(f"{path.name}: columns are missing: {', '.join(sorted(missing))}.")
+            return tuple(
+                StudyWish(_cell(row, "study_uid"), _cell(row, "patient_id"), (), _cell(row, "pseudonym"))
+                for row in rows
+            )
+    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        raise BadRequest(f"{path.name} cannot be read as a CSV file in UTF-8.") from exc
+
+
+def _cell(row: dict[str, str | None], column: str) -> str:
+    return (row[column] or "").strip()
+
+
+def _say_what_was_accepted(session: Session, job: Job, wishes: Sequence[StudyWish]) -> None:
+    say(f"Job {job.id} is accepted.")
+    if any(not wish.pseudonym for wish in wishes):
+        say("Studies without a pseudonym keep their patient's identity.")
+    if not session.is_up and not session.settings.database_url:
+        say("Nobody works on this data directory: start adit up.")
+
+
+def _wait_for(session: Session, job: Job) -> int:
+    try:
+        ended = progress.watch(session.db, session.actor, job.id)
+    except KeyboardInterrupt:
+        say(f"Job {job.id} goes on. adit status {job.id} shows it, adit cancel {job.id} stops it.")
+        raise typer.Exit(_INTERRUPTED) from None
+    progress.show_items(session.db, session.actor, job.id)
+    say(f"Job {ended.id}: {ended.state.value}. {ended.message}")
+    _say_where(session, ended)
+    return progress.exit_status(jobs.items(session.db, session.actor, job.id))
+
+
+def _say_where(session: Session, job: Job) -> None:
+    if url := session.flow_run_url(job):
+        say(f"Prefect: {url}")
+
+
+def _show_jobs(session: Session, found: Sequence[Job]) -> None:
+    rows = [_job_row(session, job) for job in found]
+    show_table("Jobs", ("id", "kind", "owner", "state", "items", "begun", "ended", "message"), rows)
+
+
+def _job_row(session: Session, job: Job) -> tuple[object, ...]:
+    counts = jobs.progress(session.db, session.actor, job.id).counts
+    items = ", ".join(f"{count} {state.value}" for state, count in counts.items() if count)
+    moments = [f"{moment:%Y-%m-%d %H:%M:%S}" if moment else "" for moment in (job.started_at, job.ended_at)]
+    return job.id, job.kind.value, job.owner, job.state.value, items, *moments, job.message

@@ -1,0 +1,185 @@
+"""`adit node`: add, list and test the places data comes from and goes to."""
+
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deployments.commands.session import DataDir, Session, open_session
+from deployments.screen import errors_shown, say, show_table
+from models.domain.errors import Unsupported, WriteFailed
+from models.domain.nodes import Folder, Node, Server, Timeouts, Tls
+from models.domain.refs import StudyQuery
+from services import nodes
+
+app = typer.Typer(help="The places data comes from and goes to.", no_args_is_help=True)
+
+_CAPABILITIES = {
+    "find": ("study_root_find_support", "patient_root_find_support"),
+    "get": ("study_root_get_support", "patient_root_get_support"),
+    "move": ("study_root_move_support", "patient_root_move_support"),
+    "store": ("store_scp_support",),
+    "QIDO-RS": ("dicomweb_qido_support",),
+    "WADO-RS": ("dicomweb_wado_support",),
+    "STOW-RS": ("dicomweb_stow_support",),
+}
+Name = Annotated[str, typer.Argument(help="The name by which people know the node.")]
+Seconds = Annotated[float, typer.Option(min=0.001)]
+
+
+@app.command("add-server")
+def add_server(
+    name: Name,
+    ae_title: Annotated[str, typer.Option(help="The AE title of the server.")],
+    host: Annotated[str, typer.Option()],
+    port: Annotated[int, typer.Option(help="The DICOM port.")],
+    study_root_find_support: bool = False,
+    study_root_get_support: bool = False,
+    study_root_move_support: bool = False,
+    patient_root_find_support: bool = False,
+    patient_root_get_support: bool = False,
+    patient_root_move_support: bool = False,
+    store_scp_support: bool = False,
+    dicomweb_root_url: str = "",
+    dicomweb_qido_support: bool = False,
+    dicomweb_wado_support: bool = False,
+    dicomweb_stow_support: bool = False,
+    dicomweb_qido_prefix: str = "",
+    dicomweb_wado_prefix: str = "",
+    dicomweb_stow_prefix: str = "",
+    dicomweb_authorization_header: Annotated[
+        str,
+        typer.Option(help="Such as 'Bearer ...'; a single - asks for it, which keeps it out of the shell's history."),
+    ] = "",
+    tls: Annotated[bool, typer.Option(help="Use DICOM TLS.")] = False,
+    tls_ca_file: Annotated[str, typer.Option(help="PEM; the system's CAs when empty.")] = "",
+    tls_certificate_file: Annotated[str, typer.Option(help="PEM of our own certificate.")] = "",
+    tls_key_file: str = "",
+    tls_check_hostname: bool = True,
+    connect_timeout_s: Seconds = 15,
+    negotiation_timeout_s: Seconds = 30,
+    response_timeout_s: Seconds = 60,
+    idle_timeout_s: Seconds = 60,
+    association_budget: Annotated[int, typer.Option(help="Connections that all workers together may hold.")] = 8,
+    store_associations: Annotated[int, typer.Option(help="Instances sent at the same time.")] = 2,
+    data_dir: DataDir = None,
+) -> None:
+    """Add a server with the protocols that it supports."""
+    header = dicomweb_authorization_header
+    with errors_shown():
+        session = open_session(data_dir, makes_key=True)
+        server = Server(
+            name=name,
+            ae_title=ae_title,
+            host=host,
+            port=port,
+            study_root_find_support=study_root_find_support,
+            study_root_get_support=study_root_get_support,
+            study_root_move_support=study_root_move_support,
+            patient_root_find_support=patient_root_find_support,
+            patient_root_get_support=patient_root_get_support,
+            patient_root_move_support=patient_root_move_support,
+            store_scp_support=store_scp_support,
+            dicomweb_root_url=dicomweb_root_url,
+            dicomweb_qido_support=dicomweb_qido_support,
+            dicomweb_wado_support=dicomweb_wado_support,
+            dicomweb_stow_support=dicomweb_stow_support,
+            dicomweb_qido_prefix=dicomweb_qido_prefix,
+            dicomweb_wado_prefix=dicomweb_wado_prefix,
+            dicomweb_stow_prefix=dicomweb_stow_prefix,
+            dicomweb_authorization_header=typer.prompt("Header", hide_input=True) if header == "-" else header,
+            tls=Tls(tls_ca_file, tls_certificate_file, tls_key_file, tls_check_hostname) if tls else None,
+            timeouts=Timeouts(
+                connect=timedelta(seconds=connect_timeout_s),
+                negotiation=timedelta(seconds=negotiation_timeout_s),
+                response=timedelta(seconds=response_timeout_s),
+                idle=timedelta(seconds=idle_timeout_s),
+            ),
+            association_budget=association_budget,
+            store_associations=store_associations,
+        )
+        nodes.add_server(session.db, session.actor, server)
+        say(f"Added server {name}. adit node test {name!r} tries it.")
+
+
+@app.command("add-folder")
+def add_folder(
+    name: Name,
+    path: Annotated[
+        Path, typer.Argument(help="A directory that exists: one that is missing may be a share that is not mounted.")
+    ],
+    quota_gb: float | None = None,
+    warn_at_gb: float | None = None,
+    warn_at_percent: float | None = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Add a folder that takes studies as files."""
+    with errors_shown():
+        session = open_session(data_dir, makes_key=True)
+        folder = Folder(name, path.absolute(), 0, quota_gb, warn_at_gb, warn_at_percent)
+        nodes.add_folder(session.db, session.actor, folder)
+        say(f"Added folder {name}.")
+
+
+@app.command("list")
+def show_all(data_dir: DataDir = None) -> None:
+    """List all nodes."""
+    with errors_shown():
+        session = open_session(data_dir)
+        rows = [_row(node) for node in nodes.list(session.db)]
+        show_table("Nodes", ("id", "name", "kind", "where", "can"), rows)
+
+
+@app.command("test")
+def test(name: Name, data_dir: DataDir = None) -> None:
+    """Try a node: C-ECHO and a QIDO-RS query, as far as a server has them; whether a folder can be written."""
+    with errors_shown():
+        session = open_session(data_dir)
+        node = nodes.by_name(session.db, name)
+        say(_try_server(session, node) if isinstance(node, Server) else _try_folder(node))
+
+
+def _row(node: Node) -> tuple[object, ...]:
+    if isinstance(node, Folder):
+        return node.id, node.name, "folder", node.path, "take files"
+    abilities = [word for word, fields in _CAPABILITIES.items() if any(getattr(node, name) for name in fields)]
+    where = f"{node.ae_title} at {node.host}:{node.port}{' (TLS)' if node.tls else ''} {node.dicomweb_root_url}"
+    return node.id, node.name, "server", where.strip(), ", ".join(abilities)
+
+
+def _try_server(session: Session, server: Server) -> str:
+    """What has answered, and how fast. Raises PeerError for the first that did not."""
+    from dicom.network import echo
+
+    answers: list[str] = []
+    if any(getattr(server, name) for words in ("find", "get", "move", "store") for name in _CAPABILITIES[words]):
+        answers.append(f"C-ECHO ({_duration_ms(lambda: echo.echo(server, session.settings.calling_ae_title))} ms)")
+    if server.dicomweb_qido_support:
+        answers.append(f"QIDO-RS ({_duration_ms(lambda: _ask_for_nothing(server))} ms)")
+    if not answers:
+        raise Unsupported("The server supports neither DIMSE nor QIDO-RS, so there is nothing to try it with.")
+    return f"{server.name} answers to {' and '.join(answers)}."
+
+
+def _ask_for_nothing(server: Server) -> None:
+    from dicom.network.qido import QidoFinder
+
+    with QidoFinder(server) as finder:
+        list(finder.find_studies(StudyQuery(study_uid="1.2.3")))
+
+
+def _duration_ms(action: Callable[[], None]) -> int:
+    begin = time.perf_counter()
+    action()
+    return round((time.perf_counter() - begin) * 1000)
+
+
+def _try_folder(folder: Folder) -> str:
+    """Raises WriteFailed unless it is there and we can write to it."""
+    if not folder.path.is_dir() or not os.access(folder.path, os.W_OK | os.X_OK):
+        raise WriteFailed(f"{folder.path} is not a directory that this user can write to. Is it mounted?")
+    return f"{folder.name} can be written."

@@ -1,0 +1,51 @@
+"""What the commands that talk to a database share: the data directory, the person at the shell, Prefect's page."""
+
+import getpass
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deployments import installation, prefect_server
+from dicom.quiet import silence_libraries
+from models.db.engine import Database, open_database
+from models.domain.jobs import Job
+from models.domain.people import Actor, operator
+from models.settings import Settings
+
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", envvar="ADIT_DATA_DIR", help="Where this installation keeps everything.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One call of the command: the installation, and who calls."""
+
+    settings: Settings
+    db: Database
+    actor: Actor
+
+    @property
+    def is_up(self) -> bool:
+        """Whether an `adit up` works on this data directory."""
+        return installation.running(self.settings) is not None
+
+    def flow_run_url(self, job: Job) -> str:
+        """The page of the job's flow run; empty before it has one."""
+        return prefect_server.flow_run_url(self.settings, job.flow_run_id) if job.flow_run_id else ""
+
+
+def open_session(data_dir: Path | None, makes_key: bool = False) -> Session:
+    """Open the installation in the name of the user of this shell.
+
+    The ports are those of the running `adit up`, if there is one. Raises BadRequest when there is no installation.
+    """
+    silence_libraries()
+    settings = installation.open_settings(data_dir, makes_key)
+    if note := installation.running(settings):
+        settings = installation.open_settings(prefect_port=note.prefect_port, receiver_port=note.receiver_port)
+    db = open_database(settings)
+    db.migrate()
+    return Session(settings, db, operator(getpass.getuser()))

@@ -1,0 +1,53 @@
+"""Takes in what servers send on C-MOVE, and sweeps what nobody waits for any more."""
+
+import logging
+from collections.abc import Collection
+
+from deployments.daemon import StopRequest, write_logs
+from dicom.files.spool import Spool
+from dicom.network.inbox import Inbox
+from dicom.network.receiver import Receiver
+from models.db.engine import Database, open_database
+from models.domain.errors import AditError
+from models.domain.nodes import Server
+from models.settings import Settings, settings
+from services import nodes
+
+log = logging.getLogger(__name__)
+
+_SWEEP_EVERY_S = 300.0
+
+
+def main() -> None:
+    """Receive until SIGTERM."""
+    write_logs()
+    stop = StopRequest()
+    spool = Spool(settings().spool_dir)
+    inbox = Inbox(spool.inbox)
+    _sweep(spool, inbox)
+    receiver = _receiver(settings(), open_database(settings()), inbox)
+    receiver.start()
+    try:
+        while not stop.comes_within(_SWEEP_EVERY_S):
+            _sweep(spool, inbox)
+    finally:
+        receiver.stop()
+
+
+def _receiver(settings: Settings, db: Database, inbox: Inbox) -> Receiver:
+    def callers() -> Collection[str]:
+        return {node.ae_title for node in nodes.list(db) if isinstance(node, Server)}
+
+    return Receiver(settings.receiver_ae_title, settings.receiver_host, settings.receiver_port, inbox, callers)
+
+
+def _sweep(spool: Spool, inbox: Inbox) -> None:
+    try:
+        inbox.sweep()
+        spool.sweep()
+    except AditError as error:
+        log.warning("the spool could not be swept: %s: %s", error.code, error.message)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""`adit up` on an empty directory: it gets ready, is alone, mends itself, and leaves nothing behind."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.stack import processes_of
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 180
+
+
+@dataclass
+class Up:
+    """A running `adit up`."""
+
+    process: "subprocess.Popen[bytes]"
+    data_dir: Path
+    log: Path
+
+    @property
+    def printed(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    @property
+    def url(self) -> str:
+        """The address of Prefect that it has printed."""
+        found = re.search(r"^Prefect +(http://\S+)$", self.printed, re.MULTILINE)
+        assert found, self.printed
+        return found[1]
+
+    def pids(self, *words: str) -> set[int]:
+        """Its living processes whose command line holds all the words."""
+        return {pid for pid, command in processes_of(self.data_dir) if all(word in command for word in words)}
+
+    def wait_for(self, condition: Callable[[], object], what: str) -> None:
+        limit = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < limit, f"{what} did not come: {self.printed}"
+            time.sleep(0.1)
+
+    def wait_until_ready(self) -> None:
+        self.wait_for(lambda: "ADIT is ready" in self.printed or self.process.poll() is not None, "readiness")
+        assert self.process.poll() is None, self.printed
+
+    def answer(self, path: str) -> object:
+        request = urllib.request.Request(f"{self.url}/api{path}", b"{}", {"content-type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def deployments(self) -> dict[str, str]:
+        """Name to status."""
+        found = self.answer("/deployments/filter")
+        assert isinstance(found, list)
+        return {deployment["name"]: deployment["status"] for deployment in found}
+
+
+def environment(data_dir: Path) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ADIT_", "PREFECT_"))}
+    return {**inherited, "ADIT_DATA_DIR": str(data_dir), "PYTHONPATH": str(ROOT)}
+
+
+def begin(data_dir: Path) -> Up:
+    log = data_dir.with_name(f"up-{time.monotonic_ns()}.log")
+    command = [sys.executable, "-m", "deployments.cli", "up", "--prefect-port", "0", "--receiver-port", "0"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=environment(data_dir), cwd=data_dir.parent, stdout=output, stderr=output
+        )
+    return Up(process, data_dir, log)
+
+
+@pytest.fixture(scope="module")
+def an_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    running = begin(tmp_path_factory.mktemp("up") / "data")
+    try:
+        running.wait_until_ready()
+        yield running
+    finally:
+        running.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.process.wait(60)
+        for pid in [running.process.pid, *running.pids()]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_prefect_has_the_queues_in_their_order_and_every_deployment(an_up: Up) -> None:
+    queues = an_up.answer("/work_pools/transfers/queues/filter")
+    assert isinstance(queues, list)
+    assert sorted((queue["priority"], queue["name"]) for queue in queues) == [
+        (1, "urgent"),
+        (2, "default"),
+        (3, "maintenance"),
+    ]
+    assert set(an_up.deployments()) == {"selective-transfer", "batch-transfer"}
+    an_up.wait_for(lambda: set(an_up.deployments().values()) == {"READY"}, "a worker that polls for every deployment")
+
+
+def test_prefects_page_is_served(an_up: Up) -> None:
+    with urllib.request.urlopen(an_up.url, timeout=30) as page:
+        assert b"<title>" in page.read()
+
+
+def test_everything_is_in_the_data_directory_and_for_this_user_only(an_up: Up) -> None:
+    assert {path.name for path in an_up.data_dir.parent.iterdir()} == {"data", an_up.log.name}
+    assert an_up.data_dir.stat().st_mode & 0o077 == 0
+    assert {"adit.db", "master.key", "logs", "prefect", "spool"} <= {path.name for path in an_up.data_dir.iterdir()}
+    assert (an_up.data_dir / "prefect" / "prefect.db").exists()
+
+
+def test_a_second_one_on_the_same_directory_is_refused(an_up: Up) -> None:
+    second = begin(an_up.data_dir)
+    assert second.process.wait(PATIENCE_S) == 2
+    assert "Another adit up works on" in second.printed
+    second.log.unlink()
+    assert an_up.process.poll() is None
+
+
+@pytest.mark.parametrize("words", [("worker", "start"), ("deployments.dispatcher",), ("deployments.receiver",)])
+def test_a_process_that_was_killed_comes_back(an_up: Up, words: tuple[str, ...]) -> None:
+    (before,) = an_up.pids(*words)
+    os.kill(before, signal.SIGKILL)
+    an_up.wait_for(lambda: an_up.pids(*words) - {before}, "the process")
+    assert "killed by SIGKILL; it starts again in 1 s" in an_up.printed
+
+
+def test_it_survives_its_own_sudden_death_and_ends_without_a_trace(an_up: Up) -> None:
+    """Runs last: the one that was killed is followed by another on the same directory, which is stopped politely."""
+    an_up.process.kill()
+    an_up.process.wait()
+    following = begin(an_up.data_dir)
+    try:
+        following.wait_until_ready()
+        assert len(following.pids("prefect", "server")) == 1
+        assert len(following.pids("worker", "start")) == 1
+    finally:
+        following.process.send_signal(signal.SIGINT)
+        assert following.process.wait(60) == 0
+    assert following.pids() == set()
+    assert following.printed.rstrip().endswith("Stopped.")
+
+
+def test_the_demonstration_proves_what_it_claims_and_leaves_nothing(tmp_path: Path) -> None:
+    """It checks its own claims: complete receipts, and no identity in any file of the destinations."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "deployments.cli", "demo"]
+    surroundings = {**environment(tmp_path / "not-touched"), "TMPDIR": str(temporary)}
+    done = subprocess.run(command, env=surroundings, cwd=tmp_path, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No identifying value of the patients" in done.stdout
+    assert list(temporary.iterdir()) == []
+    assert not (tmp_path / "not-touched").exists()
+    assert list(processes_of(temporary)) == []

@@ -1,0 +1,50 @@
+"""What dead workers left staged in folders goes; what lives, or belongs to others, stays."""
+
+from pathlib import Path
+
+import pytest
+
+from dicom.files.folder import STAGING
+from models.db.engine import Database
+from models.db.jobs import JobStore
+from models.domain.jobs import JobKind
+from models.domain.nodes import Folder, Server
+from models.domain.people import operator
+from models.domain.requests import StudyWish, TransferRequest
+from services import housekeeping, jobs, nodes
+
+TESTER = operator("tester")
+
+
+@pytest.fixture
+def a_folder(tmp_path: Path) -> Path:
+    path = tmp_path / "research"
+    (path / STAGING).mkdir(parents=True)
+    return path
+
+
+def test_only_staged_studies_of_ended_items_are_removed(database: Database, a_folder: Path) -> None:
+    server = Server("pacs", "PACS", "127.0.0.1", 104, study_root_find_support=True, study_root_get_support=True)
+    source = nodes.add_server(database, TESTER, server)
+    target = nodes.add_folder(database, TESTER, Folder("research", a_folder))
+    made = []
+    for uid in ("1.2.1", "1.2.2"):
+        request = TransferRequest(JobKind.SELECTIVE_TRANSFER, source.id, target.id, (StudyWish(uid, pseudonym="P"),))
+        made.append(jobs.submit(database, TESTER, request))
+    ended, waiting = made
+    keys = []
+    for job in (ended, waiting):
+        (item,) = JobStore(database).items(job.id)
+        keys.append(housekeeping.staging_key(job, item))
+    jobs.cancel(database, TESTER, ended.id)
+    of_another_installation = f"{keys[0]}0"
+    for key in (*keys, of_another_installation, "something-else"):
+        (a_folder / STAGING / key).mkdir()
+    assert housekeeping.sweep_folders(database) == 1
+    left = {path.name for path in (a_folder / STAGING).iterdir()}
+    assert left == {keys[1], of_another_installation, "something-else"}
+
+
+def test_a_folder_that_is_not_there_is_no_error(database: Database, tmp_path: Path) -> None:
+    nodes.add_folder(database, TESTER, Folder("gone", tmp_path / "gone"))
+    assert housekeeping.sweep_folders(database) == 0

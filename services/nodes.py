@@ -39,7 +39,7 @@ def add_server(db: Database, actor: Actor, server: Server) -> Server:
 
 
 def add_folder(db: Database, actor: Actor, folder: Folder) -> Folder:
-    """The folder with its new id; it need not exist yet. Raises NotPermitted or BadRequest."""
+    """The folder with its new id. Its path must exist when data is sent there. Raises NotPermitted or BadRequest."""
     _check_is_staff(actor)
     _refuse(folder_problems(folder))
     added = NodeStore(db).add(folder)

@@ -125,6 +125,8 @@ def _succeed(attempt: Attempt) -> None:
 def _shortage(receipt: Receipt) -> AditError:
     if receipt.refused:
         return TargetError(f"The destination refused {_instances(receipt.refused)}; the receipt tells which.")
+    if not receipt.received:
+        return Incomplete("The source sent nothing.")
     return Incomplete(f"Not at the destination: {_instances(receipt.missing)}; the receipt tells which.")
 
 

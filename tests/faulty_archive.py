@@ -26,6 +26,7 @@ class FaultyArchive:
     files: Sequence[Path]
     deliveries: list[int] = field(default_factory=list)
     surplus: Sequence[Path] = ()
+    lists_instances: bool = True
     port: int = field(default_factory=free_port)
     asked: list[tuple[str, int]] = field(default_factory=list)
     """Level and number of named instances of each C-GET."""
@@ -41,6 +42,8 @@ class FaultyArchive:
         wanted = event.identifier
         key = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
         level = key[wanted.QueryRetrieveLevel]
+        if wanted.QueryRetrieveLevel == "IMAGE" and not self.lists_instances:
+            return
         seen: set[str] = set()
         for data_set in self.matching(wanted):
             if data_set[level].value in seen:

@@ -61,7 +61,7 @@ class Receipt:
         """
         if self.missing or self.refused:
             return Completeness.SHORT
-        if self.expected is None and self.announced_count and len(self.received) < self.announced_count:
+        if self.expected is None and len(self.received) < max(self.announced_count or 0, 1):
             return Completeness.SHORT
         if self._is_doubtful:
             return Completeness.UNKNOWN

@@ -92,3 +92,25 @@ def test_unannounced_instances_are_reported(
     assert item.state is State.WARNING
     assert receipt.verdict is Completeness.SURPLUS
     assert receipt.surplus == sop_uids(other.files)
+
+
+def test_a_source_that_lists_no_instances_and_sends_nothing_is_a_failure(
+    an_installation: Installation, an_archive: FaultyArchive, a_study: StudyFiles, tmp_path: Path
+) -> None:
+    an_archive.lists_instances = False
+    an_archive.deliveries += [0] * 50
+    source = an_installation.server(an_archive, **DIMSE_GET)  # type: ignore[arg-type]
+    (item,) = an_installation.transfer(source, an_installation.folder(tmp_path / "out"), wish(a_study))
+    assert (item.state, item.error_code) == (State.FAILURE, "Incomplete")
+    assert an_installation.receipt(item).verdict is Completeness.SHORT
+
+
+def test_a_source_that_cannot_list_its_instances_is_never_called_complete(
+    an_installation: Installation, an_archive: FaultyArchive, a_study: StudyFiles, tmp_path: Path
+) -> None:
+    an_archive.lists_instances = False
+    source = an_installation.server(an_archive, **DIMSE_GET)  # type: ignore[arg-type]
+    (item,) = an_installation.transfer(source, an_installation.folder(tmp_path / "out"), wish(a_study))
+    assert item.state is State.WARNING, item.message
+    assert an_installation.receipt(item).verdict is Completeness.UNKNOWN
+    assert len(dicom_files(tmp_path / "out")) == N

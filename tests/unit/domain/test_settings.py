@@ -41,6 +41,9 @@ def test_the_master_key_is_required() -> None:
         ("database_url", "mysql://host/db"),
         ("lease_s", 0),
         ("max_attempts", 0),
+        ("prefect_auth", "much-too-short"),
+        ("prefect_auth", "adit:"),
+        ("prefect_auth", "adit:two words"),
     ],
 )
 def test_a_wrong_value_is_refused_without_being_repeated(field: str, value: object) -> None:
@@ -57,14 +60,24 @@ def test_a_password_everybody_knows_is_refused_in_production(password: str) -> N
         settings(database_url=url, environment="production")
 
 
+@pytest.mark.parametrize(
+    ("host", "auth"), [("0.0.0.0", ""), ("prefect.hospital", ""), ("0.0.0.0", "adit:admin"), ("127.0.0.1", "adit:adit")]
+)
+def test_a_prefect_that_others_can_use_is_refused_in_production(host: str, auth: str) -> None:
+    assert settings(prefect_host=host, prefect_auth=auth).prefect_host == host
+    with pytest.raises(ValidationError, match="prefect_auth: needed"):
+        settings(prefect_host=host, prefect_auth=auth, environment="production")
+
+
 def test_a_safe_production_passes() -> None:
     assert settings(environment="production").is_production
     assert settings(environment="production", database_url="postgresql+psycopg://adit:Yei7aeph@db/adit").is_production
     assert settings(environment="production", database_url="postgresql+psycopg:///adit").is_production
+    assert settings(environment="production", prefect_host="0.0.0.0", prefect_auth="adit:Yei7aeph").is_production
 
 
 def test_secrets_are_not_in_the_text_form() -> None:
-    text = repr(settings(database_url="postgresql+psycopg://adit:Yei7aeph@db/adit"))
+    text = repr(settings(database_url="postgresql+psycopg://adit:Yei7aeph@db/adit", prefect_auth="adit:Yei7aeph"))
     assert KEY not in text
     assert "Yei7aeph" not in text
 

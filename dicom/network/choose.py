@@ -45,6 +45,10 @@ def retriever(server: Server, local: Local) -> Retriever:
     if server.study_root_get_support or server.patient_root_get_support:
         return GetRetriever(server, local.calling_ae_title)
     if server.study_root_move_support or server.patient_root_move_support:
+        if server.tls is not None:
+            raise Unsupported(
+                f"{server.name} would answer C-MOVE to our receiver, which has no TLS. Use another protocol."
+            )
         return MoveRetriever(server, local.calling_ae_title, local.receiver_ae_title, local.inbox)
     raise Unsupported(f"{server.name} offers none of WADO-RS, C-GET and C-MOVE. Check its protocol settings.")
 

@@ -15,7 +15,7 @@ from dicom.network.store import DimseSender
 from dicom.network.stow import StowSender
 from dicom.network.wado import WadoRetriever
 from models.domain.errors import Unsupported
-from models.domain.nodes import Server
+from models.domain.nodes import Server, Tls
 
 NOTHING = Server("Archive", "A", "127.0.0.1", 104)
 WEB = replace(
@@ -65,3 +65,9 @@ def test_a_server_without_the_protocol_is_named(local: choose.Local, server: Ser
     for pick in (choose.finder, choose.retriever, choose.sender):
         with pytest.raises(Unsupported, match="Archive"):
             pick(server, local)
+
+
+def test_a_server_with_tls_is_never_asked_to_send_to_our_receiver_in_plain_text(local: choose.Local) -> None:
+    with pytest.raises(Unsupported, match="TLS"):
+        choose.retriever(replace(MOVE, tls=Tls()), local)
+    assert isinstance(choose.retriever(replace(GET, tls=Tls()), local), GetRetriever)

@@ -1,8 +1,9 @@
-"""One data directory: its settings and master key, the lock of the one `adit up` that may run on it, who runs."""
+"""One data directory: its settings and secrets, the lock of the one `adit up` that may run on it, who runs."""
 
 import fcntl
 import json
 import os
+import secrets
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +19,8 @@ from models.domain.errors import BadRequest, NotPermitted, WrongState
 from models.settings import Settings, settings
 
 _MASTER_KEY = "ADIT_MASTER_KEY"
+_PREFECT_AUTH = "ADIT_PREFECT_AUTH"
+_PREFECT_USER = "adit"
 _LOCK_WITHIN_S = 1.0
 """Other commands hold the lock for an instant, to see whether anybody else does."""
 
@@ -30,6 +33,7 @@ class _Place(BaseSettings):
     environment: Literal["development", "production"] = "development"
     data_dir: Path = Path("data")
     master_key: SecretStr | None = None
+    prefect_auth: SecretStr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,10 @@ def open_settings(data_dir: Path | None = None, makes_key: bool = False, **overr
     """Read the settings of this process; ``overrides`` are fields that go before variables and ``.env``.
 
     Without a master key in the settings, the data directory's own is used, which a development installation makes
-    for itself when ``makes_key`` is set. Raises BadRequest naming wrong settings, or when there is no key yet;
-    NotPermitted when a production installation has none.
+    for itself when ``makes_key`` is set; so it is with the password of Prefect's API, in production too.
+
+    Raises BadRequest naming wrong settings, or when there is no key yet; NotPermitted when a production installation
+    has none.
     """
     given = {"data_dir": data_dir, **overrides}
     for name, value in given.items():
@@ -57,6 +63,8 @@ def open_settings(data_dir: Path | None = None, makes_key: bool = False, **overr
         os.environ["ADIT_DATA_DIR"] = str(place.data_dir.expanduser().absolute())
         if place.master_key is None:
             os.environ[_MASTER_KEY] = _own_master_key(place, makes_key)
+        if place.prefect_auth is None:
+            os.environ[_PREFECT_AUTH] = _own_prefect_auth(Path(os.environ["ADIT_DATA_DIR"]), makes_key)
         settings.cache_clear()
         return settings()
 
@@ -64,6 +72,15 @@ def open_settings(data_dir: Path | None = None, makes_key: bool = False, **overr
 def exported(settings: Settings) -> Mapping[str, str]:
     """The settings as variables, for processes that run elsewhere; relative paths are made absolute."""
     return {f"ADIT_{name.upper()}": _exported(settings, name) for name in settings.model_fields_set}
+
+
+def how_to_sign_in(settings: Settings) -> str:
+    """Where a person finds user and password for Prefect's page; the password itself is not in the text."""
+    path = _prefect_auth_file(settings.data_dir)
+    with suppress(FileNotFoundError):
+        if path.read_text(encoding="ascii").strip() == settings.prefect_auth.get_secret_value():
+            return f"with the line in {path}"
+    return f"with the value of {_PREFECT_AUTH}"
 
 
 @contextmanager
@@ -120,19 +137,38 @@ def _own_master_key(place: _Place, makes_key: bool) -> str:
     if place.environment == "production":
         raise NotPermitted(f"A production installation needs {_MASTER_KEY} in its environment.")
     if makes_key:
-        _make_key(path)
+        _make_secret(path, Fernet.generate_key())
     try:
         return path.read_text(encoding="ascii").strip()
     except FileNotFoundError as exc:
         raise BadRequest(f"There is no installation in {place.data_dir}. Begin one with adit up.") from exc
 
 
-def _make_key(path: Path) -> None:
+def _own_prefect_auth(data_dir: Path, makes_it: bool) -> str:
+    """User and password in the data directory; empty where no `adit up` has been."""
+    path = _prefect_auth_file(data_dir)
+    if makes_it:
+        _make_secret(path, f"{_PREFECT_USER}:{secrets.token_urlsafe(24)}".encode())
+    try:
+        auth = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""
+    if not auth:
+        raise BadRequest(f"{path} is empty. Remove it and start adit up again.")
+    return auth
+
+
+def _prefect_auth_file(data_dir: Path) -> Path:
+    return data_dir / "prefect.auth"
+
+
+def _make_secret(path: Path, secret: bytes) -> None:
+    """Write a secret for this user only, unless there is one already."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with suppress(FileExistsError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(Fernet.generate_key())
+            file.write(secret)
 
 
 def _exported(settings: Settings, name: str) -> str:

@@ -1,4 +1,7 @@
-"""The Prefect server of one machine: its settings, how it is started, and whether it answers."""
+"""The Prefect server of one machine: its settings, how it is started, and whether it answers.
+
+Whoever may use its API can run any program as our user, so it asks for user and password (``ADIT_PREFECT_AUTH``).
+"""
 
 import sys
 from collections.abc import Mapping
@@ -33,6 +36,7 @@ def environment(settings: Settings) -> Mapping[str, str]:
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
         "PREFECT_API_URL": settings.prefect_api_url,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ui_url(settings),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
@@ -41,6 +45,7 @@ def environment(settings: Settings) -> Mapping[str, str]:
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_CLIENT_MAX_RETRIES": "8",
         **{f"PREFECT_SERVER_SERVICES_{name}": value for name, value in _BATCHES.items()},
+        **_passwords(settings),
     }
 
 
@@ -68,7 +73,7 @@ def flow_run_url(settings: Settings, flow_run_id: str) -> str:
 
 
 def is_ready(settings: Settings) -> bool:
-    """Whether the server answers and has its database."""
+    """Whether the server answers and has its database; it says so without a password."""
     try:
         return httpx.get(f"{settings.prefect_api_url}/ready", timeout=_TIMEOUT_S, trust_env=False).is_success
     except httpx.HTTPError:
@@ -79,8 +84,19 @@ def has_worker(settings: Settings, since: datetime) -> bool:
     """Whether the worker of the pool has reported itself since a moment."""
     url = f"{settings.prefect_api_url}/work_pools/{POOL}/workers/filter"
     try:
-        answer = httpx.post(url, json={}, timeout=_TIMEOUT_S, trust_env=False)
+        answer = httpx.post(url, json={}, auth=_auth(settings), timeout=_TIMEOUT_S, trust_env=False)
         heartbeats = [datetime.fromisoformat(worker["last_heartbeat_time"]) for worker in answer.json()]
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return False
     return any(heartbeat >= since for heartbeat in heartbeats)
+
+
+def _passwords(settings: Settings) -> Mapping[str, str]:
+    """User and password, for the server and for its clients; left out when empty, since Prefect would ask for that."""
+    auth = settings.prefect_auth.get_secret_value()
+    return {"PREFECT_SERVER_API_AUTH_STRING": auth, "PREFECT_API_AUTH_STRING": auth} if auth else {}
+
+
+def _auth(settings: Settings) -> tuple[str, str] | None:
+    user, colon, password = settings.prefect_auth.get_secret_value().partition(":")
+    return (user, password) if colon else None

@@ -30,8 +30,14 @@ PREFECT_YAML = Path(__file__).resolve().parents[1] / "prefect.yaml"
 _READY_WITHIN_S = 120.0
 _DEPLOYMENT_KEYS = {"name", "description", "entrypoint", "tags", "work_pool"}
 _WORK_POOL_KEYS = {"name", "work_queue_name"}
-_JOB_VARIABLES: dict[str, Any] = {"command": shlex.join([sys.executable, "-m", "prefect.engine"])}
-"""Naming the command keeps the worker from resolving a workspace in further processes for each run."""
+JOB_TEMPLATE: dict[str, Any] = {
+    "job_configuration": {"command": shlex.join([sys.executable, "-m", "prefect.engine"])},
+    "variables": {"type": "object", "properties": {}, "additionalProperties": False},
+}
+"""How the worker starts a flow run. There are no variables: a run or deployment cannot choose another command,
+environment or directory. The worker adds ``env`` to whatever a template says of it (3.8.8), so this one is silent.
+Naming the command also keeps the worker from resolving a workspace in further processes for each run.
+"""
 
 
 def main() -> None:
@@ -68,8 +74,7 @@ def _wait_until_ready(settings: Settings) -> None:
 
 
 def _set_up_pool(client: SyncPrefectClient) -> None:
-    template = ProcessWorker.get_default_base_job_template()
-    pool = WorkPoolCreate(name=prefect_server.POOL, type=ProcessWorker.type, base_job_template=template)
+    pool = WorkPoolCreate(name=prefect_server.POOL, type=ProcessWorker.type, base_job_template=JOB_TEMPLATE)
     client.create_work_pool(pool, overwrite=True)
 
 
@@ -98,7 +103,7 @@ def _deploy(client: SyncPrefectClient, plan: Mapping[str, Any]) -> None:
         parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
         enforce_parameter_schema=True,
         pull_steps=[],
-        job_variables=_JOB_VARIABLES,
+        job_variables={},
     )
 
 

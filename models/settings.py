@@ -3,8 +3,10 @@
 ``example.env`` names every field with its description and default, and a test keeps it so.
 """
 
+import re
 from datetime import timedelta
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import unquote, urlsplit
@@ -17,6 +19,7 @@ EXAMPLE_MASTER_KEY = "ZXhhbXBsZSBrZXksIG5ldmVyIGluIHByb2R1Y3Rpb24="
 """The key printed in ``example.env``: everybody knows it, so production refuses it."""
 
 _GUESSED_PASSWORDS = frozenset({"", "adit", "admin", "changeme", "change-me", "password", "postgres", "secret"})
+_USER_AND_PASSWORD = re.compile(r"[!-9;-~]+:[!-~]+")
 
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[!-\[\]-~]([ -\[\]-~]*[!-\[\]-~])?$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -58,6 +61,11 @@ class Settings(BaseSettings):
     receiver_port: Port = Field(default=11112, description="The port on which the C-MOVE receiver listens.")
     prefect_host: str = Field(default="127.0.0.1", description="Host of the Prefect server.")
     prefect_port: Port = Field(default=4200, description="Port of the Prefect server.")
+    prefect_auth: SecretStr = Field(
+        default=SecretStr(""),
+        description="user:password of Prefect's API, which can run any program as our user. "
+        "Empty: adit up makes its own in prefect.auth in the data directory.",
+    )
     stream_mb: int = Field(default=64, ge=1, description="Megabytes of instances a worker holds between two servers.")
     spool_reserve_mb: int = Field(default=256, ge=0, description="Megabytes that must stay free where the spool is.")
     lease_s: int = Field(default=20, ge=1, description="Seconds after which the work of a silent worker is taken over.")
@@ -90,10 +98,21 @@ class Settings(BaseSettings):
             raise ValueError("not a Fernet key (32 bytes in URL-safe base64)") from None
         return value
 
+    @field_validator("prefect_auth")
+    @classmethod
+    def _is_user_and_password(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not _USER_AND_PASSWORD.fullmatch(value.get_secret_value()):
+            raise ValueError("not of the form user:password (ASCII, without spaces)")
+        return value
+
     @model_validator(mode="after")
     def _is_safe(self) -> Self:
         if self.is_production:
-            problems = [*_unsafe_key(self.master_key), *_unsafe_password(self.database_url)]
+            problems = [
+                *_unsafe_key(self.master_key),
+                *_unsafe_password(self.database_url),
+                *_unsafe_prefect(self.prefect_host, self.prefect_auth),
+            ]
             if problems:
                 raise ValueError(" ".join(problems))
         return self
@@ -137,6 +156,21 @@ def _unsafe_password(url: str) -> list[str]:
     if password is not None and unquote(password).lower() in _GUESSED_PASSWORDS:
         return ["database_url: its password is one that everybody knows; choose your own."]
     return []
+
+
+def _unsafe_prefect(host: str, auth: SecretStr) -> list[str]:
+    """Complain about a Prefect API that other machines reach without a password, or with one they would guess."""
+    password = auth.get_secret_value().partition(":")[2]
+    if password.lower() in _GUESSED_PASSWORDS and (password or not _is_loopback(host)):
+        return ["prefect_auth: needed where others reach prefect_host, with a password that nobody guesses."]
+    return []
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @cache

@@ -24,7 +24,7 @@ def dispatch_once(db: Database, settings: Settings) -> None:
     """
     jobs = JobStore(db)
     jobs.finish_canceled()
-    orchestration = Orchestration(settings.prefect_api_url)
+    orchestration = Orchestration(settings.prefect_api_url, settings.prefect_auth.get_secret_value())
     for job_id in jobs.due_jobs():
         try:
             jobs.fail_abandoned(job_id, settings.max_attempts)

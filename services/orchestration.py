@@ -4,6 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
-from models.domain.errors import NotFound, PeerError, Unreachable
+from models.domain.errors import NotFound, NotPermitted, PeerError, Unreachable
 from models.domain.jobs import Job
 
 URGENT_QUEUE = "urgent"
@@ -38,10 +39,14 @@ class RunStatus(NamedTuple):
 
 
 class Orchestration:
-    """Prefect's API at one address. Raises Unreachable when it does not answer."""
+    """Prefect's API at one address; ``auth`` is its user:password, if it has one.
 
-    def __init__(self, api_url: str) -> None:
+    Raises Unreachable when it does not answer, NotPermitted when it wants another password.
+    """
+
+    def __init__(self, api_url: str, auth: str = "") -> None:
         self._api_url = api_url
+        self._auth = auth or None
 
     def start_run(self, job: Job) -> str:
         """Ask for a flow run that works on the job, and return the run's id.
@@ -79,9 +84,11 @@ class Orchestration:
     @contextmanager
     def _client(self) -> Generator[SyncPrefectClient]:
         try:
-            with SyncPrefectClient(api=self._api_url) as client:
+            with SyncPrefectClient(api=self._api_url, auth_string=self._auth) as client:
                 yield client
         except httpx.HTTPStatusError as exc:
+            if exc.response.status_code == HTTPStatus.UNAUTHORIZED:
+                raise NotPermitted("Prefect's API wants another password. Check ADIT_PREFECT_AUTH.") from exc
             if exc.response.status_code < 500:
                 raise PeerError(f"Prefect's API refused a request (HTTP {exc.response.status_code}).") from exc
             raise Unreachable("Prefect's API is not ready. Check the Prefect server.") from exc

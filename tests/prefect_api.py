@@ -1,48 +1,49 @@
-"""A real Prefect server on a free loopback port, for tests that talk to its API."""
+"""A real Prefect server on a free loopback port, with the settings of `adit up`, for tests that talk to its API."""
 
 import contextlib
 import os
 import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from cryptography.fernet import Fernet
+from prefect.client.orchestration import SyncPrefectClient
+
+from deployments.prefect_server import environment, is_ready, server_command
+from models.settings import Settings
 from tests.peers import end, free_port
 
 READY_WITHIN_S = 120
+AUTH = "tester:only-for-tests"
+"""User and password of the server."""
 
 
 @contextlib.contextmanager
 def prefect_server(directory: Path) -> Iterator[int]:
     """Run a Prefect server whose database is in the directory; yields its port."""
-    port = free_port()
-    home = directory / "prefect"
-    home.mkdir(parents=True)
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
-        "PREFECT_HOME": str(home),
-        "PREFECT_PROFILES_PATH": str(home / "profiles.toml"),
-        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-    }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    key = Fernet.generate_key().decode()
+    settings = Settings(data_dir=directory, master_key=key, prefect_port=free_port(), prefect_auth=AUTH)  # type: ignore[arg-type]
+    (directory / "prefect").mkdir(parents=True)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    command = [*server_command(settings), "--no-ui"]
     with (directory / "prefect.log").open("wb") as log:
-        process = subprocess.Popen([*command, "--no-ui"], env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env={**inherited, **environment(settings)}, stdout=log, stderr=log)
     try:
-        _wait_until_ready(port, process)
-        yield port
+        _wait_until_ready(settings, process)
+        yield settings.prefect_port
     finally:
         end(process)
 
 
-def _wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
+def client_of(api_url: str) -> SyncPrefectClient:
+    """A client that knows the password."""
+    return SyncPrefectClient(api=api_url, auth_string=AUTH)
+
+
+def _wait_until_ready(settings: Settings, process: subprocess.Popen[bytes]) -> None:
     limit = time.monotonic() + READY_WITHIN_S
-    while time.monotonic() < limit:
+    while not is_ready(settings):
         assert process.poll() is None, "the Prefect server has ended"
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/api/ready", timeout=5):
-            return
+        assert time.monotonic() < limit, "the Prefect server did not get ready"
         time.sleep(0.2)
-    raise AssertionError("the Prefect server did not get ready")

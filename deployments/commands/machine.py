@@ -78,6 +78,7 @@ def _run(settings: Settings) -> None:
 def _say_where(settings: Settings) -> None:
     console.rule("[green]ADIT is ready[/]")
     say(f"Prefect    {prefect_server.ui_url(settings)}")
+    say(f"Sign in    {installation.how_to_sign_in(settings)}")
     say(f"Receiver   {settings.receiver_ae_title} at {settings.receiver_host}:{settings.receiver_port}")
     say(f"Data       {settings.data_dir}")
     say(f"Logs       {settings.data_dir / 'logs'}")

@@ -104,6 +104,7 @@ def _start(supervisor: Supervisor, scene: _Scene) -> None:
     say(f"{scene.hospital.server.name} holds {instances} instances of {len(scene.studies)} patients, all invented.")
     supervisor.wait_until(lambda: stack.is_ready(scene.settings, begun_at), _READY_WITHIN_S, "The start of ADIT")
     say(f"ADIT is ready. Prefect's page: {prefect_server.ui_url(scene.settings)}")
+    say(f"It asks for a password, for this demonstration only: {scene.settings.prefect_auth.get_secret_value()}")
 
 
 def _fill(server: Server, invented: Sequence[StudyFiles], ae_title: str) -> None:

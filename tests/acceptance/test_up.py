@@ -1,5 +1,6 @@
 """`adit up` on an empty directory: it gets ready, is alone, mends itself, and leaves nothing behind."""
 
+import base64
 import contextlib
 import json
 import os
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -41,6 +43,13 @@ class Up:
         assert found, self.printed
         return found[1]
 
+    @property
+    def token(self) -> str:
+        """What the sign-in with the file that it has named amounts to."""
+        found = re.search(r"^Sign in +with the line in (/\S+)$", self.printed, re.MULTILINE)
+        assert found, self.printed
+        return base64.b64encode(Path(found[1]).read_bytes()).decode()
+
     def pids(self, *words: str) -> set[int]:
         """Its living processes whose command line holds all the words."""
         return {pid for pid, command in processes_of(self.data_dir) if all(word in command for word in words)}
@@ -56,7 +65,8 @@ class Up:
         assert self.process.poll() is None, self.printed
 
     def answer(self, path: str) -> object:
-        request = urllib.request.Request(f"{self.url}/api{path}", b"{}", {"content-type": "application/json"})
+        headers = {"content-type": "application/json", "authorization": f"Basic {self.token}"}
+        request = urllib.request.Request(f"{self.url}/api{path}", b"{}", headers)
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
@@ -117,8 +127,21 @@ def test_prefects_page_is_served(an_up: Up) -> None:
 def test_everything_is_in_the_data_directory_and_for_this_user_only(an_up: Up) -> None:
     assert {path.name for path in an_up.data_dir.parent.iterdir()} == {"data", an_up.log.name}
     assert an_up.data_dir.stat().st_mode & 0o077 == 0
-    assert {"adit.db", "master.key", "logs", "prefect", "spool"} <= {path.name for path in an_up.data_dir.iterdir()}
+    assert {"adit.db", "master.key", "prefect.auth", "logs", "prefect", "spool"} <= {
+        path.name for path in an_up.data_dir.iterdir()
+    }
     assert (an_up.data_dir / "prefect" / "prefect.db").exists()
+    assert (an_up.data_dir / "prefect.auth").stat().st_mode & 0o777 == 0o600
+
+
+def test_prefect_answers_only_to_the_password_of_the_data_directory(an_up: Up) -> None:
+    """Who may start runs could run any program as our user."""
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(urllib.request.Request(f"{an_up.url}/api/flow_runs/filter", b"{}"), timeout=30)
+    assert an_up.answer("/flow_runs/filter") == []
+    assert an_up.token not in an_up.printed
+    (secret,) = (an_up.data_dir / "prefect.auth").read_text().split()
+    assert [log.name for log in (an_up.data_dir / "logs").iterdir() if secret in log.read_text()] == []
 
 
 def test_a_second_one_on_the_same_directory_is_refused(an_up: Up) -> None:

@@ -26,6 +26,7 @@ def prefect_server(directory: Path) -> Generator[Mapping[str, str]]:
         master_key=Fernet.generate_key().decode(),
         prefect_host="127.0.0.1",
         prefect_port=free_port(),
+        prefect_auth="benchmark:of-one-run",
     )
     variables = environment(settings)
     Path(variables["PREFECT_HOME"]).mkdir(parents=True)

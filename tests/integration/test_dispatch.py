@@ -7,7 +7,6 @@ from uuid import UUID
 
 import pytest
 from cryptography.fernet import Fernet
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.flows import flow
 from prefect.states import Cancelled, Completed, Running
@@ -21,7 +20,7 @@ from models.settings import Settings
 from services import jobs, nodes, work
 from services.dispatch import dispatch_once
 from tests.peers import free_port
-from tests.prefect_api import prefect_server
+from tests.prefect_api import AUTH, client_of, prefect_server
 
 TESTER = operator("tester")
 LEASE = timedelta(seconds=20)
@@ -39,7 +38,7 @@ class Clock:
 @pytest.fixture(scope="module")
 def a_prefect_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     with prefect_server(tmp_path_factory.mktemp("server")) as port:
-        with SyncPrefectClient(api=f"http://127.0.0.1:{port}/api") as client:
+        with client_of(f"http://127.0.0.1:{port}/api") as client:
             client.create_work_pool(WorkPoolCreate(name="transfers", type="process"))
             client.create_work_queue("urgent", work_pool_name="transfers")
             for name in ("selective-transfer", "batch-transfer"):
@@ -51,7 +50,7 @@ def a_prefect_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 @pytest.fixture
 def some_settings(tmp_path: Path, a_prefect_port: int) -> Settings:
     key = Fernet.generate_key().decode()
-    return Settings(data_dir=tmp_path, master_key=key, prefect_port=a_prefect_port, max_attempts=3)  # type: ignore[arg-type]
+    return Settings(data_dir=tmp_path, master_key=key, prefect_port=a_prefect_port, prefect_auth=AUTH, max_attempts=3)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -81,12 +80,12 @@ def run_of(db: Database, job: Job) -> str:
 
 
 def set_state(settings: Settings, run_id: str, state: object) -> None:
-    with SyncPrefectClient(api=settings.prefect_api_url) as client:
+    with client_of(settings.prefect_api_url) as client:
         client.set_flow_run_state(UUID(run_id), state, force=True)  # type: ignore[type-var]
 
 
 def state_name(settings: Settings, run_id: str) -> str:
-    with SyncPrefectClient(api=settings.prefect_api_url) as client:
+    with client_of(settings.prefect_api_url) as client:
         state = client.read_flow_run(UUID(run_id)).state
     assert state is not None
     return state.name
@@ -99,7 +98,7 @@ def test_a_submitted_job_gets_one_run_with_its_id_as_the_only_parameter(
     first = run_of(a_database, a_job)
     dispatch_once(a_database, some_settings)
     assert first and run_of(a_database, a_job) == first
-    with SyncPrefectClient(api=some_settings.prefect_api_url) as client:
+    with client_of(some_settings.prefect_api_url) as client:
         assert client.read_flow_run(UUID(first)).parameters == {"job_id": a_job.id}
 
 

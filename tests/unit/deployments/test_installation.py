@@ -34,6 +34,38 @@ def test_a_master_key_in_the_environment_goes_before_the_one_in_the_directory(a_
     assert installation.open_settings().master_key.get_secret_value() == given
 
 
+def test_the_password_of_prefect_is_made_once_and_for_this_user_only(a_data_dir: Path) -> None:
+    first = installation.open_settings(makes_key=True).prefect_auth.get_secret_value()
+    del os.environ["ADIT_PREFECT_AUTH"]
+    opened = installation.open_settings()
+    assert opened.prefect_auth.get_secret_value() == first
+    assert first.startswith("adit:") and len(first) > 30
+    assert (a_data_dir / "prefect.auth").stat().st_mode & 0o777 == 0o600
+    assert installation.exported(opened)["ADIT_PREFECT_AUTH"] == first
+    assert str(a_data_dir / "prefect.auth") in installation.how_to_sign_in(opened)
+
+
+def test_a_production_installation_makes_the_password_of_prefect_too(a_data_dir: Path) -> None:
+    os.environ |= {"ADIT_ENVIRONMENT": "production", "ADIT_MASTER_KEY": Fernet.generate_key().decode()}
+    assert installation.open_settings(makes_key=True).prefect_auth.get_secret_value()
+
+
+def test_a_password_of_prefect_in_the_environment_goes_before_the_one_in_the_directory(a_data_dir: Path) -> None:
+    installation.open_settings(makes_key=True)
+    os.environ["ADIT_PREFECT_AUTH"] = "eve:Yei7aeph"
+    opened = installation.open_settings()
+    assert opened.prefect_auth.get_secret_value() == "eve:Yei7aeph"
+    assert installation.how_to_sign_in(opened) == "with the value of ADIT_PREFECT_AUTH"
+
+
+def test_an_empty_password_file_does_not_open_prefect_to_everybody(a_data_dir: Path) -> None:
+    installation.open_settings(makes_key=True)
+    del os.environ["ADIT_PREFECT_AUTH"]
+    (a_data_dir / "prefect.auth").write_text("")
+    with pytest.raises(BadRequest, match=r"prefect\.auth is empty"):
+        installation.open_settings(makes_key=True)
+
+
 def test_looking_into_an_empty_directory_makes_no_installation(a_data_dir: Path) -> None:
     with pytest.raises(BadRequest, match="no installation"):
         installation.open_settings()

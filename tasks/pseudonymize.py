@@ -1,5 +1,6 @@
 """Replaces the identity in each instance on its way from the source to the destination."""
 
+from dicom.deid.identity import check_identity
 from models.domain.errors import NeedsReview
 from tasks.attempt import Attempt
 from tasks.step import step
@@ -11,10 +12,12 @@ def pseudonymize(attempt: Attempt) -> None:
     """Treat every instance of the stream, or pass it as it is when the job may transfer unpseudonymized.
 
     An instance that needs a person's review is left out and named in the receipt. Whatever else de-identification
-    cannot treat ends the item: nothing identified passes.
+    cannot treat ends the item: nothing identified passes. Nor does an instance of another study or patient than the
+    source had listed, treated or not (IdentityConflict).
     """
     deidentifier = attempt.deidentifier
     for parcel in attempt.retrieved:
+        check_identity(parcel.instance, attempt.plan.ref)
         if deidentifier is None:
             attempt.pseudonymized.put(parcel)
             continue

@@ -27,6 +27,8 @@ class FaultyArchive:
     deliveries: list[int] = field(default_factory=list)
     surplus: Sequence[Path] = ()
     lists_instances: bool = True
+    swapped: dict[str, Dataset] = field(default_factory=dict)
+    """What is sent in place of the instance with that SOP Instance UID."""
     port: int = field(default_factory=free_port)
     asked: list[tuple[str, int]] = field(default_factory=list)
     """Level and number of named instances of each C-GET."""
@@ -63,7 +65,7 @@ class FaultyArchive:
         sent = [*chosen[:count], *(dcmread(file) for file in self.surplus)]
         yield len(sent)
         for data_set in sent:
-            yield 0xFF00, data_set
+            yield 0xFF00, self.swapped.get(str(data_set.SOPInstanceUID), data_set)
 
     def matching(self, wanted: Dataset) -> Iterator[Dataset]:
         for data_set in self.data_sets:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VM, dictionary_VR
 
 from dicom.deid.ps3_15 import NEWER_VRS
 from models.domain.errors import Unreadable
@@ -107,6 +107,24 @@ def known_vr(tag: int) -> bytes:
     return b"" if vr == "NONE" else vr[:2].encode()
 
 
+@cache
+def known_vrs(tag: int) -> frozenset[bytes]:
+    """Return every VR that the data dictionary allows for an attribute (US or SS, OB or OW)."""
+    if tag in NEWER_VRS or not known_vr(tag):
+        return frozenset({known_vr(tag)} - {b""})
+    return frozenset(vr.encode() for vr in dictionary_VR(tag).split(" or "))
+
+
+@cache
+def most_values(tag: int) -> int:
+    """Return how many values an attribute has at most, or 0 when the dictionary sets no limit."""
+    try:
+        limit = dictionary_VM(tag).split("-")[-1]
+    except KeyError:
+        return 0
+    return int(limit) if limit.isdigit() else 0
+
+
 def nested_syntax(vr: bytes, syntax: Syntax) -> Syntax:
     """Return how the items of a sequence are encoded: those of UN are always implicit (PS3.5 section 6.2.2)."""
     return IMPLICIT_LITTLE if vr == b"UN" else syntax
@@ -122,12 +140,26 @@ def read_elements(data: memoryview, syntax: Syntax) -> list[Element]:
         elements, _ = _read(data, 0, len(data), syntax, 0)
     except (struct.error, IndexError) as exc:
         raise _broken() from exc
+    _check_order(elements)
+    return elements
+
+
+def read_beginning(data: memoryview, syntax: Syntax, last_tag: int) -> list[Element]:
+    """Return the elements of a data set up to ``last_tag``; what stands behind is not read. Raises like the whole."""
+    try:
+        elements, _ = _read(data, 0, len(data), syntax, 0, last_tag)
+    except (struct.error, IndexError) as exc:
+        raise _broken() from exc
+    _check_order(elements)
+    return elements
+
+
+def _check_order(elements: list[Element]) -> None:
     previous = -1
     for element in elements:
         if element.tag <= previous:
             raise Unreadable("A data set's elements are not in ascending order.")
         previous = element.tag
-    return elements
 
 
 def read_nested(data: memoryview, item: Item, syntax: Syntax) -> list[Element]:
@@ -150,15 +182,17 @@ def _broken() -> Unreadable:
     return Unreadable("A data set's encoding is broken.")
 
 
-def _read(data: memoryview, position: int, stop: int, syntax: Syntax, depth: int) -> tuple[list[Element], int]:
-    """Elements until ``stop`` or an item delimiter, and the position where they end."""
+def _read(
+    data: memoryview, position: int, stop: int, syntax: Syntax, depth: int, last_tag: int = 0xFFFFFFFF
+) -> tuple[list[Element], int]:
+    """Elements until ``stop``, an item delimiter or a tag behind ``last_tag``, and the position where they end."""
     elements: list[Element] = []
     unpack_tag = _TAG[syntax.big_endian].unpack_from
     read_head = _implicit_head if syntax.implicit else _explicit_head
     while position < stop:
         group, number = unpack_tag(data, position)
         tag = group << 16 | number
-        if tag == _ITEM_END:
+        if tag == _ITEM_END or tag > last_tag:
             break
         vr, begin, length = read_head(data, position, tag, syntax.big_endian)
         if length == UNDEFINED_LENGTH:

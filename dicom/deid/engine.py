@@ -15,7 +15,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset  # pyright: ignore[reportUnknownVariableType]
 from pydicom.filewriter import write_dataset
 
-from dicom.deid import dates, residue, review, rules
+from dicom.deid import dates, pixels, residue, review, rules, unknowns
 from dicom.deid.charsets import codec_of
 from dicom.deid.dicognito_adapter import StandIns
 from dicom.deid.encoding import (
@@ -33,6 +33,7 @@ from dicom.deid.keys import LinkageKey
 from dicom.deid.marks import METHOD, marks
 from dicom.deid.rules import SEQUENCE_RULES, Rule, name_of, rule_for
 from dicom.deid.streams import closed, opened, padded
+from dicom.deid.vocabulary import PUBLIC_SCHEMES
 from models.domain.errors import AditError, RuleFailed, Unreadable
 from models.domain.instances import Bytes, EncodedInstance
 
@@ -41,8 +42,8 @@ _REQUIRED = (rules.SOP_CLASS_UID, rules.SOP_INSTANCE_UID, rules.STUDY_UID, rules
 _LOOKED_AT = frozenset(
     {
         *_REQUIRED,
-        *(rules.SPECIFIC_CHARACTER_SET, rules.PATIENT_NAME, rules.PATIENT_ID, rules.BIRTH_DATE),
-        *(0x00080050, 0x00101000, 0x00380010, METHOD, _IMAGE_TYPE, _BURNED_IN),
+        *pixels.TAGS,
+        *(rules.SPECIFIC_CHARACTER_SET, rules.PATIENT_ID, METHOD, _IMAGE_TYPE, _BURNED_IN),
     }
 )
 _BIRTH_DATE_CONCEPT = b"121031"
@@ -60,12 +61,13 @@ _DUMMIES = {
     b"OB": b"\0\0",
     b"TM": b"000000",
 }
-_UNTREATED_TEXT = frozenset({Rule.KEEP, Rule.DUMMY})
+_KEPT = frozenset({Rule.KEEP, Rule.KEEP_IF_VALID})
+_UNTREATED_TEXT = _KEPT | {Rule.DUMMY}
 
 
 @dataclass(slots=True)
 class _Level:
-    """What must be known about the data set or item around an element; ``scheme`` and ``birth`` change on the way."""
+    """What must be known about the data set or item around an element; ``is_birth_date`` changes on the way."""
 
     character_set: bytes
     strict: bool = False
@@ -76,17 +78,23 @@ class _Level:
 class Deidentifier:
     """Treats instances of one patient, under one pseudonym.
 
-    Keeps a bounded memory of original values; it must not outlive the patient's data.
+    That an instance is of that patient is for the caller to check, with ``identity.check_identity``. Keeps a bounded
+    memory of original values; it must not outlive the patient's data.
     """
 
     def __init__(
-        self, key: LinkageKey, pseudonym: str, trial_protocol_id: str = "", trial_protocol_name: str = ""
+        self,
+        key: LinkageKey,
+        pseudonym: str,
+        trial_protocol_id: str = "",
+        trial_protocol_name: str = "",
     ) -> None:
         self.key = key
         self._pseudonym = pseudonym
         self._trial = (trial_protocol_id, trial_protocol_name)
         self._days = dates.days_back(key, pseudonym)
         self._stand_ins = StandIns(key)
+        self._identifiers = residue.Identifiers()
         self._memo: dict[tuple[Syntax, bool, bytes, bytes], bytes] = {}
 
     def uid(self, original: str) -> str:
@@ -132,17 +140,18 @@ class Deidentifier:
         self, data: memoryview, elements: list[Element], values: dict[int, bytes], syntax: Syntax
     ) -> tuple[Bytes, ...]:
         review.check(_text(values, rules.SOP_CLASS_UID), _text(values, _BURNED_IN), _text(values, _IMAGE_TYPE))
-        pixels = [element for element in elements if element.tag in PIXEL_DATA]
-        if not pixels:
+        found = [element for element in elements if element.tag in PIXEL_DATA]
+        if not found:
             return (self._header(data, elements, values, syntax),)
-        if len(pixels) > 1:
+        if len(found) > 1:
             raise Unreadable("An instance has more than one kind of pixel data.")
-        position = elements.index(pixels[0])
+        pixels.check(elements, found[0], values, syntax)
+        position = elements.index(found[0])
         before, behind = elements[:position], elements[position + 1 :]
         tail = b"".join(
             self._treated_level(data, behind, syntax, _Level(values.get(rules.SPECIFIC_CHARACTER_SET, b"")))
         )
-        view = data[pixels[0].start : pixels[0].end]
+        view = data[found[0].start : found[0].end]
         return (self._header(data, before, values, syntax), view, *([tail] if tail else []))
 
     def _header(self, data: memoryview, elements: list[Element], values: dict[int, bytes], syntax: Syntax) -> bytes:
@@ -157,7 +166,7 @@ class Deidentifier:
             position = cut + (cut < len(elements) and elements[cut].tag == mark.tag)
         chunks += self._treated_level(data, elements[position:], syntax, level)
         header = b"".join(chunks)
-        residue.check(header, residue.identifiers(values), syntax)
+        residue.check(header, self._identifiers.needles(data, elements, values, syntax), syntax)
         return header
 
     def _treated_level(
@@ -168,12 +177,12 @@ class Deidentifier:
         kept_from = elements[0].start if elements else 0
         for element in elements:
             rule = rule_for(element.tag, element.vr)
-            if rule is Rule.KEEP and not level.strict:
+            if rule is Rule.KEEP and not level.strict and element.end == element.stop:
                 continue
             if kept_from < element.start:
                 chunks.append(data[kept_from : element.start])
             kept_from = element.end
-            if rule is not Rule.DELETE:
+            if _stays(data, element, rule):
                 chunks.append(self._remembered(data, element, rule, syntax, level))
         if elements and kept_from < elements[-1].end:
             chunks.append(data[kept_from : elements[-1].end])
@@ -216,17 +225,20 @@ class Deidentifier:
         inner = nested_syntax(element.vr, syntax)
         items: list[bytes] = []
         for item in read_items(data, element, inner):
-            below = _Level(level.character_set, strict)
-            content = self._treated_level(data, read_nested(data, item, inner), inner, below)
+            elements = read_nested(data, item, inner)
+            below = _Level(level.character_set, strict, _scheme(data, elements))
+            content = self._treated_level(data, elements, inner, below)
             items.append(inner.encoded_item(b"".join(content)))
         return b"".join(items)
 
     def _value(self, value: bytes, element: Element, rule: Rule, level: _Level) -> bytes:
-        if not value.strip(_PADDING) or rule is Rule.EMPTY:
+        if rule is Rule.EMPTY or (rule not in _KEPT and not value.strip(_PADDING)):
             return b""
         if level.strict and rule in _UNTREATED_TEXT and known_vr(element.tag) in rules.STRICT_TEXT_VRS:
             return _DUMMY_TEXT
         match rule:
+            case Rule.KEEP | Rule.KEEP_IF_VALID:
+                return value
             case Rule.UID:
                 return self._mapped(value)
             case Rule.DATE | Rule.DATE_TIME | Rule.TIME:
@@ -256,7 +268,7 @@ class Deidentifier:
         return self._stand_ins.replacement(tag, known_vr(tag).decode(), text).encode("ascii")
 
 
-_DEPENDENT = frozenset({Rule.CHARACTER_SET, Rule.SCHEME, Rule.MEANING, Rule.CONCEPT})
+_DEPENDENT = frozenset({Rule.CHARACTER_SET, Rule.SCHEME, Rule.CODE, Rule.CONCEPT})
 """Rules that look at, or change, what is around the element, so that its bytes alone do not decide."""
 
 
@@ -266,18 +278,27 @@ def _context(value: bytes, rule: Rule, level: _Level) -> bytes:
         case Rule.CHARACTER_SET:
             codec_of(value)
             level.character_set = value
-        case Rule.SCHEME:
-            level.scheme = value.strip(_PADDING).upper()
-        case Rule.MEANING if level.strict or _is_local(level.scheme):
+        case Rule.CODE if level.strict or level.scheme not in PUBLIC_SCHEMES:
             return _DUMMY_TEXT
         case _:
             pass
     return value
 
 
-def _is_local(scheme: bytes) -> bool:
-    """Whether a code is a site's own (PS3.3 section 8.2); nobody knows what people write as its meaning."""
-    return scheme in {b"", b"L"} or scheme.startswith(b"99")
+def _scheme(data: memoryview, elements: list[Element]) -> bytes:
+    """The coding scheme of an item. Of others than public ones nobody knows what people write as code and meaning."""
+    for element in elements:
+        if element.tag >= rules.CODING_SCHEME:
+            is_it = element.tag == rules.CODING_SCHEME
+            return bytes(data[element.begin : element.stop]).strip(_PADDING).upper() if is_it else b""
+    return b""
+
+
+def _stays(data: memoryview, element: Element, rule: Rule) -> bool:
+    """Whether an element remains, changed or not; values of undefined length may hide anything in their items."""
+    if rule is Rule.DELETE or (element.end != element.stop and rule not in SEQUENCE_RULES):
+        return False
+    return rule is not Rule.KEEP_IF_VALID or unknowns.is_valid(element.tag, bytes(data[element.begin : element.stop]))
 
 
 def _encoded(dataset: Dataset) -> bytes:

@@ -1,8 +1,11 @@
 """Finds instances that may show the patient's identity where header rules cannot reach: in pixels and documents.
 
-CT, MR and other device images without Burned In Annotation pass. Those whose class is known for text in the picture
-pass only when they declare NO; documents never pass.
+CT, MR and other device images without Burned In Annotation pass, CR, DX, XA and RF among them: in their modules, or in
+what scanners really send, the attribute may be absent, and their detectors write no text. Those whose class is known
+for text in the picture pass only when they declare NO; documents never pass.
 """
+
+import re
 
 from models.domain.errors import NeedsReview
 
@@ -12,9 +15,13 @@ _DECLARE_NO = (
     f"{_STORAGE}7",  # secondary capture
     f"{_STORAGE}3",  # ultrasound multi-frame, also retired
     f"{_STORAGE}6",  # ultrasound, also retired and enhanced volume
+    "1.2.840.10008.5.1.1.29",  # hardcopy grayscale (retired), a sheet of film as it was printed
+    "1.2.840.10008.5.1.1.30",  # hardcopy colour (retired)
     f"{_STORAGE}77.1",  # visible light: endoscopy, microscopy, photography, ophthalmology, and their videos
 )
-_SCREENS = frozenset({"SCREEN SAVE", "SCREEN_SAVE", "SCREENSAVE", "SCREENSHOT", "SCREEN SHOT", "DOSE_INFO", "LABEL"})
+_SCREENS = frozenset({"SCREEN", "SCREENSAVE", "SCREENSHOT", "PROT", "PROTOCOL", "REPORT", "DOSE", "LABEL"})
+"""Words within the values of Image Type, as in SCREEN SAVE, DOSE_INFO and Siemens' CT_SOM5 PROT."""
+_BETWEEN_WORDS = re.compile(r"[\\\s_]+")
 
 
 def check(sop_class_uid: str, burned_in_annotation: str, image_type: str) -> None:
@@ -33,5 +40,5 @@ def check(sop_class_uid: str, burned_in_annotation: str, image_type: str) -> Non
         raise NeedsReview("The instance declares that text is burned into its pixels.")
     if any(sop_class_uid == family or sop_class_uid.startswith(f"{family}.") for family in _DECLARE_NO):
         raise NeedsReview("The instance's class often has text burned in, and the instance does not deny it.")
-    if not _SCREENS.isdisjoint(value.strip() for value in image_type.upper().split("\\")):
+    if not _SCREENS.isdisjoint(_BETWEEN_WORDS.split(image_type.upper())):
         raise NeedsReview("The instance is a copy of a screen or label, which may name the patient.")

@@ -11,7 +11,7 @@ from pydicom.datadict import keyword_for_tag
 
 from dicom.deid import ps3_15
 from dicom.deid.dicognito_adapter import IDENTIFIERS
-from dicom.deid.encoding import PIXEL_DATA, known_vr
+from dicom.deid.encoding import PIXEL_DATA, known_vr, known_vrs
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 SOP_CLASS_UID, SOP_INSTANCE_UID = 0x00080016, 0x00080018
@@ -25,6 +25,8 @@ class Rule(Enum):
     """What is done with an element."""
 
     KEEP = auto()
+    KEEP_IF_VALID = auto()
+    """Keep an attribute of unknown VR (UN) when its value is one that its own VR could have."""
     DELETE = auto()
     EMPTY = auto()
     DUMMY = auto()
@@ -39,7 +41,8 @@ class Rule(Enum):
     """Descend, and replace whatever text is left."""
     CHARACTER_SET = auto()
     SCHEME = auto()
-    MEANING = auto()
+    CODE = auto()
+    """Keep a code or its meaning when its coding scheme is a public one."""
     CONCEPT = auto()
 
 
@@ -51,7 +54,9 @@ _ALWAYS = {
     PATIENT_ID: Rule.PSEUDONYM,
     BIRTH_DATE: Rule.EMPTY,
     CODING_SCHEME: Rule.SCHEME,
-    CODE_MEANING: Rule.MEANING,
+    0x00080100: Rule.CODE,  # CodeValue
+    0x00080119: Rule.CODE,  # LongCodeValue
+    CODE_MEANING: Rule.CODE,
     CONCEPT_NAME: Rule.CONCEPT,
     0x00081110: Rule.DELETE,  # ReferencedStudySequence: empty it would be no valid reference (dciodvfy)
     0x00081111: Rule.DESCEND,  # ReferencedPerformedProcedureStepSequence
@@ -64,6 +69,8 @@ _ALWAYS = {
 }
 _UID_OF_A_VOCABULARY = frozenset({0x0008010C, 0x00080117, 0x00080118})
 """Coding Scheme, Context and Mapping Resource UID: registered names of code systems, nobody's identity."""
+
+_KEEPING = frozenset({Rule.KEEP, Rule.SCHEME, Rule.CODE})
 
 _DELETED_GROUPS = frozenset({0x0400, 0xFFFA, 0xFFFC})
 """Digital signatures and encrypted attributes, which no longer fit, and trailing padding."""
@@ -80,10 +87,10 @@ STRICT_TEXT_VRS = _TEXT_VRS | _PROSE_VRS
 _REVIEWED_KEYWORDS = _words(
     """
     AcquisitionDeviceProcessingCode AlgorithmName AlgorithmVersion AttenuationCorrectionMethod
-    CardiacFramingType CodeValue CodingSchemeDesignator CodingSchemeRegistry CodingSchemeVersion
+    CardiacFramingType CodingSchemeDesignator CodingSchemeRegistry CodingSchemeVersion
     CollimatorGridName ContrastBolusRoute ConvolutionKernel DataSetSubtype DetectorLinesOfResponseUsed
     DetectorManufacturerModelName DetectorManufacturerName DeidentificationMethod DigitalImageFormatAcquired
-    EnergyWindowName FilterType ImageGeometryType ImagedNucleus LongCodeValue MIMETypeOfEncapsulatedDocument
+    EnergyWindowName FilterType ImageGeometryType ImagedNucleus MIMETypeOfEncapsulatedDocument
     ModalityLUTType Manufacturer ManufacturerModelName MappingResourceName MultiCoilConfiguration
     MultiCoilElementName OpticalPathIdentifier OutputPower PVCRejection PhosphorType PlateType
     PostprocessingFunction ProcessingFunction PulseSequenceName Radionuclide Radiopharmaceutical
@@ -118,9 +125,9 @@ def rule_for(tag: int, vr: bytes) -> Rule:
     is_sequence = known_vr(tag) == b"SQ"
     if is_sequence != (vr == b"SQ") and vr != b"UN":
         return Rule.DELETE
-    if tag in _ALWAYS:
-        return _ALWAYS[tag]
-    return _sequence_rule(tag) if is_sequence else _stricter(_value_rule(tag, known_vr(tag)), tag, vr)
+    if is_sequence:
+        return _ALWAYS.get(tag) or _sequence_rule(tag)
+    return _as_encoded(_ALWAYS.get(tag) or _value_rule(tag, known_vr(tag)), tag, vr)
 
 
 def _is_deleted_by_group(tag: int) -> bool:
@@ -159,10 +166,13 @@ def _names_a_kind(tag: int) -> bool:
     return tag in _UID_OF_A_VOCABULARY or (tag not in ps3_15.MAP and keyword_for_tag(tag).endswith("ClassUID"))
 
 
-def _stricter(rule: Rule, tag: int, vr: bytes) -> Rule:
+def _as_encoded(rule: Rule, tag: int, vr: bytes) -> Rule:
     """Nothing passes because it is encoded with another VR than it should have."""
-    disguised = vr not in {known_vr(tag), b"UN"} and vr in {*_TEXT_VRS, *_PROSE_VRS, b"PN", b"UI", b"DA", b"DT"}
-    return Rule.DELETE if rule is Rule.KEEP and disguised else rule
+    if rule not in _KEEPING or vr in known_vrs(tag):
+        return rule
+    if vr != b"UN":
+        return Rule.DELETE
+    return Rule.KEEP_IF_VALID if rule is Rule.KEEP else rule
 
 
 def name_of(tag: int) -> str:

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,25 @@ def test_after_making_room_a_retry_brings_the_whole_study(
     (item,) = an_installation.items(job)
     assert item.state is State.SUCCESS, item.message
     assert len(files_in(a_tiny_disk)) == len(a_study.files)
+
+
+@pytest.mark.parametrize("pseudonym", ["SUBJ", ""])
+@pytest.mark.parametrize("element", ["PatientID", "StudyInstanceUID"])
+def test_an_instance_of_somebody_else_under_an_announced_uid_is_never_delivered(
+    an_installation: Installation,
+    an_archive: FaultyArchive,
+    a_study: StudyFiles,
+    tmp_path: Path,
+    element: str,
+    pseudonym: str,
+) -> None:
+    swapped = deepcopy(an_archive.data_sets[3])
+    swapped[element].value = "2.25.999" if element == "StudyInstanceUID" else "SOMEBODY-ELSE"
+    an_archive.swapped[str(swapped.SOPInstanceUID)] = swapped
+    source = an_installation.server(an_archive, **DIMSE_GET)  # type: ignore[arg-type]
+    out = tmp_path / "out"
+    wanted = StudyWish(a_study.study_uid, a_study.patient_id, pseudonym=pseudonym)
+    (item,) = an_installation.transfer(source, an_installation.folder(out), wanted)
+    assert (item.state, item.error_code, item.attempts) == (State.FAILURE, "IdentityConflict", 1), item.message
+    assert files_in(out) == []
+    assert an_installation.leftovers() == []

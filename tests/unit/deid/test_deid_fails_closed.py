@@ -91,6 +91,10 @@ def test_an_instance_that_is_announced_as_another_one_is_unreadable(
         {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.104.1", "BurnedInAnnotation": "NO"},
         {"SOPClassUID": "1.3.12.2.1107.5.9.1"},
         {"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 PROT"]},
+        {"ImageType": ["DERIVED", "SECONDARY", "DOSE_INFO"]},
+        {"SOPClassUID": "1.2.840.10008.5.1.1.29"},
+        {"SOPClassUID": "1.2.840.10008.5.1.1.30"},
     ],
 )
 def test_what_may_show_the_identity_needs_a_review(values: dict[str, object]) -> None:
@@ -147,7 +151,8 @@ def test_elements_behind_the_pixels_are_treated_too() -> None:
     pixels = b"\xe0\x7f\x10\x00OW\x00\x00\x04\x00\x00\x00\x01\x02\x03\x04"
     private = b"\xe1\x7f\x10\x00LO\x0a\x00Zwirnbald "
     padding = b"\xfc\xff\xfc\xffOB\x00\x00\x02\x00\x00\x00\x00\x00"
-    result = a_deidentifier().header(encoded(a_header()) + pixels + private + padding, EXPLICIT)
+    header = encoded(a_header(Rows=1, Columns=2, BitsAllocated=16))
+    result = a_deidentifier().header(header + pixels + private + padding, EXPLICIT)
     assert result.endswith(pixels)
 
 

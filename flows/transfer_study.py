@@ -41,18 +41,27 @@ def transfer_study(db: Database, settings: Settings, item: Item, lease: Lease, s
         try:
             _run_steps(attempt, start)
             _succeed(attempt)
-        except LeaseLost:
-            raise
         except Canceled as canceled:
             _cancel(attempt, canceled)
+        except LeaseLost:
+            _give_up(attempt)
+            raise
         except AditError as error:
             _fail(attempt, error)
+        except BaseException:  # SIGTERM, or a fault of the flow itself: the item is taken up again when the lease ends
+            _give_up(attempt)
+            raise
 
 
 def _run_steps(attempt: Attempt, start: Start) -> None:
     _run(query, attempt, start)
     with attempt.associations({attempt.source: 1, **destination_of(attempt).budget}):
-        short_delivery = _stream(attempt, start)
+        try:
+            short_delivery = _stream(attempt, start)
+        except BaseException as error:
+            attempt.stop(error)
+            attempt.is_quiet_within(QUIET_WITHIN_S)  # connections are counted until they are closed
+            raise
     _run(confirm, attempt, start)
     if short_delivery is not None:
         raise short_delivery
@@ -85,6 +94,7 @@ def _stream(attempt: Attempt, start: Start) -> AditError | None:
         error = running[name].error()
         if name == retrieve.name:
             short_delivery = None if error is None else _known(error)
+            attempt.is_cut_short = error is not None
             attempt.retrieved.close()
         elif error is not None:
             attempt.stop(error)
@@ -127,6 +137,9 @@ def _shortage(receipt: Receipt) -> AditError:
         return TargetError(f"The destination refused {_instances(receipt.refused)}; the receipt tells which.")
     if not receipt.received:
         return Incomplete("The source sent nothing.")
+    if receipt.expected is None:
+        announced = receipt.announced_count
+        return Incomplete(f"The source announced {announced} and sent {_instances(receipt.received)}.")
     return Incomplete(f"Not at the destination: {_instances(receipt.missing)}; the receipt tells which.")
 
 
@@ -152,10 +165,16 @@ def _instances(uids: Sized) -> str:
 def _fail(attempt: Attempt, error: AditError) -> None:
     attempt.stop(error)
     may_be_repeated = error.retry is not Retry.NEVER and attempt.item.attempts < attempt.settings.max_attempts
+    attempt.save_receipt()  # raises LeaseLost before anything that is another worker's by now is touched
     if not may_be_repeated:
         _discard(attempt)
-    attempt.save_receipt()
     work.fail(attempt.db, attempt.lease, attempt.item, error, attempt.settings)
+
+
+def _give_up(attempt: Attempt) -> None:
+    """Leave the item to whoever takes it up next: end every step, and touch nothing that may be theirs by now."""
+    attempt.stop(LeaseLost())
+    attempt.is_quiet_within(QUIET_WITHIN_S)
 
 
 def _cancel(attempt: Attempt, canceled: Canceled) -> None:
@@ -164,6 +183,7 @@ def _cancel(attempt: Attempt, canceled: Canceled) -> None:
     if attempt.receipt.verdict is Completeness.COMPLETE:
         _succeed(attempt)
         return
+    attempt.save_receipt()
     _discard(attempt)
     _end(attempt, State.CANCELED, canceled.message, canceled.code)
 

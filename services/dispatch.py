@@ -16,6 +16,9 @@ from services.orchestration import Orchestration, RunState, RunStatus
 
 log = logging.getLogger(__name__)
 
+STARTS_WITHIN = timedelta(minutes=2)
+"""A worker that dies between taking a run and starting its process leaves it pending for ever; Prefect does not see."""
+
 
 def dispatch_once(db: Database, settings: Settings) -> None:
     """Look at all jobs once and start what has to be started.
@@ -42,8 +45,9 @@ def _see_to(db: Database, orchestration: Orchestration, job: Job, lease_for: tim
         case RunState.CANCELED if job.run_requested_at is not None:
             _follow_cancellation(jobs, job)
             return
-        case RunState.RUNNING:
-            if not _is_dead(db, job, status, lease_for):
+        case RunState.STARTING | RunState.RUNNING:
+            patience = lease_for if status.state is RunState.RUNNING else max(lease_for, STARTS_WITHIN)
+            if not _is_dead(db, job, status, patience):
                 return
             orchestration.mark_crashed(job.flow_run_id, "The process of this run has ended without a word.")
         case _:
@@ -65,10 +69,10 @@ def _follow_cancellation(jobs: JobStore, job: Job) -> None:
     log.info("job %s was canceled in Prefect", job.id)
 
 
-def _is_dead(db: Database, job: Job, status: RunStatus, lease_for: timedelta) -> bool:
-    """Whether nothing has been heard of a running flow run for longer than a lease lasts.
+def _is_dead(db: Database, job: Job, status: RunStatus, patience: timedelta) -> bool:
+    """Whether nothing has been heard of a running flow run for longer than ``patience``.
 
     A run that has just started, or is between two items, holds no lease for a moment.
     """
     heard = [moment for moment in (status.since, JobStore(db).last_activity_at(job.id)) if moment is not None]
-    return not heard or db.clock() - max(heard) > lease_for
+    return not heard or db.clock() - max(heard) > patience

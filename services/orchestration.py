@@ -25,6 +25,7 @@ class RunState(StrEnum):
     """What Prefect says of a flow run, as far as it matters to a job."""
 
     WAITING = "waiting"
+    STARTING = "starting"
     RUNNING = "running"
     CANCELED = "canceled"
     ENDED = "ended"
@@ -97,8 +98,10 @@ class Orchestration:
 
 
 def _run_state(state: State[Any] | None) -> RunState:
-    if state is None or state.is_scheduled() or state.is_pending():
+    if state is None or state.is_scheduled():
         return RunState.WAITING
+    if state.is_pending():
+        return RunState.STARTING
     if state.is_cancelled() or state.is_cancelling():
         return RunState.CANCELED
     if state.is_final():

@@ -27,6 +27,7 @@ class Attempt:
     A plain class, not a dataclass: Prefect takes dataclasses among a task's arguments apart to look for futures.
     ``receipt`` begins with what earlier attempts have proven; ``record`` guards it, since several threads write.
     ``handed_on`` are the source's SOP Instance UIDs that this attempt has put on the stream, or need not fetch again.
+    ``is_cut_short`` says that the retrieval failed for good, so what came may be half of the study.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Attempt:
         self.pseudonymized = pseudonymized
         self.deidentifier = deidentifier
         self.handed_on: set[str] = set()
+        self.is_cut_short = False
         self.record = threading.RLock()
         self._plan: Plan | None = None
         self._error: BaseException | None = None
@@ -107,9 +109,10 @@ class Attempt:
 
     @contextmanager
     def working(self) -> Generator[None]:
-        """Count a step as being at work; raises what stopped the attempt instead of beginning."""
+        """Count a step as being at work. In a stopped attempt none begins: raises Canceled, which is never retried."""
         with self.record:
-            self.check()
+            if self._error is not None:
+                raise Canceled("The attempt was stopped.")
             self._steps_at_work += 1
         try:
             yield

@@ -18,7 +18,8 @@ def confirm(attempt: Attempt) -> None:
         attempt.receipt.is_confirmable = destination.is_confirmable
         attempt.receipt.confirmed = confirmed
         attempt.save_receipt()
-    if destination.is_confirmable and _everything_was_stored(attempt) and confirmed < attempt.receipt.stored:
+    should_be_there = destination.is_confirmable and not attempt.is_cut_short and _everything_was_stored(attempt)
+    if should_be_there and confirmed < attempt.receipt.stored:
         unlisted = len(attempt.receipt.stored) - len(confirmed)
         raise NotConfirmed(f"The destination does not list {unlisted} instances that it said it had stored.")
 

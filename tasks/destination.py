@@ -73,7 +73,8 @@ class ArchiveDestination:
     @property
     def senders(self) -> int:
         """One on a repeated attempt: some archives refuse instances that come in parallel."""
-        return self.server.store_associations if self.attempt.item.attempts <= 1 else 1
+        most = min(self.server.store_associations, self.server.association_budget)
+        return most if self.attempt.item.attempts <= 1 else 1
 
     @property
     def is_confirmable(self) -> bool:
@@ -137,15 +138,23 @@ class FolderDestination:
 
     def confirm(self, receipt: Receipt) -> set[str]:
         """Publish the study when nothing is missing, then read every file back and compare its SHA-256."""
-        wanted = receipt.expected if receipt.expected is not None else receipt.received
-        if wanted - set(receipt.left_out) - receipt.stored or receipt.refused:
+        if not self._may_be_published(receipt):
             return set()
-        self.attempt.check()
+        self.attempt.save_receipt()  # raises LeaseLost when another worker has taken over
         self.staged.publish()
         return self._sources(receipt, self.staged.confirm(self._digests(receipt)))
 
     def discard(self) -> None:
         self.staged.discard()
+
+    def _may_be_published(self, receipt: Receipt) -> bool:
+        """Whether all that should be in the study is staged; a source that lists nothing is judged by its count."""
+        if receipt.refused:
+            return False
+        if receipt.expected is not None:
+            return receipt.expected - set(receipt.left_out) <= receipt.stored
+        is_half = self.attempt.is_cut_short or len(receipt.received) < (receipt.announced_count or 1)
+        return not is_half and receipt.received - set(receipt.left_out) <= receipt.stored
 
     def _digests(self, receipt: Receipt) -> dict[str, str]:
         return {target_uid(self.attempt, uid): receipt.digests[uid] for uid in receipt.stored if uid in receipt.digests}

@@ -27,7 +27,7 @@ def query(attempt: Attempt) -> None:
     _bind_pseudonym(attempt, plan.study.patient_id)
     attempt.plan = plan
     _begin_receipt(attempt, plan)
-    attempt.handed_on = _still_present(attempt) | set(attempt.receipt.left_out)
+    attempt.handed_on = _still_present(attempt)
     attempt.save_receipt()
 
 
@@ -49,6 +49,7 @@ def _begin_receipt(attempt: Attempt, plan: Plan) -> None:
         attempt.receipt.left_out_series = {left.series.series_uid: left.reason for left in plan.left_out}
         attempt.receipt.refused.clear()
         attempt.receipt.confirmed.clear()
+        attempt.receipt.left_out.clear()  # the plan may be another than last time, so each is judged anew
 
 
 def _still_present(attempt: Attempt) -> set[str]:
@@ -58,7 +59,8 @@ def _still_present(attempt: Attempt) -> set[str]:
     with attempt.record:
         receipt.stored &= present
         receipt.digests = {uid: digest for uid, digest in receipt.digests.items() if uid in present}
-        receipt.received = present | set(receipt.left_out)
+        receipt.stored_with_warning = {uid: s for uid, s in receipt.stored_with_warning.items() if uid in present}
+        receipt.received = set(present)
     return present
 
 

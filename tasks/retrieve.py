@@ -1,7 +1,16 @@
 """Fetches from the source what is still missing and puts it on the stream."""
 
 from dicom.network import choose
-from models.domain.errors import Incomplete
+from dicom.network.ports import Retriever
+from models.domain.errors import (
+    AditError,
+    AssociationRejected,
+    Incomplete,
+    NotFound,
+    PeerError,
+    TimedOut,
+    Unreachable,
+)
 from models.domain.instances import EncodedInstance
 from tasks.attempt import Attempt
 from tasks.step import step
@@ -22,11 +31,25 @@ def retrieve(attempt: Attempt) -> None:
     if _missing(attempt) == 0:
         return
     with attempt.connection(choose.retriever(attempt.source, attempt.local)) as retriever:
-        for selection in attempt.plan.selections(frozenset(attempt.handed_on)):
-            retriever.retrieve(selection, lambda instance: _pass_on(attempt, instance))
+        refusal = _retrieve_all(attempt, retriever)
+    if refusal is not None:
+        raise refusal
     missing = _missing(attempt)
     if missing:
         raise Incomplete(f"The source has sent all it will, and {missing} announced instances are missing.")
+
+
+def _retrieve_all(attempt: Attempt, retriever: Retriever) -> AditError | None:
+    """Ask for everything that is missing, and return the first refusal: one bad series does not hold up the others."""
+    refusal: AditError | None = None
+    for selection in attempt.plan.selections(frozenset(attempt.handed_on)):
+        try:
+            retriever.retrieve(selection, lambda instance: _pass_on(attempt, instance))
+        except (Unreachable, AssociationRejected, TimedOut):
+            raise
+        except (NotFound, PeerError) as error:
+            refusal = refusal or error
+    return refusal
 
 
 def _pass_on(attempt: Attempt, instance: EncodedInstance) -> None:

@@ -27,6 +27,10 @@ class FaultyArchive:
     deliveries: list[int] = field(default_factory=list)
     surplus: Sequence[Path] = ()
     lists_instances: bool = True
+    counts_instances: bool = False
+    hidden: set[str] = field(default_factory=set)
+    """SOP Instance UIDs that are not listed before the first C-GET has ended, though they are sent."""
+    refused_series: str = ""
     swapped: dict[str, Dataset] = field(default_factory=dict)
     """What is sent in place of the instance with that SOP Instance UID."""
     port: int = field(default_factory=free_port)
@@ -48,17 +52,24 @@ class FaultyArchive:
             return
         seen: set[str] = set()
         for data_set in self.matching(wanted):
-            if data_set[level].value in seen:
+            if data_set[level].value in seen or data_set[level].value in self.hidden:
                 continue
             seen.add(data_set[level].value)
             answer = Dataset()
             answer.QueryRetrieveLevel = wanted.QueryRetrieveLevel
             for element in wanted:
                 answer.setdefault(element.tag, data_set.get(element.tag, element))
+            if self.counts_instances and wanted.QueryRetrieveLevel == "SERIES":
+                answer.NumberOfSeriesRelatedInstances = len(list(self.matching(answer)))
             yield 0xFF00, answer
 
     def get(self, event: evt.Event) -> Iterator[object]:
+        self.hidden.clear()
         chosen = list(self.matching(event.identifier))
+        if self.refused_series and event.identifier.get("SeriesInstanceUID") == self.refused_series:
+            yield 1
+            yield 0xA702, None
+            return
         named = event.identifier.get("SOPInstanceUID", [])
         self.asked.append((event.identifier.QueryRetrieveLevel, len([named] if isinstance(named, str) else named)))
         count = self.deliveries.pop(0) if self.deliveries else len(chosen)

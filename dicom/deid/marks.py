@@ -37,12 +37,12 @@ def marks(pseudonym: str, protocol_id: str, protocol_name: str, earlier_method: 
 
 def _joined_methods(earlier: str) -> str:
     methods = [method.strip(" \0") for method in earlier.split("\\")]
-    return "\\".join([method for method in methods if method and method != _method()] + [_method()])
+    return "\\".join([method for method in methods if method and method != own_method()] + [own_method()])
 
 
 @cache
-def _method() -> str:
-    """At most 64 characters, the length of an LO."""
+def own_method() -> str:
+    """The method that we write: at most 64 characters, the length of an LO."""
     try:
         release = version("adit")
     except PackageNotFoundError:

@@ -34,9 +34,16 @@ def is_pending(status: int) -> bool:
     return status in _PENDING
 
 
+DUPLICATE = 0x0111
+"""Duplicate SOP Instance (PS3.7 section C.5.6): archives that keep what they have answer it to a repeated C-STORE."""
+
+
 def is_warning(status: int) -> bool:
-    """Whether the operation was done, with something to tell (PS3.7 section C.3)."""
-    return status in (0x0001, 0x0107, 0x0116) or status & 0xF000 == 0xB000
+    """Whether the operation was done, with something to tell (PS3.7 section C.3).
+
+    A duplicate is one of them: the instance is there. Whether it is the same one a query has to confirm.
+    """
+    return status in (0x0001, 0x0107, DUPLICATE, 0x0116) or status & 0xF000 == 0xB000
 
 
 def is_out_of_resources(status: int) -> bool:

@@ -6,6 +6,7 @@ from typing import cast
 from xml.etree import ElementTree
 
 from dicom.network.dicom_json import Item, count, items, parse_items, text
+from dicom.network.status import DUPLICATE
 from dicom.network.web import Answer, WebPort
 from dicom.part10 import part10_prefix
 from models.domain.errors import PeerLied
@@ -82,7 +83,8 @@ def _outcome(sop_uid: str, answer: Answer) -> StoreOutcome:
     failed = _entry(report, FAILED_SOP_SEQUENCE, sop_uid)
     if failed is not None or refused_status is not None:
         reason = count(failed or _NOTHING, FAILURE_REASON) or refused_status or PROCESSING_FAILURE
-        return StoreOutcome(sop_uid, Verdict.REFUSED, reason)
+        verdict = Verdict.STORED_WITH_WARNING if reason == DUPLICATE else Verdict.REFUSED
+        return StoreOutcome(sop_uid, verdict, reason)
     stored = _entry(report, REFERENCED_SOP_SEQUENCE, sop_uid)
     if stored is None and (report or answer.status == 202):
         raise PeerLied("The server's answer to STOW-RS does not mention the instance.")

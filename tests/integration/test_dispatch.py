@@ -9,7 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.flows import flow
-from prefect.states import Cancelled, Completed, Running
+from prefect.states import Cancelled, Completed, Pending, Running
 
 from models.db.engine import Database
 from models.domain.jobs import Job, JobKind, State
@@ -168,3 +168,16 @@ def test_an_item_that_kills_its_worker_every_time_fails_in_the_end(
     a_clock.ahead = timedelta(0)
     dispatch_once(a_database, some_settings)
     assert jobs.get(a_database, TESTER, a_job.id).state is State.FAILURE
+
+
+def test_a_run_whose_worker_died_before_it_began_is_replaced(
+    a_database: Database, some_settings: Settings, a_job: Job, a_clock: Clock
+) -> None:
+    dispatch_once(a_database, some_settings)
+    first = run_of(a_database, a_job)
+    set_state(some_settings, first, Pending())
+    dispatch_once(a_database, some_settings)
+    assert run_of(a_database, a_job) == first
+    a_clock.ahead = timedelta(minutes=5)
+    dispatch_once(a_database, some_settings)
+    assert (state_name(some_settings, first), run_of(a_database, a_job) == first) == ("Crashed", False)

@@ -114,3 +114,39 @@ def test_a_source_that_cannot_list_its_instances_is_never_called_complete(
     assert item.state is State.WARNING, item.message
     assert an_installation.receipt(item).verdict is Completeness.UNKNOWN
     assert len(dicom_files(tmp_path / "out")) == N
+
+
+def test_half_a_study_of_a_source_that_only_counts_is_never_visible(
+    an_installation: Installation, an_archive: FaultyArchive, a_study: StudyFiles, tmp_path: Path
+) -> None:
+    an_archive.lists_instances, an_archive.counts_instances = False, True
+    an_archive.deliveries += [3] * 50
+    source = an_installation.server(an_archive, **DIMSE_GET)  # type: ignore[arg-type]
+    (item,) = an_installation.transfer(source, an_installation.folder(tmp_path / "out"), wish(a_study))
+    assert (item.state, item.error_code) == (State.FAILURE, "Incomplete")
+    assert dicom_files(tmp_path / "out") == []
+
+
+def test_what_was_not_listed_at_first_is_moved_once_it_is(
+    an_installation: Installation, an_archive: FaultyArchive, a_study: StudyFiles, tmp_path: Path
+) -> None:
+    an_archive.hidden = {str(an_archive.data_sets[0].SOPInstanceUID)}
+    an_archive.deliveries += [3]
+    source = an_installation.server(an_archive, **DIMSE_GET)  # type: ignore[arg-type]
+    (item,) = an_installation.transfer(source, an_installation.folder(tmp_path / "out"), wish(a_study))
+    assert (item.state, item.attempts) == (State.SUCCESS, 2), item.message
+    assert len(dicom_files(tmp_path / "out")) == N
+
+
+def test_one_bad_series_does_not_hold_up_the_others(
+    an_installation: Installation, an_archive: FaultyArchive, a_study: StudyFiles, tmp_path: Path
+) -> None:
+    series = list(dict.fromkeys(str(data_set.SeriesInstanceUID) for data_set in an_archive.data_sets))
+    an_archive.refused_series = series[0]
+    source = an_installation.server(an_archive, **DIMSE_GET)  # type: ignore[arg-type]
+    chosen = StudyWish(a_study.study_uid, series_uids=tuple(series), pseudonym="SUBJ")
+    (item,) = an_installation.transfer(source, an_installation.folder(tmp_path / "out"), chosen)
+    receipt = an_installation.receipt(item)
+    assert item.state is State.FAILURE
+    assert receipt.stored == {str(d.SOPInstanceUID) for d in an_archive.data_sets if d.SeriesInstanceUID == series[1]}
+    assert dicom_files(tmp_path / "out") == []

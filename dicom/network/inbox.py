@@ -37,6 +37,11 @@ from models.domain.instances import Bytes, EncodedInstance
 MAPPED_FROM_BYTES = 8_000_000
 """Instances from this size on are mapped into memory instead of being read."""
 
+_ROOM_BYTES = 256 << 20
+"""How much may lie untaken for one retrieval; each association adds the instance in its hands."""
+_ROOM_WITHIN_S = 20.0
+"""How long a sender waits for its answer: Orthanc ends an association after 30 s of silence."""
+_LOOK_FOR_ROOM_EVERY_S = 0.05
 _TOUCH_EVERY_S = 1.0
 _BUFFER_BYTES = 1 << 20
 _EXPECTED, _SUFFIX = "expected", ".dcm"
@@ -49,8 +54,9 @@ class Inbox:
     It must be on a local disk with O_TMPFILE (ext4, XFS, Btrfs, tmpfs). All methods raise NoSpace or WriteFailed.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, room_bytes: int = _ROOM_BYTES) -> None:
         self.root = root
+        self._room_bytes = room_bytes
         self._waiting = root / "waiting"
         self._incoming = root / "incoming"
         self._known: dict[str, frozenset[str]] = {}
@@ -84,6 +90,10 @@ class Inbox:
             self._refresh()
             named = [self._waiting / name for name, uids in self._known.items() if sop_uid in uids]
         return [directory for directory in named if _is_alive(directory)]
+
+    def has_room_for(self, sop_uid: str) -> bool:
+        """Whether less than the room of a retrieval lies untaken with everybody who waits for the instance."""
+        return all(_untaken_bytes(directory) < self._room_bytes for directory in self.waiting_for(sop_uid))
 
     def sweep(self) -> int:
         """Remove what dead processes left behind, and return how many registrations and files that were."""
@@ -169,7 +179,9 @@ class Arrival:
     def deliver(self) -> int:
         """Hand the instance to every retrieval that waits for it, and return how many these are.
 
-        It is on the disk before anybody gets it. Raises NoSpace or WriteFailed.
+        It is on the disk before anybody gets it. Waits while those who wait have not taken what came before, so that
+        the sender, who gets its answer later, is slowed down. Raises NoSpace, also when that takes too long, or
+        WriteFailed.
         """
         with _disk_trouble():
             if self._error is not None:
@@ -179,6 +191,7 @@ class Arrival:
             try:
                 self._file.flush()
                 os.fsync(self._file.fileno())
+                self._wait_for_room()
                 with self._inbox.named(self._file) as path:
                     return sum(_link(path, directory) for directory in self._inbox.waiting_for(self._sop_uid))
             finally:
@@ -190,6 +203,13 @@ class Arrival:
         if file is not None:
             with suppress(OSError):
                 file.close()
+
+    def _wait_for_room(self) -> None:
+        end = time.monotonic() + _ROOM_WITHIN_S
+        while not self._inbox.has_room_for(self._sop_uid):
+            if time.monotonic() > end:
+                raise OSError(errno.ENOSPC, "The retrieval does not take what has arrived.")
+            time.sleep(_LOOK_FOR_ROOM_EVERY_S)
 
     def _fail(self, error: OSError) -> None:
         self._error = error
@@ -259,6 +279,16 @@ def _link(path: Path, directory: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def _untaken_bytes(directory: Path) -> int:
+    """The size of what has arrived for a retrieval and was not taken yet."""
+    total = 0
+    with suppress(FileNotFoundError), os.scandir(directory) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                total += entry.stat().st_size if entry.name.endswith(_SUFFIX) else 0
+    return total
 
 
 def _is_alive(directory: Path) -> bool:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,26 @@ def test_only_our_own_user_may_look_inside(an_inbox: Inbox) -> None:
     assert an_inbox.root.stat().st_mode & 0o077 == 0
     with an_inbox.expect(["1.2"]):
         assert all(path.stat().st_mode & 0o077 == 0 for path in an_inbox.root.rglob("*") if path.is_dir())
+
+
+def test_a_sender_waits_while_what_came_before_is_not_taken(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path / "narrow", room_bytes=500)
+    with inbox.expect(["1.1", "1.2"]) as waiting:
+        receive(inbox, "1.1", bytes(1000))
+        second = threading.Thread(target=receive, args=(inbox, "1.2", bytes(1000)))
+        second.start()
+        second.join(0.3)
+        assert second.is_alive(), "the second instance was taken in although there was no room"
+        assert [instance.sop_uid for instance in waiting.arrived()] == ["1.1"]
+        second.join(20)
+        assert [instance.sop_uid for instance in waiting.arrived()] == ["1.2"]
+
+
+def test_a_sender_is_told_when_there_is_no_room_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dicom.network.inbox._ROOM_WITHIN_S", 0.1)
+    inbox = Inbox(tmp_path / "narrow", room_bytes=500)
+    with inbox.expect(["1.1", "1.2"]) as waiting:
+        receive(inbox, "1.1", bytes(1000))
+        with pytest.raises(NoSpace):
+            receive(inbox, "1.2", bytes(1000))
+        assert [instance.sop_uid for instance in waiting.arrived()] == ["1.1"]

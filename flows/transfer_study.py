@@ -78,10 +78,10 @@ def _run(step: Step, attempt: Attempt, start: Start) -> None:
 
 
 def _stream(attempt: Attempt, start: Start) -> AditError | None:
-    """Run the three overlapping steps; when one ends for good, close or stop its neighbours.
+    """Run the three overlapping steps; when one ends for good, close the stream behind it.
 
     A retrieval that fails leaves what it has fetched to be stored, so that the receipt tells what is missing and
-    the next attempt fetches only that. Its error is returned; errors of the others are raised.
+    the next attempt fetches only that. Its error is returned; errors of the others are raised, and stop the attempt.
     """
     ended: SimpleQueue[str] = SimpleQueue()
     running: dict[str, Running] = {}
@@ -97,7 +97,6 @@ def _stream(attempt: Attempt, start: Start) -> AditError | None:
             attempt.is_cut_short = error is not None
             attempt.retrieved.close()
         elif error is not None:
-            attempt.stop(error)
             raise _known(error)
         elif name == pseudonymize.name:
             attempt.pseudonymized.close()

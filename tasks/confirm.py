@@ -18,13 +18,7 @@ def confirm(attempt: Attempt) -> None:
         attempt.receipt.is_confirmable = destination.is_confirmable
         attempt.receipt.confirmed = confirmed
         attempt.save_receipt()
-    should_be_there = destination.is_confirmable and not attempt.is_cut_short and _everything_was_stored(attempt)
-    if should_be_there and confirmed < attempt.receipt.stored:
+    is_all_stored = not attempt.is_cut_short and attempt.receipt.wanted <= attempt.receipt.stored
+    if destination.is_confirmable and is_all_stored and confirmed < attempt.receipt.stored:
         unlisted = len(attempt.receipt.stored) - len(confirmed)
         raise NotConfirmed(f"The destination does not list {unlisted} instances that it said it had stored.")
-
-
-def _everything_was_stored(attempt: Attempt) -> bool:
-    receipt = attempt.receipt
-    wanted = receipt.expected if receipt.expected is not None else receipt.received
-    return wanted - set(receipt.left_out) <= receipt.stored

@@ -149,12 +149,11 @@ class FolderDestination:
 
     def _may_be_published(self, receipt: Receipt) -> bool:
         """Whether all that should be in the study is staged; a source that lists nothing is judged by its count."""
-        if receipt.refused:
+        if receipt.refused or not receipt.wanted <= receipt.stored:
             return False
         if receipt.expected is not None:
-            return receipt.expected - set(receipt.left_out) <= receipt.stored
-        is_half = self.attempt.is_cut_short or len(receipt.received) < (receipt.announced_count or 1)
-        return not is_half and receipt.received - set(receipt.left_out) <= receipt.stored
+            return True
+        return not self.attempt.is_cut_short and len(receipt.received) >= (receipt.announced_count or 1)
 
     def _digests(self, receipt: Receipt) -> dict[str, str]:
         return {target_uid(self.attempt, uid): receipt.digests[uid] for uid in receipt.stored if uid in receipt.digests}

@@ -42,10 +42,14 @@ class Receipt:
         return set() if self.expected is None else self.expected - self.received
 
     @property
+    def wanted(self) -> set[str]:
+        """What belongs at the destination: all that was announced, or else sent, without what is left out."""
+        return (self.expected if self.expected is not None else self.received) - set(self.left_out)
+
+    @property
     def missing(self) -> set[str]:
         """What should be at the destination and is not known to be there."""
-        wanted = self.expected if self.expected is not None else self.received
-        return wanted - set(self.left_out) - (self.confirmed if self.is_confirmable else self.stored)
+        return self.wanted - (self.confirmed if self.is_confirmable else self.stored)
 
     @property
     def surplus(self) -> set[str]:

@@ -32,6 +32,16 @@ def shifted_date_time(value: bytes, days: int) -> bytes:
     return _each(value, lambda single: _shifted_date_time(single, days))
 
 
+def plain_date(value: bytes) -> bytes:
+    """Return a DA value as it is; what is no date of the calendar is emptied."""
+    return _each(value, lambda single: single if _shift(_DATE.fullmatch(single), 0) else b"")
+
+
+def plain_date_time(value: bytes) -> bytes:
+    """Return a DT value as it is; without day, or unreadable, it is emptied."""
+    return _each(value, lambda single: single if _shifted_date_time(single, 0) else b"")
+
+
 def plain_time(value: bytes) -> bytes:
     """Return a TM value, or an offset from UTC, as it is; what is neither is emptied."""
     return _each(value, lambda single: single if _TIME.fullmatch(single) else b"")

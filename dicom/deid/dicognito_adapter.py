@@ -4,6 +4,9 @@ This is the only module that knows dicognito. Its source of numbers, MD5 of seed
 key, with a domain of its own for each kind.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from dicognito.addressanonymizer import AddressAnonymizer
 from dicognito.element_anonymizer import ElementAnonymizer
 from dicognito.equipmentanonymizer import EquipmentAnonymizer
@@ -16,6 +19,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
 
 from dicom.deid.keys import LinkageKey
+from dicom.deid.profile import StandIn
 
 _ID_KEYWORDS = (
     "AccessionNumber",
@@ -44,8 +48,15 @@ def _tag(keyword: str) -> int:
     return int(tag)
 
 
-IDENTIFIERS = frozenset(_tag(keyword) for keyword in (*_ID_KEYWORDS, *_ADDRESS_KEYWORDS, *_PLACE_KEYWORDS))
-"""Tags of attributes that get a stand-in; person names get one by their VR."""
+STAND_IN_TAGS: Mapping[StandIn, frozenset[int]] = MappingProxyType(
+    {
+        StandIn.NAMES: frozenset[int](),
+        StandIn.IDENTIFIERS: frozenset(map(_tag, _ID_KEYWORDS)),
+        StandIn.ADDRESSES: frozenset(map(_tag, _ADDRESS_KEYWORDS)),
+        StandIn.INSTITUTIONS: frozenset(map(_tag, _PLACE_KEYWORDS)),
+    }
+)
+"""Tags of attributes for which there is a stand-in; person names get one by their VR."""
 
 
 class KeyedRandomizer(Randomizer):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from pydicom.datadict import dictionary_VM, dictionary_VR
+from pydicom.datadict import dictionary_has_tag, dictionary_VM, dictionary_VR
 
-from dicom.deid.ps3_15 import NEWER_VRS
+from dicom.deid.table import row_of
 from models.domain.errors import Unreadable
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -93,6 +93,10 @@ def syntax_of(transfer_syntax_uid: str) -> Syntax:
             return EXPLICIT_BIG
         case _:
             return EXPLICIT_LITTLE
+
+
+NEWER_VRS = {tag: row.vr for tag, row in row_of().items() if not dictionary_has_tag(tag)}
+"""VRs of attributes in the table of PS3.15 that pydicom does not know; without them implicit VR reads as UN."""
 
 
 @cache

@@ -1,248 +1,274 @@
-"""Searches a finished header for what it must not hold any more: the identifiers of this very instance.
+"""Searches what is about to leave for what must not: the identifiers of this very instance.
 
 A hit refuses the instance, also in an optional element: nobody knows what else the one who wrote it there has done.
-Text is compared without case and accents. Binary values are searched only for names of five letters and more.
+Invented values (stand-ins, dummies, shifted dates) may by chance be somebody's and are left out. No error quotes a
+value.
 """
 
 import re
-import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from itertools import permutations
+from functools import lru_cache
 
-from dicom.deid import rules
 from dicom.deid.charsets import decoded
 from dicom.deid.encoding import Element, Syntax, known_vr, nested_syntax, read_elements, read_items, read_nested
-from dicom.deid.marks import METHOD, own_method
-from dicom.deid.rules import SEQUENCE_RULES, Rule, name_of, rule_for
-from dicom.deid.vocabulary import NOBODY, TERMS
-from models.domain.errors import RuleFailed
+from dicom.deid.folding import folded
+from dicom.deid.identifiers import Identifiers, character_set
+from dicom.deid.marks import METHOD, foreign_methods
+from dicom.deid.needles import SHORT_NAME, Needles, Rules, Words, digit_runs, spaced, texts_of
+from dicom.deid.rules import SEQUENCE_RULES, Rule, name_of
+from dicom.deid.vocabulary import device_words, harmless
+from models.domain.errors import ResidueFound
 
-ID_TAGS = frozenset({0x00080050, 0x00100020, 0x00101000, 0x00380010})
-"""AccessionNumber, PatientID, OtherPatientIDs, AdmissionID."""
-_UID_TAGS = frozenset({rules.STUDY_UID, rules.SERIES_UID, rules.SOP_INSTANCE_UID})
-_SHORTEST_NAME, _SHORTEST_ID, _SHORTEST_UID = 3, 4, 12
-_SHORTEST_NUMBER = 6
-"""Numbers (IS, DS) are compared with IDs of so many digits; shorter ones are in every header by chance."""
-_SHORT_NAME = 5
-"""Names shorter than this, and numbers, count only as whole words: Ann is not in scANNer."""
-_NAME_COMPONENTS = 3
-"""Family, given and middle name; prefixes and suffixes are titles."""
-_NAME_PARTS = re.compile(r"[\W_]+")
-_BETWEEN_WORDS = re.compile(r"[\s\\^_=,\0]+")
-_AGE = re.compile(rb"(\d{3}[DWMY])?")
+__all__ = ["Identifiers", "Needles", "check", "check_bytes", "check_pseudonym", "check_text"]
+
 _BINARY_VRS = frozenset(
     {
         *(b"AT", b"FD", b"FL", b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SL", b"SS", b"SV", b"UL", b"US", b"UV"),
     }
 )
-_CHECKED = frozenset({Rule.KEEP, Rule.KEEP_IF_VALID, Rule.PSEUDONYM, Rule.SCHEME, Rule.CODE, Rule.TIME})
-_SMALL_BYTES = 4096
-"""Longer sequences, as of enhanced multi-frame images, are searched for names only when they can hold one."""
+_DATE_VRS = frozenset({b"DA", b"DT", b"TM", b"AS"})
+_CLEANED = frozenset({Rule.CLEAN_TEXT, Rule.CLEAN_LABEL})
+_DEVICES = frozenset({Rule.KEEP, Rule.KEEP_IF_VALID, Rule.KEEP_OR_CLEAN, Rule.SCHEME, Rule.CODE})
+_CHECKED = _DEVICES | _CLEANED | {Rule.PRIVATE, Rule.PSEUDONYM, Rule.TIME, Rule.UID}
+_SHORTEST_OPAQUE = SHORT_NAME
+"""Opaque bytes that are fewer can hold no name that is searched for in them."""
+_TIME = re.compile(rb"([01][0-9]|2[0-3])([0-5][0-9])?([0-6][0-9])?(\.[0-9]{0,6})?|[+-][0-9]{4}")
+_NUMBER_BYTES = b"0123456789+-.eE \\\0"
+_NOT_DIGITS = re.compile(r"[^0-9]+")
+_OWN_STUDY_FOLDER = re.compile(r"(?<![0-9A-Za-z])[0-9]{8}-[0-9]{6}(?=-)")
+"""The date and time of a study, as folders are named after it."""
+_MOST_CHECKED, _LONGEST_CHECKED = 20_000, 4096
+_MOST_UID_ANCHORS = 50
+_UID_ANCHOR = 12
+_OWN_UID = re.compile(rb"2\.25\.[0-9]{20,40}")
+_BETWEEN_LETTERS = rb"(?:\0|[\t\n\r -/:-@\[-`{-~]){0,6}"
+_COMBINING = (b"\xcc\x80", b"\xcc\x81", b"\xcc\x88")
+"""Accents and dots that follow their letter, in UTF-8."""
+_UID_SHAPED = re.compile(rb"[0-9.]{12,}")
 
-Found = frozenset[tuple[int, bytes, bytes]]
-"""Tag, value and character set of original elements that name somebody."""
+_PUNCTUATION = bytes(byte for byte in range(0x80) if not chr(byte).isalnum())
+
+
+def _plain_bytes(offset: int) -> bytes:
+    """A table from bytes of Latin-1 to lower case letters without accents; ``offset`` is added from 0x80 on."""
+    letters = [folded(chr(byte + (offset if byte >= 0x80 else 0)))[:1] for byte in range(256 - offset)]
+    table = [letter.encode("latin-1", "replace") for letter in letters]
+    return b"".join(table) + bytes(range(len(table), 256))
+
+
+_LATIN_1 = _plain_bytes(0)
+_UTF_8 = _plain_bytes(0x40)
+"""For text in UTF-8 whose lead bytes C3 were taken out: what follows them is Latin-1 less 0x40."""
+
+
+def check(header: bytes, needles: Needles, syntax: Syntax, rule_for: Rules) -> None:
+    """Raise ResidueFound, naming the attribute, when a treated header still holds an identifier.
+
+    Looks closely only when a quick search of all bytes finds something. Raises Unreadable, RuleFailed (character set).
+    """
+    has_uid = _holds_uid(header, needles.uids)
+    if not has_uid and not _may_hold(header, needles.words):
+        return
+    data = memoryview(header)
+    search = _Search(needles.words, needles.uids if has_uid else frozenset(), rule_for)
+    search.level(data, read_elements(data, syntax), syntax, b"")
+    if has_uid:
+        raise ResidueFound("An original UID is still in the header.")
+
+
+def check_pseudonym(pseudonym: str, needles: Needles) -> None:
+    """Raise ResidueFound when a pseudonym holds an identifier, is one however short, or has the birth date's digits."""
+    words, plain = needles.words, spaced(pseudonym)
+    if (
+        plain in words.exact
+        or any(date in run for run in _NOT_DIGITS.split(plain) for date in words.birth_digits)
+        or _holds_text(pseudonym, words, frozenset(), is_whole=False)
+    ):
+        raise ResidueFound("The pseudonym is made of an identifier of the patient.")
+
+
+def check_text(text: str, needles: Needles) -> None:
+    """Raise ResidueFound when a name or path of a file or folder holds an identifier."""
+    words = needles.words
+    dated = _OWN_STUDY_FOLDER.sub(" ", text)
+    if (
+        _holds_words(spaced(text), words, harmless(), is_whole=False)
+        or _holds_digits(dated, words)
+        or (words.date is not None and words.date.search(spaced(dated)))
+        or any(uid.decode("latin-1") in text for uid in needles.uids)
+    ):
+        raise ResidueFound("An identifier of the patient is in the name of a file or folder.")
+
+
+def check_bytes(chunk: bytes, needles: Needles) -> None:
+    """Raise ResidueFound when bytes of unknown meaning hold an identifier, as text in whatever encoding."""
+    if _holds_uid(chunk, needles.uids) or _is_opaquely_in(chunk, b"", needles.words):
+        raise ResidueFound("An identifier of the patient is written between the pixels.")
+    text = "".join(letter if letter.isprintable() else " " for letter in chunk.decode("utf-8", "replace"))
+    if _holds_text(text, needles.words, harmless(), is_whole=False):
+        raise ResidueFound("An identifier of the patient is written between the pixels.")
 
 
 @dataclass(frozen=True, slots=True)
-class Needles:
-    """What to search for: folded words, and for each the bytes without which it cannot occur (empty: none)."""
+class _Search:
+    """The close look at one header."""
 
-    words: frozenset[str]
-    numbers: frozenset[str]
-    anchors: frozenset[bytes]
+    words: Words
+    uids: frozenset[bytes]
+    rule_for: Rules
 
-
-class Identifiers:
-    """Collects what an instance's original names people with; remembers it for instances that repeat it."""
-
-    def __init__(self) -> None:
-        self._sequences: dict[tuple[Syntax, bytes, bytes], Found] = {}
-        self._needles: dict[Found, Needles] = {}
-
-    def needles(
-        self, data: memoryview, elements: list[Element], values: Mapping[int, bytes], syntax: Syntax
-    ) -> Needles:
-        """Return what to search for: all names and IDs at every level, the birth date, and the UIDs above images."""
-        charset = values.get(rules.SPECIFIC_CHARACTER_SET, b"")
-        found = self._found(data, elements, charset, syntax)
-        known = self._needles.get(found)
-        if known is None:
-            if len(self._needles) > 100:
-                self._needles.clear()
-            known = self._needles[found] = _needles_of(found)
-        return _with_uids(known, [values.get(tag, b"") for tag in _UID_TAGS])
-
-    def _found(self, data: memoryview, elements: list[Element], charset: bytes, syntax: Syntax) -> Found:
-        here: set[tuple[int, bytes, bytes]] = set()
+    def level(self, data: memoryview, elements: list[Element], syntax: Syntax, inherited: bytes) -> None:
+        charset = character_set(data, elements, inherited)
         for element in elements:
-            if element.vr == b"PN" or element.tag in _WANTED:
-                here.add((element.tag, bytes(data[element.begin : element.stop]), charset))
-            elif element.vr == b"SQ" or (element.vr == b"UN" and known_vr(element.tag) == b"SQ"):
-                here |= self._in_sequence(data, element, charset, syntax)
-        return frozenset(here)
+            rule = self.rule_for(element.tag, element.vr)
+            if rule in SEQUENCE_RULES or (element.tag == _METHOD_CODES and element.vr in {b"SQ", b"UN"}):
+                inner = nested_syntax(element.vr, syntax)
+                for item in read_items(data, element, inner):
+                    self.level(data, read_nested(data, item, inner), inner, charset)
+            elif rule in _CHECKED:
+                self._value(element, rule, bytes(data[element.begin : element.stop]), charset)
 
-    def _in_sequence(self, data: memoryview, sequence: Element, charset: bytes, syntax: Syntax) -> Found:
-        value = bytes(data[sequence.start : sequence.end])
-        if len(value) > _SMALL_BYTES:
-            can_name = syntax.implicit or b"PN" in value or b"UN" in value
-            return self._in_items(data, sequence, charset, syntax) if can_name else frozenset()
-        key = (syntax, charset, value)
-        known = self._sequences.get(key)
-        if known is None:
-            if len(self._sequences) > 5000:
-                self._sequences.clear()
-            known = self._sequences[key] = self._in_items(data, sequence, charset, syntax)
-        return known
-
-    def _in_items(self, data: memoryview, sequence: Element, charset: bytes, syntax: Syntax) -> Found:
-        inner = nested_syntax(sequence.vr, syntax)
-        found: set[tuple[int, bytes, bytes]] = set()
-        for item in read_items(data, sequence, inner):
-            elements = read_nested(data, item, inner)
-            found |= self._found(data, elements, _character_set(data, elements, charset), inner)
-        return frozenset(found)
+    def _value(self, element: Element, rule: Rule, value: bytes, charset: bytes) -> None:
+        vr = known_vr(element.tag) or element.vr
+        key = (rule, vr, element.tag == METHOD, charset, value)
+        is_clean = key in self.words.checked
+        if not is_clean and _holds(element.tag, vr, value, rule, self.words, charset):
+            raise ResidueFound(f"An identifier is still in {name_of(element.tag)}.")
+        if self.uids and _holds_uid(value, self.uids):
+            raise ResidueFound(f"An original UID is still in {name_of(element.tag)}.")
+        if not is_clean and len(value) <= _LONGEST_CHECKED:
+            if len(self.words.checked) >= _MOST_CHECKED:
+                self.words.checked.clear()
+            self.words.checked.add(key)
 
 
-_WANTED = ID_TAGS | {rules.BIRTH_DATE}
+_METHOD_CODES = 0x00120064
 
 
-def _needles_of(found: Found) -> Needles:
-    words: set[str] = set()
-    anchors: set[bytes] = set()
-    for tag, value, charset in found:
-        for text in _texts(tag, value, charset):
-            if word := _spaced(text):
-                words.add(word)
-                anchors.add(_anchor(text))
-    numbers = frozenset(word for word in words if word.isdigit() and len(word) >= _SHORTEST_NUMBER)
-    return Needles(frozenset(words), numbers, _shortest(anchors))
-
-
-def _with_uids(needles: Needles, values: list[bytes]) -> Needles:
-    uids = [uid for value in values if len(uid := value.strip(b" \0")) >= _SHORTEST_UID]
-    words = needles.words.union(uid.decode("latin-1") for uid in uids)
-    return Needles(words, needles.numbers, needles.anchors.union(uids))
-
-
-def _texts(tag: int, value: bytes, charset: bytes) -> list[str]:
-    singles = [single.strip("\0 ") for single in decoded(value, charset).split("\\")]
-    if tag in ID_TAGS:
-        return [single for single in singles if len(single) >= _SHORTEST_ID]
-    if tag == rules.BIRTH_DATE:
-        return [text for single in singles if len(single) >= 8 for text in _dates(single)]
-    return [text for single in singles for spelling in single.split("=") for text in _names(spelling)]
-
-
-def _dates(date: str) -> list[str]:
-    digits = date.replace(".", "")
-    year, month, day = digits[:4], digits[4:6], digits[6:]
-    return [date, digits, f"{day}.{month}.{year}", f"{day}{month}{year}", f"{year}-{month}-{day}"]
-
-
-def _names(name: str) -> list[str]:
-    """The parts of a name, and two of them joined, which also finds those that are too short alone."""
-    components = name.split("^")[:_NAME_COMPONENTS]
-    parts = [part for component in components for part in _NAME_PARTS.split(component) if len(part) > 1]
-    parts = [part for part in parts if _folded(part) not in NOBODY][:6]
-    joined = [f"{one}{between}{other}" for one, other in permutations(parts, 2) for between in ("", " ")]
-    return [part for part in parts if len(part) >= _SHORTEST_NAME or not part.isascii()] + joined
-
-
-def _folded(text: str) -> str:
-    """The text without case and accents."""
-    if text.isascii():
-        return text.lower()
-    plain = unicodedata.normalize("NFKD", text).casefold()
-    return "".join(letter for letter in plain if not unicodedata.combining(letter))
-
-
-def _spaced(text: str) -> str:
-    """The folded text with a space wherever words may be separated."""
-    return " ".join(word for word in _BETWEEN_WORDS.split(_folded(text)) if word)
-
-
-def _shortest(anchors: set[bytes]) -> frozenset[bytes]:
-    """The anchors that contain no other one."""
-    return frozenset(one for one in anchors if not any(other in one for other in anchors if other != one))
-
-
-def _anchor(text: str) -> bytes:
-    """The longest piece of a word that is written with the same bytes in every character set, in lower case."""
-    plain = unicodedata.normalize("NFKD", text).casefold()
-    runs = re.split(r"[^!-~]+|[!-~](?=[^ -~])|ss|[\\^_=,]", plain)
-    return max(runs, key=len, default="").encode("ascii")
-
-
-def _character_set(data: memoryview, elements: list[Element], inherited: bytes) -> bytes:
-    for element in elements:
-        if element.tag >= rules.SPECIFIC_CHARACTER_SET:
-            is_set = element.tag == rules.SPECIFIC_CHARACTER_SET
-            return bytes(data[element.begin : element.stop]) if is_set else inherited
-    return inherited
-
-
-def check(header: bytes, needles: Needles, syntax: Syntax) -> None:
-    """Look closely only when a quick search finds something; raises RuleFailed naming the attribute."""
-    if _may_be_in(header, needles.anchors):
-        data = memoryview(header)
-        _check_level(data, read_elements(data, syntax), needles, syntax, b"")
-
-
-def _check_level(data: memoryview, elements: list[Element], needles: Needles, syntax: Syntax, inherited: bytes) -> None:
-    charset = _character_set(data, elements, inherited)
-    for element in elements:
-        if rule_for(element.tag, element.vr) not in SEQUENCE_RULES:
-            _check_value(element.tag, element.vr, bytes(data[element.begin : element.stop]), needles, charset)
-            continue
-        inner = nested_syntax(element.vr, syntax)
-        for item in read_items(data, element, inner):
-            _check_level(data, read_nested(data, item, inner), needles, inner, charset)
-
-
-def _may_be_in(header: bytes, anchors: Iterable[bytes]) -> bool:
-    """Whether any needle could occur anywhere in the bytes; nearly always not, and then nothing else is to be done."""
-    text = header.lower()
-    return any(anchor in text for anchor in anchors)
-
-
-def _check_value(tag: int, vr: bytes, value: bytes, needles: Needles, charset: bytes) -> None:
-    """Raise RuleFailed when an element that was kept still holds an identifier.
-
-    Invented values may by chance be somebody's name; so they are left out.
-    """
-    rule = rule_for(tag, vr)
+def _holds(tag: int, vr: bytes, value: bytes, rule: Rule, words: Words, charset: bytes) -> bool:
     if tag == METHOD:
-        value = value.replace(own_method().encode("ascii"), b"")  # our own words are nobody's name
-    if rule in _CHECKED and _holds(known_vr(tag), value, rule, needles, charset):
-        raise RuleFailed(f"An identifier is still in {name_of(tag)}.")
-
-
-def _holds(vr: bytes, value: bytes, rule: Rule, needles: Needles, charset: bytes) -> bool:
-    if vr == b"AS" and _AGE.fullmatch(value):
+        value = "\\".join(foreign_methods(decoded(value, charset))).encode("utf-8")
+        charset = b"ISO_IR 192"
+    if not value.strip(b" \0"):
         return False
-    if vr in _BINARY_VRS:
-        text = _folded(decoded(value, charset))
-        return any(len(word) >= _SHORT_NAME and not word[0].isdigit() and word in text for word in needles.words)
-    if vr in {b"IS", b"DS"} and not value.translate(None, b"0123456789+-.eE \\\0"):
-        return any(_number(single) in needles.numbers for single in value.split(b"\\"))
-    words = _spaced(decoded(value, charset)).split(" ")
-    if rule is not Rule.PSEUDONYM:
-        words = [word for word in words if word not in TERMS]
-    text = " ".join(words)
-    return any(_occurs(word, text, whole=vr == b"CS") for word in needles.words)
+    if vr in _BINARY_VRS or (vr == b"UN" and b"\0" in value.rstrip(b"\0")):
+        return len(value) >= _SHORTEST_OPAQUE and _is_opaquely_in(value, charset, words)
+    if vr in {b"IS", b"DS"} and not value.translate(None, _NUMBER_BYTES):
+        return any(_number(single) in words.numbers for single in value.split(b"\\"))
+    if vr == b"UI" and not value.translate(None, b"0123456789.\\ \0"):
+        return any(part in words.numbers for part in _NOT_DIGITS.split(value.decode("latin-1")))
+    if vr == b"TM" and all(_TIME.fullmatch(single.strip(b" \0")) for single in value.split(b"\\")):
+        return False
+    return any(_text_holds(text, vr, rule, words) for text in texts_of(value, charset))
+
+
+def _text_holds(text: str, vr: bytes, rule: Rule, words: Words) -> bool:
+    if rule is Rule.PSEUDONYM:
+        return _holds_text(text, words, frozenset(), is_whole=False)
+    if rule in _CLEANED:  # cleaning has dropped these people's words; a longer one that is reviewed is no name
+        return _holds_phrase(spaced(text), words, frozenset()) or _holds_text(text, words, device_words(), False)
+    passed_over = device_words() if rule in _DEVICES else harmless()
+    if vr in _DATE_VRS:
+        return _holds_words(spaced(text), words, passed_over, is_whole=False)
+    return _holds_text(text, words, passed_over, is_whole=vr == b"CS")
+
+
+def _holds_text(text: str, words: Words, passed_over: Collection[str], is_whole: bool) -> bool:
+    plain = spaced(text)
+    if _holds_words(plain, words, passed_over, is_whole) or _holds_digits(text, words):
+        return True
+    return words.date is not None and words.date.search(plain) is not None
+
+
+def _holds_words(plain: str, words: Words, passed_over: Collection[str], is_whole: bool) -> bool:
+    return _holds_phrase(plain, words, passed_over) or _holds_long_name(plain, words, passed_over, is_whole)
+
+
+def _holds_phrase(plain: str, words: Words, passed_over: Collection[str]) -> bool:
+    if words.whole is None:
+        return False
+    return any(found not in passed_over for found in words.whole.findall(plain))
+
+
+def _holds_long_name(plain: str, words: Words, passed_over: Collection[str], is_whole: bool) -> bool:
+    left = " ".join(word for word in plain.split(" ") if word not in passed_over)
+    if is_whole:
+        return words.whole_long_names is not None and words.whole_long_names.search(left) is not None
+    joined = left.replace(" ", "")
+    return any(name in left or (len(name) > SHORT_NAME and name in joined) for name in words.long_names)
+
+
+def _holds_digits(text: str, words: Words) -> bool:
+    """Whether a number that was written in groups is an identifier or ends a telephone number."""
+    if not words.phones and not words.numbers:
+        return False
+    return any(
+        run.lstrip("0") in words.numbers or any(phone in run for phone in words.phones) for run in digit_runs(text)
+    )
+
+
+def _is_opaquely_in(value: bytes, charset: bytes, words: Words) -> bool:
+    """Whether bytes hold long names or identifiers as text, of one byte or two for each letter."""
+    for text in _opaque_texts(value, charset):
+        plain = folded(text)
+        joined = "".join(letter for letter in plain if letter.isalnum())
+        if any(name in plain for name in words.long_names if len(name) >= SHORT_NAME or not name.isascii()):
+            return True
+        if any(number.replace(" ", "") in joined for number in words.opaque):
+            return True
+    return False
+
+
+def _opaque_texts(value: bytes, charset: bytes) -> Iterator[str]:
+    yield from texts_of(value, charset)
+    yield value.decode("utf-8", "replace")
+    if b"\0" in value:
+        yield value.translate(None, b"\0").decode("latin-1")
+    for begin in (0, 1):
+        yield value[begin:].decode("utf-16-le", "replace")
+        yield value[begin:].decode("utf-16-be", "replace")
+
+
+def _may_hold(header: bytes, words: Words) -> bool:
+    """Whether any needle could be anywhere in the bytes; nearly always not, and then nothing else is to be done."""
+    if _may_hold_as(header, words, _LATIN_1, b"") or any(mark in header for mark in _COMBINING):
+        return True
+    return b"\xc3" in header and _may_hold_as(header, words, _UTF_8, b"\xc3")
+
+
+def _may_hold_as(header: bytes, words: Words, table: bytes, left_out: bytes) -> bool:
+    joined = header.translate(table, _PUNCTUATION + left_out)
+    near = [anchor for anchor in words.anchors if anchor in joined]
+    is_short_near = any(name in joined for name in words.short_names)
+    if not near and not is_short_near:
+        return False
+    plain = _OWN_UID.sub(b" ", header).translate(table, left_out)
+    if is_short_near and (b"" in words.short_names or words.short_name_bytes.search(plain)):
+        return True
+    return any(_spread(anchor).search(plain) for anchor in near)
+
+
+@lru_cache(maxsize=1024)
+def _spread(anchor: bytes) -> re.Pattern[bytes]:
+    """Finds a word with a little punctuation, or the zeros of two-byte letters, between its letters."""
+    letters = (bytes((letter,)) for letter in anchor)
+    return re.compile(_BETWEEN_LETTERS.join(letters))
+
+
+def _holds_uid(value: bytes, uids: frozenset[bytes]) -> bool:
+    """Whether bytes hold one of the UIDs, or one that begins with it; also in two bytes for each letter."""
+    if not uids:
+        return False
+    plain = value.translate(None, b"\0")
+    anchors = {uid[:_UID_ANCHOR] for uid in uids}
+    if len(anchors) <= _MOST_UID_ANCHORS and not any(anchor in plain for anchor in anchors):
+        return False
+    shaped = {found.group() for found in _UID_SHAPED.finditer(plain)}
+    return not shaped.isdisjoint(uids) or any(
+        uid in token for token in shaped if any(anchor in token for anchor in anchors) for uid in uids
+    )
 
 
 def _number(single: bytes) -> str:
-    return single.strip(b" \0+").decode("latin-1").removesuffix(".0")
-
-
-def _occurs(word: str, text: str, whole: bool) -> bool:
-    if word not in text:
-        return False
-    is_long_name = len(word) >= _SHORT_NAME and not word[0].isdigit()
-    if is_long_name and whole:
-        return re.search(rf"(?<![^\W\d_]){re.escape(word)}(?![^\W\d_])", text) is not None
-    if is_long_name:
-        return True
-    return re.search(rf"(?<![^\W_])(?<!\d\.){re.escape(word)}(?![^\W_]|\.\d)", text) is not None
+    return single.strip(b" \0+").decode("latin-1").removesuffix(".0").lstrip("0")

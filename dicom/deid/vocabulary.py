@@ -1,39 +1,67 @@
-"""Reviewed words: coding schemes of the public, and terms that are nobody's name although they may look like one."""
+"""Reviewed words, from data files beside this: coding schemes of the public, words of descriptions, nobody's names.
+
+The files are read when they are first needed, and only as they were reviewed.
+"""
+
+from functools import cache
+
+from dicom.deid.folding import folded, spellings
+from dicom.deid.table import packaged
+
+LEXICON_DIGEST = "6724ca6bd9c3a27000c6a29d663afb7e4d3feeaf8d83669d6a3ebac6c2063f15"
+"""SHA-256 of the words that cleaning keeps: another lexicon makes other outputs."""
+_HARMLESS_DIGEST = "74529ce908b44e89fbd89b5bcd87ee3aa31d65540a8fdbcd3923e65ecfb9c3e3"
+_SCHEMES_DIGEST = "8f90ca9ab92c31401300b80b74234382ee4dd6ee04bef1b679315668e5dfe6d0"
 
 
-def _words(text: str) -> frozenset[str]:
+def split(text: str) -> frozenset[str]:
+    """The words of a text that lists them."""
     return frozenset(text.split())
 
 
-PUBLIC_SCHEMES = frozenset(
-    word.encode()
-    for word in _words(
-        """
-        ACR ATC BARI BI C4 C5 CADSR CD2 COD-P CPT4 CTV3 DC DCM DCMUID DICOMLT EUCAST FMA HGNC HL7V2 HPC HPNI I10 I10P
-        I9 I9C IBSI ICD10 ICD10CM ICD10PCS ICD9 ICDO3 IEC61217 ISO3166_1 ISO3166_1_2 ISO3166_1_3 ISO639_1 ISO639_2
-        ITIS_TSN LN LOINC MA MAYOASRG MDC MGI MSH NCIT NCIt NDC NEU NICIP NIH NYUMCCG PATHLEX POS PUBCHEM_CID
-        RADELEMENT RADLEX RFC3066 RFC5646 RO RXNORM SCT SCPECG SNM3 SPM SRT SSM UBERON UCUM UMLS UNS
-        """.upper()
-    )
-)
-"""Coding scheme designators of PS3.16 table 8-1 in upper case, and two names that people write for them."""
+def _words(name: str, digest: str) -> frozenset[str]:
+    lines = packaged(name, digest).splitlines()
+    return split(" ".join(line for line in lines if not line.startswith("#")))
 
-TERMS = _words(
+
+PUBLIC_SCHEMES = frozenset(word.upper().encode() for word in _words("coding-schemes.txt", _SCHEMES_DIGEST))
+"""Coding scheme designators of PS3.16 table 8-1 in upper case, and names that people write for them."""
+
+NOBODY = split(
     """
-    abdomen abdominal add added algo american anatomy angio ankle aorta approved arm arms atrium auto axial back base
-    black body bone both brain breast canon carbon carotid center chest child chin clear color coronal cross day deep
-    derived dark diffusion direct double dual ear elbow eye face fast feet female field filter fine finger flat flow
-    foot frame frames frontal full fuji fujifilm ge hand hard head heart hip hips hologic iodine jaw joint knee large
-    lateral left leg legs light linear liver localizer long lung male man mask max mean min mixed mobile mono monochrome
-    mono2 mouth moving neck next nodule none norm normal nose nova order original other pelvis philips phantom phase
-    plane point primary prime prone rib ribs right ring rose sagittal samsung scan screen secondary service sharp short
-    shoulder siemens single skin skull slow small soft source spin spine standard step still stone strong sum summer
-    supine table tail test thin toe tooth toshiba unknown upright upper volume volunteer wall water west white whole
-    wide winter wrist young
+    admin anonym anonymised anonymized anonymous anonymisiert doctor dummy keine leer mr mrs mtra none notfall operator
+    phantom physician prof pseudonym radiologe radiology removed service system tech technician test unbekannt unknown
+    user
     """
 )
-"""Defined terms, body parts and makers, in lower case: found in a header, such a word tells nothing about a person
-who has the same name."""
+"""What stands in fields for names and identifiers without being one, folded."""
 
-NOBODY = _words("admin anonymous doctor operator physician prof radiology service system tech test unknown user")
-"""What stands in fields for names without being one, in lower case."""
+
+@cache
+def lexicon() -> frozenset[str]:
+    """Return the words that cleaning keeps, folded, with transcribed umlauts; some are joined by punctuation.
+
+    Raises ProfileInvalid when the packaged file was altered.
+    """
+    words = _words("lexicon.txt", LEXICON_DIGEST)
+    return frozenset(spelling for word in words for spelling in _written(word))
+
+
+def _written(word: str) -> frozenset[str]:
+    """How a word of the list is written: umlauts may be transcribed, but nothing is contracted (neuer is no nur)."""
+    return frozenset({word}) if word.isascii() else spellings(word)
+
+
+@cache
+def harmless() -> frozenset[str]:
+    """Return words that are in headers by the standard's or a maker's will, folded: found there, they tell nothing.
+
+    Raises ProfileInvalid when the packaged file was altered.
+    """
+    return frozenset(folded(word) for word in _words("harmless-words.txt", _HARMLESS_DIGEST))
+
+
+@cache
+def device_words() -> frozenset[str]:
+    """Return the harmless words and the lexicon: in text that devices write, a name among these is no name."""
+    return harmless() | lexicon()

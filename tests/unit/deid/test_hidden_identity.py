@@ -8,7 +8,7 @@ from pydicom import Dataset
 from pydicom.sequence import Sequence
 
 from dicom.deid.identity import check_identity
-from models.domain.errors import IdentityConflict, NeedsReview, RuleFailed
+from models.domain.errors import IdentityConflict, NeedsReview, ResidueFound
 from models.domain.instances import EncodedInstance
 from models.domain.refs import StudyRef
 from tests.unit.deid.test_deid_fails_closed import EXPLICIT, IMPLICIT, a_deidentifier, a_header, encoded, treated
@@ -112,7 +112,7 @@ def test_either_vr_of_the_dictionary_stays() -> None:
     ],
 )
 def test_an_identifier_is_found_however_it_is_written(values: dict[str, object]) -> None:
-    with pytest.raises(RuleFailed):
+    with pytest.raises(ResidueFound):
         treated(a_header(**values))
 
 
@@ -120,7 +120,7 @@ def test_names_and_ids_in_nested_items_are_searched_for() -> None:
     item = Dataset()
     item.PatientID, item.PersonName = "ALT-0815", "Knoppers^Udo"
     for text in ("ALT-0815", "Knoppers"):
-        with pytest.raises(RuleFailed):
+        with pytest.raises(ResidueFound):
             treated(a_header(OtherPatientIDsSequence=Sequence([item]), Manufacturer=text))
 
 

@@ -1,6 +1,7 @@
 """UIDs and digests follow from the key alone, are valid, and give nothing away."""
 
 import pickle
+import re
 import uuid
 
 import pytest
@@ -58,3 +59,30 @@ def test_the_secret_is_neither_shown_nor_serialized() -> None:
 def test_a_short_secret_is_refused() -> None:
     with pytest.raises(ProfileInvalid):
         LinkageKey(bytes(31))
+
+
+def test_a_pseudonym_is_twelve_letters_and_digits_that_nobody_misreads() -> None:
+    pseudonyms = {KEY.pseudonym(f"PAT{number}") for number in range(3000)}
+    assert len(pseudonyms) == 3000
+    assert all(re.fullmatch(r"[CDFHJKMNPQRTVWXY][CDFHJKMNPQRTVWXY2-9]{11}", pseudonym) for pseudonym in pseudonyms)
+    assert len({pseudonym[place] for pseudonym in pseudonyms for place in range(12)}) == 24
+
+
+def test_a_pseudonym_belongs_to_the_patient_the_issuer_the_number_and_the_key() -> None:
+    assert KEY.pseudonym(" M\u00fcller7 ") == KEY.pseudonym("Mu\u0308ller7")
+    different = {
+        KEY.pseudonym("1"),
+        KEY.pseudonym("2"),
+        KEY.pseudonym("1", "A"),
+        KEY.pseudonym("A", "1"),
+        KEY.pseudonym("1", number=1),
+        OTHER.pseudonym("1"),
+    }
+    assert len(different) == 6
+
+
+def test_the_fingerprint_tells_keys_apart_and_is_no_part_of_any_other_digest() -> None:
+    assert re.fullmatch(r"[0-9a-f]{8}", KEY.fingerprint)
+    assert KEY.fingerprint != OTHER.fingerprint
+    assert KEY.fingerprint == LinkageKey(bytes(range(32))).fingerprint
+    assert not KEY.digest("patient", "").hex().startswith(KEY.fingerprint)

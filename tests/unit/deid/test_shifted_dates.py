@@ -42,5 +42,40 @@ def test_each_of_several_dates_is_shifted() -> None:
 
 @given(st.binary(max_size=40))
 def test_no_value_raises_and_no_letters_pass(value: bytes) -> None:
-    for result in (dates.shifted_date(value, DAYS), dates.shifted_date_time(value, DAYS), dates.plain_time(value)):
+    shifted = (dates.shifted_date(value, DAYS), dates.shifted_date_time(value, DAYS))
+    plain = (dates.plain_date(value), dates.plain_date_time(value), dates.plain_time(value))
+    for result in (*shifted, *plain):
         assert re.fullmatch(rb"[\d.:+\-\\]*", result)
+
+
+@given(st.dates(min_value=date(1850, 1, 1)))
+def test_a_date_that_is_kept_is_kept_as_it_is_written(day: date) -> None:
+    for written in (day.strftime("%Y%m%d").encode(), day.strftime("%Y.%m.%d").encode()):
+        assert dates.plain_date(written + b" ") == written
+    with_time = day.strftime("%Y%m%d").encode() + b"101733.25+0100"
+    assert dates.plain_date_time(with_time + b" ") == with_time
+
+
+@pytest.mark.parametrize("value", [b"00000000", b"Zwirnbald", b"1943-05-17", b"20230230", b"2023", b"19430517 x"])
+def test_what_is_no_date_is_not_kept_as_one(value: bytes) -> None:
+    assert dates.plain_date(value) == b""
+    assert dates.plain_date_time(value) == b""
+
+
+@pytest.mark.parametrize(
+    "value", [b"101112", b"1011", b"10:11:12", b"101112.250000", b"+0100", b"-0330", b"101112\\1011"]
+)
+def test_a_time_of_day_and_an_offset_are_kept(value: bytes) -> None:
+    assert dates.plain_time(value + b" ") == value
+
+
+@pytest.mark.parametrize("value", [b"Zwirnbald", b"101112 x", b"19430517101112", b"+01000", b"10h11"])
+def test_what_is_no_time_is_not_kept_as_one(value: bytes) -> None:
+    assert dates.plain_time(value) == b""
+
+
+@given(st.dates(min_value=date(1900, 1, 1)), st.dates(min_value=date(1900, 1, 1)))
+def test_the_days_between_two_dates_stay(one: date, other: date) -> None:
+    shifted = [dates.shifted_date(day.strftime("%Y%m%d").encode(), DAYS).decode() for day in (one, other)]
+    first, second = (date(int(text[:4]), int(text[4:6]), int(text[6:])) for text in shifted)
+    assert second - first == other - one

@@ -1,4 +1,4 @@
-"""Judges values whose VR was lost (UN): whether they could be what the data dictionary says they are."""
+"""Judges values by what the data dictionary says they are: whether they could be that."""
 
 import re
 
@@ -11,9 +11,8 @@ _SIZES = {
     b"OB": 1,
 }
 _REPERTOIRES = {
-    b"DS": re.compile(rb"[\d+\-.eE \\\0]*"),
-    b"IS": re.compile(rb"[\d+\- \\\0]*"),
-    b"CS": re.compile(rb"[A-Z\d_ \\\0]*"),
+    **dict.fromkeys((b"DS", b"IS"), re.compile(rb"[\d+\-.eE \\\0]*")),
+    b"CS": re.compile(rb"[A-Z\d_ ]{0,16}(\\[A-Z\d_ ]{0,16})*\0?"),
     b"AS": re.compile(rb"(\d{3}[DWMY])?"),
     b"UI": re.compile(rb"[\d.\\ \0]*"),
     **dict.fromkeys((b"LO", b"SH", b"UC"), re.compile(rb"[^\0-\x1a\x1c-\x1f]*\0?")),

@@ -1,0 +1,149 @@
+"""Collects what an instance's original identifies people with, from all of its levels."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from dicom.deid import rules
+from dicom.deid.encoding import Element, Syntax, known_vr, nested_syntax, read_items, read_nested
+from dicom.deid.needles import ALWAYS_SEARCHED, WANTED, Needles, Original, Rules, Words, uid_needles, words_of
+from dicom.deid.rules import Rule
+
+_KEPT = frozenset({Rule.KEEP, Rule.KEEP_IF_VALID, Rule.KEEP_OR_CLEAN, Rule.PLAIN_DATE, Rule.PLAIN_DATE_TIME})
+_SMALL_BYTES = 4096
+"""Longer sequences, as of enhanced multi-frame images, are searched for names only when they can hold one."""
+_UID_ELEMENT = re.compile(rb"UI..([0-9]+(?:\.[0-9]+)+)", re.DOTALL)
+_MOST_SEQUENCES, _MOST_PEOPLE = 5000, 100
+
+
+@dataclass(slots=True)
+class _Found:
+    """Elements that name somebody, and UIDs that are replaced."""
+
+    originals: set[Original] = field(default_factory=set[Original])
+    uids: set[bytes] = field(default_factory=set[bytes])
+
+    def add(self, other: "_Found") -> None:
+        self.originals |= other.originals
+        self.uids |= other.uids
+
+
+class Identifiers:
+    """Collects identifiers; remembers them for instances and sequences that repeat what others had.
+
+    Holds original values; it must not outlive the patient's data. For one policy, whose ``rule_for`` it is given.
+    """
+
+    def __init__(self) -> None:
+        self._sequences: dict[tuple[Syntax, bytes, bytes], _Found] = {}
+        self._words: dict[frozenset[Original], Words] = {}
+
+    def needles(
+        self, data: memoryview, elements: list[Element], values: Mapping[int, bytes], syntax: Syntax, rule_for: Rules
+    ) -> Needles:
+        """Return what to search for: names, identifiers, addresses of all levels, the birth date, replaced UIDs.
+
+        ``values`` holds the original (0008,0005) if there is one. What the policy keeps on purpose is not searched
+        for, except names of persons and patient IDs. Raises Unreadable, RuleFailed (character set).
+        """
+        found = _Found()
+        self._collect(data, elements, values.get(rules.SPECIFIC_CHARACTER_SET, b""), syntax, rule_for, found)
+        originals = frozenset(found.originals)
+        words = self._words.get(originals)
+        if words is None:
+            if len(self._words) >= _MOST_PEOPLE:
+                self._words.clear()
+            words = self._words[originals] = words_of(originals)
+        return Needles(words, uid_needles(found.uids))
+
+    def _collect(
+        self,
+        data: memoryview,
+        elements: list[Element],
+        charset: bytes,
+        syntax: Syntax,
+        rule_for: Rules,
+        found: _Found,
+    ) -> None:
+        for element in elements:
+            tag, vr = element.tag, element.vr
+            if vr == b"UN":
+                vr = known_vr(tag) or vr
+            if vr == b"UI":
+                if rule_for(tag, element.vr) is Rule.UID:
+                    found.uids.add(bytes(data[element.begin : element.stop]))
+            elif vr == b"SQ":
+                found.add(self._in_sequence(data, element, charset, syntax, rule_for))
+            elif vr == b"PN" or (tag in WANTED and _is_searched(tag, element.vr, rule_for)):
+                found.originals.add((tag, vr, bytes(data[element.begin : element.stop]), charset))
+
+    def _in_sequence(
+        self, data: memoryview, sequence: Element, charset: bytes, syntax: Syntax, rule_for: Rules
+    ) -> _Found:
+        value = bytes(data[sequence.start : sequence.end])
+        if len(value) > _SMALL_BYTES:
+            if syntax.implicit or b"PN" in value or b"UN" in value or _mentions_wanted(value, syntax):
+                return self._in_items(data, sequence, charset, syntax, rule_for)
+            return _Found(uids=_uids_in(value, syntax, rule_for))
+        key = (syntax, charset, value)
+        known = self._sequences.get(key)
+        if known is None:
+            if len(self._sequences) >= _MOST_SEQUENCES:
+                self._sequences.clear()
+            known = self._sequences[key] = self._in_items(data, sequence, charset, syntax, rule_for)
+        return known
+
+    def _in_items(self, data: memoryview, sequence: Element, charset: bytes, syntax: Syntax, rule_for: Rules) -> _Found:
+        inner = nested_syntax(sequence.vr, syntax)
+        found = _Found()
+        for item in read_items(data, sequence, inner):
+            elements = read_nested(data, item, inner)
+            self._collect(data, elements, character_set(data, elements, charset), inner, rule_for, found)
+        return found
+
+
+def character_set(data: memoryview, elements: list[Element], inherited: bytes) -> bytes:
+    """The value of (0008,0005) of one level, which is that of the level above where it has none."""
+    for element in elements:
+        if element.tag >= rules.SPECIFIC_CHARACTER_SET:
+            is_set = element.tag == rules.SPECIFIC_CHARACTER_SET
+            return bytes(data[element.begin : element.stop]) if is_set else inherited
+    return inherited
+
+
+def _is_searched(tag: int, vr: bytes, rule_for: Rules) -> bool:
+    return tag in ALWAYS_SEARCHED or rule_for(tag, vr) not in _KEPT
+
+
+def _encoded_tag(tag: int, big_endian: bool) -> bytes:
+    order = "big" if big_endian else "little"
+    return (tag >> 16).to_bytes(2, order) + (tag & 0xFFFF).to_bytes(2, order)
+
+
+_WANTED_TAGS = {big_endian: frozenset(_encoded_tag(tag, big_endian) for tag in WANTED) for big_endian in (False, True)}
+_WANTED_VRS = tuple(sorted({known_vr(tag) for tag in WANTED}))
+
+
+def _mentions_wanted(value: bytes, syntax: Syntax) -> bool:
+    """Whether the tag of an identifying attribute is before a VR somewhere in explicitly encoded bytes."""
+    wanted = _WANTED_TAGS[syntax.big_endian]
+    return any(value[place - 4 : place] in wanted for vr in _WANTED_VRS for place in _places(value, vr))
+
+
+def _places(value: bytes, word: bytes) -> Iterator[int]:
+    place = value.find(word)
+    while place >= 0:
+        yield place
+        place = value.find(word, place + 1)
+
+
+def _uids_in(value: bytes, syntax: Syntax, rule_for: Rules) -> set[bytes]:
+    """The UIDs of explicitly encoded bytes that are replaced, found by their VR instead of by reading all elements."""
+    order = "big" if syntax.big_endian else "little"
+    uids: set[bytes] = set()
+    for match in _UID_ELEMENT.finditer(value):
+        group, number = value[match.start() - 4 : match.start() - 2], value[match.start() - 2 : match.start()]
+        tag = int.from_bytes(group, order) << 16 | int.from_bytes(number, order)
+        if rule_for(tag, b"UI") is Rule.UID:
+            uids.add(match[1])
+    return uids

@@ -1,0 +1,384 @@
+"""What must not be left of an instance: names, numbers, addresses and UIDs that its original identifies people with.
+
+Made of original elements only; ``residue`` searches for it. A needle is found in text that was folded and spaced by
+``spaced``.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import permutations
+
+from dicom.deid import rules
+from dicom.deid.charsets import decoded
+from dicom.deid.folding import folded, spellings
+from dicom.deid.vocabulary import NOBODY
+
+
+def _tags(text: str) -> frozenset[int]:
+    return frozenset(int(tag, 16) for tag in text.split())
+
+
+ALWAYS_SEARCHED = frozenset({rules.PATIENT_ID, 0x00101000})
+"""PatientID and OtherPatientIDs: no profile keeps them, wherever else it lets them stand."""
+ID_TAGS = ALWAYS_SEARCHED | _tags(
+    """
+    00080050 00101050 00101090 00120040 00120042 00380010 00380060 00402006 00402007 00402016 00402017 0040050A
+    00400512 00400551 004006FA 22000005 40080040 40080200
+    """
+)
+"""Identifiers of table E.1-1 that stand for a person, a visit, an order or a specimen: AccessionNumber, insurance
+plan and record locator, trial subject, admission, service episode, orders, specimens and slides, barcode, results."""
+MINOR_ID_TAGS = _tags("00200010 00400009 00400253 00401001 0050001B 00741202")
+"""Numbers of studies, procedures and their steps, container parts and work items: often short, and the same for many
+patients."""
+_PHONE_TAGS = _tags("00080094 00102154 00401103 00402010 0040A354")
+_TELECOM_TAGS = _tags("00102155 00401104 00402011")
+_ADDRESS_TAGS = _tags("00080092 00101040 00401102 0040A353 4008011A")
+_NAME_TAGS = _tags("00100012 0016004D")
+"""NameToUse and CameraOwnerName, which are no PN."""
+WANTED = ID_TAGS | MINOR_ID_TAGS | _PHONE_TAGS | _TELECOM_TAGS | _ADDRESS_TAGS | _NAME_TAGS | {rules.BIRTH_DATE}
+"""Attributes that identify, besides all of VR PN."""
+
+SHORT_NAME = 5
+"""Names shorter than this count only as whole words: Ann is not in scANNer."""
+LONG_ID = 6
+"""Digits without letters are compared with numbers and inside opaque bytes only when there are so many of them."""
+_SHORTEST_NAME, _SHORTEST_ID, _SHORTEST_DIGITS, _SHORTEST_UID = 3, 4, 5, 12
+_SHORTEST_PHONE, _LONGEST_PHONE = 6, 8
+_NAME_COMPONENTS, _MOST_NAME_PARTS = 3, 6
+"""Family, given and middle name; prefixes and suffixes are titles."""
+_NOT_LETTERS = re.compile(r"[\W_]+")
+_SEPARATORS = re.compile(r"(?:(?<![0-9])[.,]|[.,](?![0-9])|[^\w.,]|_)+")
+_TOKENS = re.compile(r"[0-9]+|[^\W\d_]+")
+_HOUSE = re.compile(r"([^\W\d_]{4,})[\W_]{0,3}([0-9]{1,4}[a-z]?)(?![^\W_])")
+_POSTCODE = re.compile(r"(?<![^\W_])([0-9]{4,6})[\W_]{1,2}([^\W\d_]{4,})")
+_STREET = re.compile(r"str(?:asse)?$")
+_MAIL = re.compile(r"[^\s<>;,]+@[^\s<>;,]+")
+_DIGITS = re.compile(r"[0-9]+")
+_DIGIT_RUNS = re.compile(r"\+?[0-9](?:[ ()/.\\-]{0,3}[0-9])+")
+_DATE = re.compile(r"([0-9]{4})[.-]?([0-9]{2})[.-]?([0-9]{2})")
+_MONTHS = (
+    *(("jan", "januar", "january"), ("feb", "februar", "february"), ("mar", "marz", "maerz", "mrz", "march")),
+    *(("apr", "april"), ("may", "mai"), ("jun", "juni", "june"), ("jul", "juli", "july"), ("aug", "august")),
+    *(("sep", "sept", "september"), ("oct", "okt", "oktober", "october"), ("nov", "november")),
+    ("dec", "dez", "dezember", "december"),
+)
+_NO_BIRTH_DATES = frozenset({"19000101", "00010101", "18000101"})
+_ASCII_RUN = re.compile(r"[a-z0-9]+")
+
+Original = tuple[int, bytes, bytes, bytes]
+"""Tag, VR, value and character set of an element of the original."""
+
+
+def spaced(text: str) -> str:
+    """Return the folded text with one space wherever words are separated; decimals and dates with points stay whole."""
+    return _SEPARATORS.sub(" ", folded(text)).strip()
+
+
+@dataclass(frozen=True)
+class Words:
+    """The identifiers of one patient as they may be written; what text holds one of them must not leave."""
+
+    long_names: frozenset[str] = frozenset()
+    phrases: frozenset[str] = frozenset()
+    """Regular expressions of whole words: short names, names in a row, identifiers, addresses."""
+    birth_date: frozenset[str] = frozenset()
+    """Regular expressions of one date."""
+    birth_digits: frozenset[str] = frozenset()
+    """The date in eight or six digits, as in pseudonyms that people made up."""
+    numbers: frozenset[str] = frozenset()
+    """Identifiers of digits alone, without leading zeros."""
+    phones: frozenset[str] = frozenset()
+    """Last digits of telephone numbers."""
+    opaque: frozenset[str] = frozenset()
+    """What is long enough to be no chance within opaque bytes, besides long names."""
+    exact: frozenset[str] = frozenset()
+    """Identifiers however short, for a pseudonym that is one of them."""
+    scrub: frozenset[str] = frozenset()
+    """Folded words that cleaning drops from text."""
+    anchors: frozenset[bytes] = frozenset()
+    """Without one of these, or one of ``short_names``, nothing of this is in a header; ``b""`` is in all of them.
+
+    Without case, accents and punctuation."""
+    short_names: frozenset[bytes] = frozenset()
+    """Names that count only as whole words, alone."""
+    checked: set[tuple[object, ...]] = field(default_factory=set[tuple[object, ...]], compare=False, repr=False)
+    """Elements that were searched and hold nothing of this."""
+
+    @cached_property
+    def whole(self) -> re.Pattern[str] | None:
+        """Finds phrases as whole words, outside of decimals."""
+        return _whole_words(self.phrases)
+
+    @cached_property
+    def whole_long_names(self) -> re.Pattern[str] | None:
+        """Finds long names with no letter before or behind them."""
+        return re.compile(rf"(?<![^\W\d_])(?:{_choices(self.long_names)})(?![^\W\d_])") if self.long_names else None
+
+    @cached_property
+    def short_name_bytes(self) -> re.Pattern[bytes]:
+        """Finds short names, with no letter before or behind them, in bytes in lower case and without accents."""
+        return re.compile(rb"(?<![a-z])(?:%s)(?![a-z])" % b"|".join(sorted(self.short_names)))
+
+    @cached_property
+    def date(self) -> re.Pattern[str] | None:
+        """Finds the birth date in its spellings."""
+        return _whole_words(self.birth_date)
+
+
+@dataclass(frozen=True, slots=True)
+class Needles:
+    """What to search an instance for. Equal for instances that name the same people; ``uids`` are each one's own."""
+
+    words: Words
+    uids: frozenset[bytes] = field(default=frozenset(), compare=False)
+
+    @property
+    def scrub(self) -> frozenset[str]:
+        """Folded words of the patient and of others named, for cleaning text; the same set for the same people."""
+        return self.words.scrub
+
+
+class _Gathering:
+    """Words in the making."""
+
+    def __init__(self) -> None:
+        self.long_names: set[str] = set()
+        self.phrases: set[str] = set()
+        self.birth_date: set[str] = set()
+        self.birth_digits: set[str] = set()
+        self.numbers: set[str] = set()
+        self.phones: set[str] = set()
+        self.opaque: set[str] = set()
+        self.exact: set[str] = set()
+        self.scrub: set[str] = set()
+        self.anchors: set[bytes] = set()
+        self.short_names: set[bytes] = set()
+
+    def words(self) -> Words:
+        return Words(
+            long_names=frozenset(self.long_names),
+            phrases=frozenset(self.phrases),
+            birth_date=frozenset(self.birth_date),
+            birth_digits=frozenset(self.birth_digits),
+            numbers=frozenset(self.numbers),
+            phones=frozenset(self.phones),
+            opaque=frozenset(self.opaque),
+            exact=frozenset(self.exact),
+            scrub=frozenset(self.scrub - NOBODY),
+            anchors=_shortest(self.anchors),
+            short_names=frozenset(self.short_names),
+        )
+
+    def add(self, tag: int, vr: bytes, text: str) -> None:
+        """Take one value of an original element."""
+        for kinds, take in self._kinds:
+            if tag in kinds:
+                take(self, text)
+                return
+        if vr == b"PN" or tag in _NAME_TAGS:
+            for spelling in text.split("="):
+                self._take_name(spelling)
+
+    def _take_name(self, name: str) -> None:
+        """The parts of a name, and two of them joined, which also finds those that are too short alone."""
+        components = name.split("^")[:_NAME_COMPONENTS]
+        parts = [part for component in components for part in _NOT_LETTERS.split(component) if len(part) > 1]
+        parts = [part for part in parts if folded(part) not in NOBODY][:_MOST_NAME_PARTS]
+        for part in parts:
+            self.scrub |= spellings(part)
+            if len(part) >= _SHORTEST_NAME or not part.isascii():
+                self._add_name(part)
+        for one, other in permutations(parts, 2):
+            for first in spellings(one):
+                for second in spellings(other):
+                    self.scrub.add(first + second)
+                    self._add_phrase(f"{first} {second}", one + other)
+
+    def _add_name(self, part: str) -> None:
+        for spelling in spellings(part):
+            if len(spelling) >= SHORT_NAME or not spelling.isascii():
+                self.long_names.add(spelling)
+                self.anchors.add(_anchor(spelling, part))
+            else:
+                self.phrases.add(re.escape(spelling))
+                self.short_names.add(_anchor(spelling, part))
+
+    def _take_id(self, text: str) -> None:
+        plain = spaced(text)
+        self._scrub_words(plain)
+        if plain and plain not in NOBODY:
+            self.exact.add(plain)
+        if len(plain) >= _SHORTEST_ID and plain not in NOBODY:
+            self._add_id(plain)
+
+    def _take_minor_id(self, text: str) -> None:
+        plain = spaced(text)
+        self._scrub_words(plain)
+        if len(plain) >= LONG_ID and any(letter.isdigit() for letter in plain):
+            self._add_id(plain)
+
+    def _add_id(self, plain: str) -> None:
+        digits = plain.lstrip("0")
+        if not plain.isdigit():
+            self._add_phrase(plain, plain)
+            if len(plain) >= LONG_ID and _DIGITS.search(plain):
+                self.opaque.add(plain)
+        elif len(digits) >= _SHORTEST_DIGITS:
+            self.phrases.add(f"0*{digits}")
+            self.anchors.add(digits.encode())
+            if len(digits) >= LONG_ID:
+                self.numbers.add(digits)
+            if len(digits) > LONG_ID:
+                self.opaque.add(digits)
+
+    def _take_phone(self, text: str) -> None:
+        for run in _DIGIT_RUNS.findall(text):
+            digits = "".join(_DIGITS.findall(run)).lstrip("0")
+            if len(digits) >= _SHORTEST_PHONE:
+                self.phones.add(digits[-_LONGEST_PHONE:])
+                self.anchors.add(digits[-_LONGEST_PHONE:].encode())
+
+    def _take_telecom(self, text: str) -> None:
+        self._take_phone(text)
+        for address in _MAIL.findall(text):
+            self._add_phrase(spaced(address), address)
+            self._scrub_words(spaced(address.partition("@")[0]))
+
+    def _take_address(self, text: str) -> None:
+        """Streets with their number, and places with their postcode; a place alone is in too many other texts."""
+        plain = folded(text)
+        self.scrub.update(word for word in _NOT_LETTERS.split(plain) if len(word) >= _SHORTEST_NAME)
+        for street, number in _HOUSE.findall(plain):
+            begin = _STREET.sub("str", street)
+            pattern = re.escape(begin) + ("(?:asse)?" if begin.endswith("str") else "") + " ?" + number
+            self.phrases.add(pattern)
+            self.anchors.add(_anchor(begin, street))
+        for postcode, place in _POSTCODE.findall(plain):
+            self._add_phrase(f"{postcode} {place}", place)
+
+    def _take_birth_date(self, text: str) -> None:
+        match = _DATE.fullmatch(text)
+        if match is None or "".join(match.groups()) in _NO_BIRTH_DATES:
+            return
+        year, month, day = match.groups()
+        self.scrub.update({year + month + day, day + month + year})
+        self.birth_digits |= {f"{a}{b}{c}" for y in (year, year[2:]) for a, b, c in _orders(y, month, day)}
+        self.birth_date.update(_date_patterns(year, month, day))
+        self.anchors.update(anchor.encode() for anchor in _date_anchors(year, month, day))
+
+    def _add_phrase(self, plain: str, original: str) -> None:
+        """Words in a row, whatever separates them."""
+        tokens = _TOKENS.findall(plain)
+        if tokens:
+            self.phrases.add(r"[ .,]?".join(map(re.escape, tokens)))
+            self.anchors.add(_anchor("".join(tokens), original))
+
+    def _scrub_words(self, plain: str) -> None:
+        words = {plain, *_NOT_LETTERS.split(plain), "".join(_TOKENS.findall(plain))}
+        self.scrub.update(word for word in words if len(word) > 1)
+
+    _kinds = (
+        (ID_TAGS, _take_id),
+        (MINOR_ID_TAGS, _take_minor_id),
+        (_PHONE_TAGS, _take_phone),
+        (_TELECOM_TAGS, _take_telecom),
+        (_ADDRESS_TAGS, _take_address),
+        (frozenset({rules.BIRTH_DATE}), _take_birth_date),
+    )
+
+
+def words_of(originals: Iterable[Original]) -> Words:
+    """Return what the values of original elements identify people with; raises RuleFailed for a character set."""
+    gathering = _Gathering()
+    for tag, vr, value, charset in originals:
+        for text in texts_of(value, charset):
+            for single in text.split("\\"):
+                gathering.add(tag, vr, single.strip("\0 "))
+    return gathering.words()
+
+
+def uid_needles(values: Collection[bytes]) -> frozenset[bytes]:
+    """Return the UIDs that would be found again: not those of the standard, which are nobody's, nor very short ones."""
+    uids = (uid.strip(b" \0") for value in values for uid in value.split(b"\\"))
+    return frozenset(uid for uid in uids if len(uid) >= _SHORTEST_UID and not uid.startswith(b"1.2.840.10008."))
+
+
+def texts_of(value: bytes, charset: bytes) -> Iterator[str]:
+    """Yield what a value says in its character set and, where it may be, in UTF-8 that nobody declared."""
+    yield decoded(value, charset)
+    if not value.isascii():
+        try:
+            yield value.decode("utf-8")
+        except UnicodeDecodeError:
+            return
+
+
+def digit_runs(text: str) -> Iterator[str]:
+    """Yield the digits of each number in a text, also of one that is written in groups."""
+    return ("".join(_DIGITS.findall(run)) for run in _DIGIT_RUNS.findall(text))
+
+
+def _choices(words: Iterable[str]) -> str:
+    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+
+
+def _whole_words(patterns: Iterable[str]) -> re.Pattern[str] | None:
+    ordered = sorted(patterns, key=len, reverse=True)
+    if not ordered:
+        return None
+    return re.compile(rf"(?<!\w)(?<![0-9][.,])(?:{'|'.join(ordered)})(?!\w|[.,][0-9])")
+
+
+def _orders(year: str, month: str, day: str) -> tuple[tuple[str, str, str], ...]:
+    return (year, month, day), (day, month, year), (month, day, year)
+
+
+def _date_patterns(year: str, month: str, day: str) -> Iterator[str]:
+    for one, two, three in _orders(year, month, day):
+        yield one + two + three
+    short_day, short_month = f"0?{day.lstrip('0')}", f"0?{month.lstrip('0')}"
+    for one, two, three in _orders(year, short_month, short_day):
+        yield rf"{one}[ .,]{two}[ .,]{three}"
+    names = f"(?:{'|'.join(_months(month))})"
+    yield rf"{short_day}[ .]?{names}[ .]?(?:{year}|{year[2:]})"
+    yield rf"{names}[ .]?{short_day}[ .,]?(?:{year}|{year[2:]})"
+
+
+def _date_anchors(year: str, month: str, day: str) -> Iterator[str]:
+    for one, two, three in _orders(year, month, day):
+        yield one + two + three
+    for one, two, three in _orders(year, month.lstrip("0"), day.lstrip("0")):
+        yield one + two + three
+    for name in _months(month):
+        yield from (day.lstrip("0") + name[:3], name[-3:] + day.lstrip("0"), name[-3:] + day)
+
+
+def _months(month: str) -> tuple[str, ...]:
+    return _MONTHS[int(month) - 1] if 1 <= int(month) <= len(_MONTHS) else (month,)
+
+
+def _shortest(anchors: set[bytes]) -> frozenset[bytes]:
+    """The anchors that contain no other one."""
+    return frozenset(one for one in anchors if not any(other in one for other in anchors if other != one))
+
+
+def _anchor(plain: str, original: str) -> bytes:
+    """The longest piece of a folded word that is written with the same bytes in every character set.
+
+    That is all of a word of Latin-1, whose accents the search can take from bytes. Of other words only the letters that
+    are ASCII, and nothing of those without any. Double s may be written as one letter.
+    """
+    if any(letter > "\xff" for letter in original):
+        letters = unicodedata.normalize("NFKD", original).casefold()
+        own = max(re.split(r"ss|[^a-z0-9]+", re.sub(r".(?=[^\0-\x7f])", " ", letters)), key=len, default="")
+        return own.encode() if own in plain else b""
+    runs = (piece for run in _ASCII_RUN.findall(plain) for piece in run.split("ss"))
+    return max(runs, key=len, default="").encode()
+
+
+Rules = Callable[[int, bytes], rules.Rule]
+"""What a policy does with an element of a tag and a VR."""

@@ -1,0 +1,307 @@
+"""Follows a policy through the elements of a data set and its sequences, as bytes.
+
+An element that stays is never decoded, and one that was met before is not treated again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+from dicom.deid import dates, safe_private, values
+from dicom.deid.charsets import codec_of, decoded
+from dicom.deid.dicognito_adapter import StandIns
+from dicom.deid.encoding import Element, Item, Syntax, known_vr, nested_syntax, read_items, read_nested
+from dicom.deid.keys import LinkageKey
+from dicom.deid.policy import TEXT_VRS, Policy
+from dicom.deid.rules import BIRTH_DATE_CONCEPT, CODING_SCHEME, SEQUENCE_RULES, Rule, name_of
+from dicom.deid.streams import padded
+from dicom.deid.text import Cleaner
+from dicom.deid.vocabulary import PUBLIC_SCHEMES
+from models.domain.errors import AditError, RuleFailed
+from models.domain.instances import Bytes
+
+_MEMO_ENTRIES, _MEMO_VALUE_BYTES = 20_000, 4096
+_PADDING = b" \0"
+DUMMY_TEXT = b"REMOVED"
+_DUMMIES = {
+    b"AS": b"000Y",
+    b"DA": b"19000101",
+    b"DS": b"0",
+    b"DT": b"19000101000000",
+    b"IS": b"0",
+    b"TM": b"000000",
+    **dict.fromkeys((b"OB", b"OW", b"UN", b"US", b"SS"), b"\0\0"),
+    **dict.fromkeys((b"AT", b"FL", b"OF", b"OL", b"SL", b"UL"), bytes(4)),
+    **dict.fromkeys((b"FD", b"OD", b"OV", b"SV", b"UV"), bytes(8)),
+}
+_KEPT = frozenset({Rule.KEEP, Rule.PRIVATE})
+_KEPT_WHEN_VALID = frozenset({Rule.KEEP_IF_VALID, Rule.KEEP_OR_CLEAN})
+_UNTREATED_TEXT = _KEPT | _KEPT_WHEN_VALID | {Rule.DUMMY, Rule.CLEAN_TEXT, Rule.CLEAN_LABEL}
+_DEPENDENT = frozenset({Rule.CHARACTER_SET, Rule.SCHEME, Rule.CODE, Rule.CONCEPT})
+"""Rules that look at, or change, what is around the element, so that its bytes alone do not decide."""
+_CLEANED = frozenset({Rule.CLEAN_TEXT, Rule.CLEAN_LABEL, Rule.KEEP_OR_CLEAN})
+_EMPTY_INSTEAD = frozenset({(0x0040A370, 0x00401001)})
+"""What the table removes and these sequences (tag of sequence, tag inside) must at least have empty:
+RequestedProcedureID in ReferencedRequestSequence (PS3.3 table C.17-2, type 2)."""
+_OLDEST_YEARS = 90
+
+
+@dataclass(slots=True)
+class Level:
+    """What must be known about the data set or item around an element; ``is_birth_date`` changes on the way.
+
+    ``scrub`` are the patient's own words, which cleaning drops. ``sequence`` is the tag of the sequence around.
+    """
+
+    character_set: bytes
+    scrub: frozenset[str] = frozenset()
+    sequence: int = 0
+    strict: bool = False
+    scheme: bytes = b""
+    is_birth_date: bool = False
+    safe_private: frozenset[int] | None = None
+
+
+class Walker:
+    """Treats levels of elements for one patient, under one pseudonym.
+
+    Keeps a bounded memory of original values; it must not outlive the patient's data.
+    """
+
+    def __init__(self, policy: Policy, key: LinkageKey, pseudonym: str) -> None:
+        self._policy = policy
+        self._key = key
+        self._pseudonym = pseudonym
+        self._days = dates.days_back(key, pseudonym)
+        self._stand_ins = StandIns(key)
+        self._cleaner = Cleaner(policy.profile.approved_texts, policy.profile.approved_words)
+        self._memo: dict[tuple[object, ...], bytes] = {}
+
+    def treated(self, data: memoryview, elements: Sequence[Element], syntax: Syntax, level: Level) -> list[Bytes]:
+        """Return the elements of one level as pieces to join; what is kept stays one piece with its neighbours.
+
+        Raises RuleFailed, naming the attribute.
+        """
+        chunks: list[Bytes] = []
+        kept_from = elements[0].start if elements else 0
+        for element in elements:
+            rule = self._policy.rule_for(element.tag, element.vr)
+            if not level.strict and element.end == element.stop and _is_as_it_should_be(data, element, rule):
+                continue
+            if kept_from < element.start:
+                chunks.append(data[kept_from : element.start])
+            kept_from = element.end
+            if self._stays(data, element, rule, elements, syntax, level):
+                chunks.append(self._remembered(data, element, rule, syntax, level))
+            elif rule is Rule.DELETE and (level.sequence, element.tag) in _EMPTY_INSTEAD:
+                chunks.append(syntax.encoded(element.tag, element.vr, b""))
+        if elements and kept_from < elements[-1].end:
+            chunks.append(data[kept_from : elements[-1].end])
+        return chunks
+
+    def items(self, data: memoryview, element: Element, syntax: Syntax, level: Level) -> bytes:
+        """Return the items of a sequence, each treated, as one value of a sequence; raises RuleFailed."""
+        return self._sequence(data, element, Rule.DESCEND, syntax, level)
+
+    def value(self, data: memoryview, element: Element, level: Level) -> bytes:
+        """Return the treated value of one element that is no sequence, without padding; empty when it goes."""
+        rule = self._policy.rule_for(element.tag, element.vr)
+        if rule is Rule.DELETE:
+            return b""
+        return self._value(bytes(data[element.begin : element.stop]), element, rule, level).strip(_PADDING)
+
+    def _stays(
+        self,
+        data: memoryview,
+        element: Element,
+        rule: Rule,
+        elements: Sequence[Element],
+        syntax: Syntax,
+        level: Level,
+    ) -> bool:
+        """Whether an element remains, changed or not; values of undefined length may hide anything in their items."""
+        if rule is Rule.DELETE:
+            return False
+        if rule is Rule.PRIVATE:
+            if level.safe_private is None:
+                level.safe_private = frozenset() if level.strict else safe_private.kept(data, elements, syntax)
+            return element.tag in level.safe_private
+        if element.end != element.stop and rule not in SEQUENCE_RULES and rule is not Rule.ONE_DUMMY_ITEM:
+            return False
+        return rule is not Rule.KEEP_IF_VALID or element.vr != b"UN" or _is_valid(data, element)
+
+    def _remembered(self, data: memoryview, element: Element, rule: Rule, syntax: Syntax, level: Level) -> bytes:
+        """The element as the rule leaves it, computed once for elements of the same bytes in the same surroundings."""
+        depends = rule in _DEPENDENT or level.is_birth_date
+        if depends or element.end - element.start > _MEMO_VALUE_BYTES:
+            return self._guarded(data, element, rule, syntax, level)
+        scrub = level.scrub if rule in _CLEANED or rule in SEQUENCE_RULES else None
+        content = bytes(data[element.start : element.end])
+        key = (syntax, level.strict, level.character_set, scrub, content)
+        known = self._memo.get(key)
+        if known is None:
+            if len(self._memo) >= _MEMO_ENTRIES:
+                self._memo.clear()
+            known = self._memo[key] = self._guarded(data, element, rule, syntax, level)
+        return known
+
+    def _guarded(self, data: memoryview, element: Element, rule: Rule, syntax: Syntax, level: Level) -> bytes:
+        """Turns whatever goes wrong into RuleFailed; its cause is cut off because it may quote the value."""
+        try:
+            return self._changed(data, element, rule, syntax, level)
+        except AditError:
+            raise
+        except Exception as exc:
+            kind = type(exc).__name__
+            raise RuleFailed(f"The rule for {name_of(element.tag)} failed with {kind}.") from None
+
+    def _changed(self, data: memoryview, element: Element, rule: Rule, syntax: Syntax, level: Level) -> bytes:
+        if rule is Rule.ONE_DUMMY_ITEM:
+            value = _dummy_item(nested_syntax(element.vr, syntax))
+        elif rule in SEQUENCE_RULES:
+            value = self._sequence(data, element, rule, syntax, level)
+        else:
+            value = padded(self._value(bytes(data[element.begin : element.stop]), element, rule, level), element.vr)
+        return syntax.encoded(element.tag, element.vr, value)
+
+    def _sequence(self, data: memoryview, element: Element, rule: Rule, syntax: Syntax, level: Level) -> bytes:
+        if rule is Rule.CONCEPT:
+            level.is_birth_date = BIRTH_DATE_CONCEPT in bytes(data[element.begin : element.stop])
+        strict = level.strict or rule is Rule.DESCEND_STRICTLY
+        inner = nested_syntax(element.vr, syntax)
+        around = Level(level.character_set, level.scrub, element.tag, strict)
+        return b"".join(self._item(data, item, inner, around) for item in read_items(data, element, inner))
+
+    def _item(self, data: memoryview, item: Item, syntax: Syntax, around: Level) -> bytes:
+        elements = read_nested(data, item, syntax)
+        level = replace(around, scheme=_scheme(data, elements))
+        return syntax.encoded_item(b"".join(self.treated(data, elements, syntax, level)))
+
+    def _value(self, value: bytes, element: Element, rule: Rule, level: Level) -> bytes:
+        is_kept = rule in _KEPT or (rule in _KEPT_WHEN_VALID and values.is_valid(element.tag, value))
+        if rule is Rule.EMPTY or (not is_kept and not value.strip(_PADDING)):
+            return b""
+        if level.strict and rule in _UNTREATED_TEXT and known_vr(element.tag) in TEXT_VRS:
+            return DUMMY_TEXT
+        if is_kept:
+            return value
+        match rule:
+            case Rule.KEEP_IF_VALID:
+                return b""
+            case Rule.KEEP_OR_CLEAN:
+                return self._cleaned(value, level)
+            case Rule.UID:
+                return self._mapped(value)
+            case Rule.DATE | Rule.DATE_TIME | Rule.TIME | Rule.PLAIN_DATE | Rule.PLAIN_DATE_TIME:
+                return self._date(value, element.tag, rule, level)
+            case Rule.CLEAN_TEXT | Rule.CLEAN_LABEL:
+                return self._cleaned(value, level) or (DUMMY_TEXT if rule is Rule.CLEAN_LABEL else b"")
+            case Rule.STAND_IN:
+                return self._stand_in(value, element.tag, level)
+            case Rule.PSEUDONYM:
+                return in_codec(self._pseudonym, codec_of(level.character_set), element.tag)
+            case Rule.LABEL:
+                return self._key.label(decoded(value, level.character_set).strip("\0 ")).encode("ascii")
+            case Rule.DUMMY:
+                return _DUMMIES.get(known_vr(element.tag), DUMMY_TEXT)
+            case Rule.AGE:
+                return _age(value)
+            case _:
+                return _context(value, rule, level)
+
+    def _mapped(self, value: bytes) -> bytes:
+        return b"\\".join(self._key.uid(single.decode("latin-1")).encode("latin-1") for single in value.split(b"\\"))
+
+    def _date(self, value: bytes, tag: int, rule: Rule, level: Level) -> bytes:
+        if rule is Rule.TIME:
+            return dates.plain_time(value)
+        if level.is_birth_date:
+            return _DUMMIES[known_vr(tag)]
+        match rule:
+            case Rule.PLAIN_DATE:
+                return dates.plain_date(value)
+            case Rule.PLAIN_DATE_TIME:
+                return dates.plain_date_time(value)
+            case Rule.DATE:
+                return dates.shifted_date(value, self._days)
+            case _:
+                return dates.shifted_date_time(value, self._days)
+
+    def _cleaned(self, value: bytes, level: Level) -> bytes:
+        text = decoded(value, level.character_set).strip("\0 ")
+        return self._cleaner.cleaned(text, level.scrub).encode(codec_of(level.character_set), "ignore")
+
+    def _stand_in(self, value: bytes, tag: int, level: Level) -> bytes:
+        text = value.decode(codec_of(level.character_set), "backslashreplace").strip("\0 ")
+        return self._stand_ins.replacement(tag, known_vr(tag).decode(), text).encode("ascii")
+
+
+def _is_as_it_should_be(data: memoryview, element: Element, rule: Rule) -> bool:
+    """Whether an element stays as it is, which most do."""
+    return rule is Rule.KEEP or (rule in _KEPT_WHEN_VALID and _is_valid(data, element))
+
+
+def _is_valid(data: memoryview, element: Element) -> bool:
+    return values.is_valid(element.tag, bytes(data[element.begin : element.stop]))
+
+
+def in_codec(text: str, codec: str, tag: int) -> bytes:
+    """Return a text that we set, encoded; raises RuleFailed where the instance's character set cannot write it."""
+    try:
+        return text.encode(codec)
+    except UnicodeEncodeError:
+        raise RuleFailed(f"The value for {name_of(tag)} cannot be written in the instance's character set.") from None
+
+
+def _age(value: bytes) -> bytes:
+    """An age string (PS3.5 section 6.2) of at most 90 years; anything else is emptied."""
+    age = value.strip(_PADDING)
+    if len(age) != 4 or not age[:3].isdigit() or age[3:] not in {b"D", b"W", b"M", b"Y"}:
+        return b""
+    is_old = age.endswith(b"Y") and int(age[:3]) > _OLDEST_YEARS
+    return b"%03dY" % _OLDEST_YEARS if is_old else age
+
+
+def _context(value: bytes, rule: Rule, level: Level) -> bytes:
+    """A value that is kept and tells about those that follow it in its level, or is told by those before it."""
+    match rule:
+        case Rule.CHARACTER_SET:
+            codec_of(value)
+            level.character_set = value
+        case Rule.CODE if level.strict or level.scheme not in PUBLIC_SCHEMES:
+            return DUMMY_TEXT
+        case _:
+            pass
+    return value
+
+
+def _scheme(data: memoryview, elements: list[Element]) -> bytes:
+    """The coding scheme of an item. Of others than public ones nobody knows what people write as code and meaning."""
+    for element in elements:
+        if element.tag >= CODING_SCHEME:
+            is_it = element.tag == CODING_SCHEME
+            return bytes(data[element.begin : element.stop]).strip(_PADDING).upper() if is_it else b""
+    return b""
+
+
+@cache
+def _dummy_item(syntax: Syntax) -> bytes:
+    """An item of a content tree (PS3.3 section C.17.3) that says nothing: the comment REMOVED."""
+    name = encoded_code(syntax, "121106", "Comment")
+    elements = (
+        syntax.encoded(0x0040A010, b"CS", b"CONTAINS"),
+        syntax.encoded(0x0040A040, b"CS", b"TEXT"),
+        syntax.encoded(0x0040A043, b"SQ", name),
+        syntax.encoded(0x0040A160, b"UT", padded(DUMMY_TEXT)),
+    )
+    return syntax.encoded_item(b"".join(elements))
+
+
+def encoded_code(syntax: Syntax, value: str, meaning: str) -> bytes:
+    """Return an item with a code of DCM, the coding scheme of DICOM itself."""
+    elements = (
+        syntax.encoded(0x00080100, b"SH", padded(value.encode())),
+        syntax.encoded(CODING_SCHEME, b"SH", padded(b"DCM")),
+        syntax.encoded(0x00080104, b"LO", padded(meaning.encode())),
+    )
+    return syntax.encoded_item(b"".join(elements))

@@ -2,7 +2,7 @@
 
 import typer
 
-from deployments.commands import jobs, machine, nodes
+from deployments.commands import jobs, machine, nodes, privacy
 
 app = typer.Typer(
     help="Moves DICOM studies between archives and folders, pseudonymized on the way.",
@@ -14,7 +14,10 @@ for command in (machine.up, machine.demo, jobs.transfer, jobs.cancel, jobs.resum
 app.command("status")(jobs.show)
 app.command("dispatch")(machine.dispatch)
 app.command("receiver")(machine.receiver)
+app.command("audit")(privacy.audit)
 app.add_typer(nodes.app, name="node")
+app.add_typer(privacy.review_app, name="review")
+app.add_typer(privacy.escrow_app, name="escrow")
 
 if __name__ == "__main__":
     app()

@@ -13,7 +13,19 @@ from models.domain.receipts import Receipt
 from services import jobs
 
 _LOOK_EVERY_S = 0.5
-_COLUMNS = ("#", "pseudonym", "state", "verdict", "expected", "stored", "confirmed", "left out", "missing")
+_COLUMNS = (
+    "#",
+    "pseudonym",
+    "state",
+    "error",
+    "verdict",
+    "expected",
+    "stored",
+    "confirmed",
+    "left out",
+    "held",
+    "missing",
+)
 
 
 def watch(db: Database, actor: Actor, job_id: int, pause: Callable[[float], None] = time.sleep) -> Job:
@@ -34,7 +46,9 @@ def show_items(db: Database, actor: Actor, job_id: int) -> None:
     """Print what has become of every item of a job: counts of instances, then each study with its message."""
     receipts = jobs.receipts(db, actor, job_id)
     items = jobs.items(db, actor, job_id)
-    show_table(f"Items of job {job_id}", _COLUMNS, [_row(item, receipts[item.id]) for item in items])
+    keeps_identity = jobs.get(db, actor, job_id).keep_identity
+    rows = [_row(item, receipts[item.id], keeps_identity) for item in items]
+    show_table(f"Items of job {job_id}", _COLUMNS, rows)
     for item in items:
         code = f"{item.error_code}: " if item.error_code else ""
         say(f"#{item.position} study {item.study_uid}: {code}{item.message or 'not tried yet'}")
@@ -59,21 +73,22 @@ def _stand(items: Sequence[Item], receipts: dict[int, Receipt]) -> tuple[float, 
 def _share_done(item: Item, receipt: Receipt) -> float:
     if item.state in FINISHED:
         return 1.0
-    wanted = len(receipt.expected or ()) - len(receipt.left_out)
+    wanted = len(receipt.expected or ()) - len(receipt.left_out) - len(receipt.held)
     return min(len(receipt.stored) / wanted, 1.0) if wanted > 0 else 0.0
 
 
-def _row(item: Item, receipt: Receipt) -> tuple[object, ...]:
+def _row(item: Item, receipt: Receipt, keeps_identity: bool) -> tuple[object, ...]:
+    pseudonym = item.pseudonym or ("identity kept" if keeps_identity else "not known yet")
+    begun = (item.position, pseudonym, item.state.value, item.error_code)
     if not item.attempts:
-        return item.position, item.pseudonym or "none", item.state.value
+        return begun
     return (
-        item.position,
-        item.pseudonym or "none",
-        item.state.value,
+        *begun,
         receipt.verdict.value,
         "unknown" if receipt.expected is None else len(receipt.expected),
         len(receipt.stored),
         len(receipt.confirmed) if receipt.is_confirmable else "cannot be asked",
         len(receipt.left_out),
+        len(receipt.held),
         len(receipt.missing),
     )

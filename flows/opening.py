@@ -1,7 +1,6 @@
-"""Puts together what an attempt needs: nodes, key, pseudonym, streams and what earlier attempts have proven."""
+"""Puts together what an attempt needs: nodes, rules, streams and what earlier attempts have proven."""
 
-from dicom.deid.engine import Deidentifier
-from dicom.deid.keys import LinkageKey
+from dicom.deid.policy import Policy
 from dicom.files.spool import Spool
 from dicom.network.choose import Local
 from dicom.network.inbox import Inbox
@@ -10,7 +9,7 @@ from models.domain.errors import Unsupported
 from models.domain.jobs import Item, Job, Lease
 from models.domain.nodes import Server
 from models.settings import Settings
-from services import work
+from services import profiles, pseudonyms, work
 from tasks.attempt import Attempt
 from tasks.stream import Stream
 
@@ -19,7 +18,11 @@ PATIENCE_S = 20.0
 
 
 def open_attempt(db: Database, settings: Settings, item: Item, lease: Lease) -> Attempt:
-    """The attempt of a claimed item; raises NoSpace when the spool's disk is nearly full."""
+    """The attempt of a claimed item.
+
+    Raises NoSpace when the spool's disk is nearly full, ProfileInvalid when the job's profile is not what it was,
+    WrongState when its trial was forgotten.
+    """
     job = work.job(db, item.job_id)
     source = work.node(db, item.source_id)
     if not isinstance(source, Server):
@@ -39,7 +42,7 @@ def open_attempt(db: Database, settings: Settings, item: Item, lease: Lease) -> 
         receipt=work.load_receipt(db, item.id),
         retrieved=Stream(half_of_stream, PATIENCE_S),
         pseudonymized=Stream(half_of_stream),
-        deidentifier=_deidentifier(db, job, item),
+        policy=_policy(db, settings, job),
     )
 
 
@@ -49,9 +52,9 @@ def local_side(settings: Settings) -> Local:
     return Local(settings.calling_ae_title, settings.receiver_ae_title, Inbox(spool.inbox), spool.scratch)
 
 
-def _deidentifier(db: Database, job: Job, item: Item) -> Deidentifier | None:
-    """The de-identification of one item, or None for a job that was allowed to transfer unpseudonymized."""
-    if not item.pseudonym:
+def _policy(db: Database, settings: Settings, job: Job) -> Policy | None:
+    """The rules of the job, or None for one that was allowed to keep the identity."""
+    if job.keep_identity:
         return None
-    key = LinkageKey(work.scope_key(db, job.linkage_scope_id))
-    return Deidentifier(key, item.pseudonym, job.trial_protocol_id, job.trial_protocol_name)
+    pseudonyms.linkage_key(db, job.linkage_scope_id)
+    return profiles.policy_of(settings, job)

@@ -1,6 +1,5 @@
 """One item: query, then retrieve, pseudonymize and store at the same time, then confirm; and what becomes of it."""
 
-from collections.abc import Sized
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
@@ -9,7 +8,7 @@ from flows.steps import Running, Start, as_task
 from models.db.engine import Database
 from models.domain.errors import AditError, Bug, Canceled, Incomplete, LeaseLost, Retry, TargetError
 from models.domain.jobs import Item, Lease, State
-from models.domain.receipts import Completeness, Receipt
+from models.domain.receipts import Completeness, Receipt, concerns, instances
 from models.settings import Settings
 from services import work
 from tasks.attempt import Attempt
@@ -124,41 +123,22 @@ def _succeed(attempt: Attempt) -> None:
     receipt = attempt.receipt
     match receipt.verdict:
         case Completeness.COMPLETE if not receipt.left_out and not receipt.stored_with_warning:
-            _end(attempt, State.SUCCESS, f"{_instances(receipt.confirmed)} transferred and confirmed.")
+            _end(attempt, State.SUCCESS, f"{instances(receipt.confirmed)} transferred and confirmed.")
         case Completeness.SHORT:
             _fail(attempt, _shortage(receipt))
         case _:
-            _end(attempt, State.WARNING, _doubt(receipt))
+            _end(attempt, State.WARNING, concerns(receipt))
 
 
 def _shortage(receipt: Receipt) -> AditError:
     if receipt.refused:
-        return TargetError(f"The destination refused {_instances(receipt.refused)}; the receipt tells which.")
+        return TargetError(f"The destination refused {instances(receipt.refused)}; the receipt tells which.")
     if not receipt.received:
         return Incomplete("The source sent nothing.")
     if receipt.expected is None:
         announced = receipt.announced_count
-        return Incomplete(f"The source announced {announced} and sent {_instances(receipt.received)}.")
-    return Incomplete(f"Not at the destination: {_instances(receipt.missing)}; the receipt tells which.")
-
-
-def _doubt(receipt: Receipt) -> str:
-    """What a person should know about an item that is neither a clean success nor a failure."""
-    reasons: list[str] = []
-    if receipt.left_out:
-        reasons.append(f"Left out: {_instances(receipt.left_out)}; the receipt tells why.")
-    if receipt.stored_with_warning:
-        reasons.append(f"The destination stored {_instances(receipt.stored_with_warning)} with a warning.")
-    if receipt.surplus:
-        reasons.append(f"The source sent {_instances(receipt.surplus)} that it had not listed.")
-    if receipt.verdict is Completeness.UNKNOWN:
-        side = "destination" if not receipt.is_confirmable else "source"
-        reasons.append(f"Completeness cannot be proven: the {side} does not list its instances reliably.")
-    return " ".join(reasons)
-
-
-def _instances(uids: Sized) -> str:
-    return "1 instance" if len(uids) == 1 else f"{len(uids)} instances"
+        return Incomplete(f"The source announced {announced} and sent {instances(receipt.received)}.")
+    return Incomplete(f"Not at the destination: {instances(receipt.missing)}; the receipt tells which.")
 
 
 def _fail(attempt: Attempt, error: AditError) -> None:

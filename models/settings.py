@@ -75,6 +75,26 @@ class Settings(BaseSettings):
         default=(), description="Modalities that are never moved when a study is pseudonymized, such as PR,SR."
     )
 
+    profile: str = Field(
+        default="research",
+        min_length=1,
+        description="The de-identification profile of requests that name none: basic, research, adit-compatible or "
+        "one of profiles_dir.",
+    )
+    profiles_dir: Path | None = Field(
+        default=None,
+        description="A directory with de-identification profiles of this site, name.yaml each. Empty: none.",
+    )
+    escrow: bool = Field(
+        default=False,
+        description="Whether the patient ID behind each pseudonym is kept, encrypted, for those who may look it up.",
+    )
+
+    @field_validator("profiles_dir")
+    @classmethod
+    def _is_absolute(cls, value: Path | None) -> Path | None:
+        return value.expanduser().absolute() if value else None
+
     @field_validator("exclude_modalities", mode="before")
     @classmethod
     def _split_at_commas(cls, value: object) -> object:

@@ -4,18 +4,21 @@ Everything about a job is for its owner and for staff; to others it does not exi
 """
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
 from models.db.receipts import ReceiptStore
 from models.db.scopes import ScopeStore
-from models.domain.errors import BadRequest, NotFound, NotPermitted
+from models.domain.errors import BadRequest, NotFound, NotPermitted, ProfileInvalid
 from models.domain.jobs import Item, Job, JobKind, JobProgress, State
 from models.domain.nodes import Node, Server
 from models.domain.people import Actor, Permission
 from models.domain.receipts import Receipt
 from models.domain.requests import TransferRequest
+from models.settings import Settings
+from services import profiles, pseudonyms
 
 _MAY_ADD = {
     JobKind.SELECTIVE_TRANSFER: Permission.ADD_SELECTIVE_TRANSFER,
@@ -31,19 +34,27 @@ _MAY_SHOW_IDENTITY = {
 }
 
 
-def submit(db: Database, actor: Actor, request: TransferRequest) -> Job:
+def submit(db: Database, settings: Settings, actor: Actor, request: TransferRequest) -> Job:
     """Accept a request as a pending job. Jobs of one trial share a linkage key; one without a trial gets its own.
 
-    Raises BadRequest naming what is wrong with the request, NotPermitted for a right the actor lacks.
+    Patients that the request names get their pseudonyms at once. Raises BadRequest naming what is wrong with the
+    request, its profile, or its pseudonyms in view of earlier jobs of the trial; NotPermitted for a right the actor
+    lacks; WrongState when the trial was forgotten. Then nothing is left behind.
     """
     request.check()
     _check_rights(actor, request)
     _check_nodes(db, request)
+    if request.keep_identity:
+        with db.transaction():
+            return JobStore(db).add(actor.name, request, ScopeStore(db).new())
+    request = replace(request, profile=request.profile or settings.profile)
+    digest = _policy_digest(settings, request.profile)
     with db.transaction():
         scopes = ScopeStore(db)
         trial = request.trial_protocol_id
         scope_id = scopes.for_trial(trial) if trial else scopes.new()
-        return JobStore(db).add(actor.name, request, scope_id)
+        studies = pseudonyms.bind_request(db, settings, scope_id, request.studies)
+        return JobStore(db).add(actor.name, replace(request, studies=studies), scope_id, digest)
 
 
 def get(db: Database, actor: Actor, job_id: int) -> Job:
@@ -98,13 +109,13 @@ def cancel(db: Database, actor: Actor, job_id: int) -> Job:
 
 
 def resume(db: Database, actor: Actor, job_id: int) -> Job:
-    """Let a canceled job go on; raises WrongState for any other."""
-    return _for_owner(db, actor, job_id, JobStore(db).resume)
+    """Let a canceled job go on; raises WrongState for any other, and when its trial was forgotten."""
+    return _again(db, actor, job_id, JobStore(db).resume)
 
 
 def retry(db: Database, actor: Actor, job_id: int) -> Job:
     """Try the failed items of a failed job again, sending only what is missing; raises WrongState for any other."""
-    return _for_owner(db, actor, job_id, JobStore(db).retry_failed)
+    return _again(db, actor, job_id, JobStore(db).retry_failed)
 
 
 def restart(db: Database, actor: Actor, job_id: int) -> Job:
@@ -112,7 +123,7 @@ def restart(db: Database, actor: Actor, job_id: int) -> Job:
     get(db, actor, job_id)
     if not actor.is_staff:
         raise NotPermitted("Only staff may restart a job.")
-    return JobStore(db).restart(job_id)
+    return _again(db, actor, job_id, JobStore(db).restart)
 
 
 def delete(db: Database, actor: Actor, job_id: int) -> None:
@@ -126,6 +137,18 @@ def _for_owner(db: Database, actor: Actor, job_id: int, action: Callable[[int], 
     return action(job_id)
 
 
+def _again(db: Database, actor: Actor, job_id: int, action: Callable[[int], Job]) -> Job:
+    ScopeStore(db).check_is_usable(get(db, actor, job_id).linkage_scope_id)
+    return action(job_id)
+
+
+def _policy_digest(settings: Settings, profile: str) -> str:
+    try:
+        return profiles.policy_now(settings, profile).digest
+    except ProfileInvalid as error:
+        raise BadRequest(f"profile: {error.message}") from error
+
+
 def _check_rights(actor: Actor, request: TransferRequest) -> None:
     kind, rights = request.kind, actor.permissions
     problems: tuple[str, ...] = ()
@@ -133,9 +156,8 @@ def _check_rights(actor: Actor, request: TransferRequest) -> None:
         problems += (f"You may not submit a {kind.value.replace('_', ' ')}.",)
     if request.urgent and _MAY_HURRY[kind] not in rights:
         problems += ("You may not submit urgent jobs.",)
-    open_rows = [str(row) for row, wish in enumerate(request.studies, start=1) if not wish.pseudonym]
-    if open_rows and _MAY_SHOW_IDENTITY[kind] not in rights:
-        problems += (f"You may not transfer without a pseudonym (studies {', '.join(open_rows)}).",)
+    if request.keep_identity and _MAY_SHOW_IDENTITY[kind] not in rights:
+        problems += ("You may not transfer studies with their patients' identity.",)
     if problems:
         raise NotPermitted(" ".join(problems))
 

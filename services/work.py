@@ -1,5 +1,6 @@
 """What a worker does with items: claim, stay alive, keep the receipt, end; and what it needs to know for that."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 
@@ -7,12 +8,13 @@ from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
 from models.db.receipts import ReceiptStore
-from models.db.scopes import ScopeStore
+from models.db.reviews import ReviewStore
 from models.db.slots import SlotStore
 from models.domain.errors import AditError, Canceled, Retry
 from models.domain.jobs import Item, Job, JobProgress, Lease, State
 from models.domain.nodes import Node
 from models.domain.receipts import Receipt
+from models.domain.reviews import Decision
 from models.settings import Settings
 
 
@@ -39,14 +41,9 @@ def progress(db: Database, job_id: int) -> JobProgress:
     return JobStore(db).progress(job_id)
 
 
-def scope_key(db: Database, scope_id: int) -> bytes:
-    """The secret linkage key of a scope."""
-    return ScopeStore(db).key(scope_id)
-
-
-def bind_pseudonym(db: Database, scope_id: int, patient_digest: str, pseudonym: str) -> None:
-    """Tie a patient to a pseudonym within a scope; raises IdentityConflict when either belongs to somebody else."""
-    ScopeStore(db).bind(scope_id, patient_digest, pseudonym)
+def decisions(db: Database, item_id: int) -> Mapping[str, Decision]:
+    """What reviewers have decided about held instances of an item, by SOP Instance UID of the source."""
+    return ReviewStore(db).decisions(item_id)
 
 
 def claim_next(

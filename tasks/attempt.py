@@ -5,11 +5,15 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
+from pydicom import Dataset
+
 from dicom.deid.engine import Deidentifier
+from dicom.deid.policy import Policy
 from dicom.network.choose import Local
 from dicom.network.ports import Port
 from models.db.engine import Database
 from models.domain.errors import Bug, Canceled, LeaseLost
+from models.domain.instances import EncodedInstance
 from models.domain.jobs import Item, Job, Lease
 from models.domain.nodes import Node, Server
 from models.domain.plans import Plan
@@ -27,7 +31,8 @@ class Attempt:
     A plain class, not a dataclass: Prefect takes dataclasses among a task's arguments apart to look for futures.
     ``receipt`` begins with what earlier attempts have proven; ``record`` guards it, since several threads write.
     ``handed_on`` are the source's SOP Instance UIDs that this attempt has put on the stream, or need not fetch again.
-    ``is_cut_short`` says that the retrieval failed for good, so what came may be half of the study.
+    ``is_cut_short`` says that the retrieval failed for good, so what came may be half of the study. ``policy`` is None
+    exactly when the job keeps the identity.
     """
 
     def __init__(
@@ -44,7 +49,7 @@ class Attempt:
         receipt: Receipt,
         retrieved: Stream,
         pseudonymized: Stream,
-        deidentifier: Deidentifier | None,
+        policy: Policy | None,
     ) -> None:
         self.db = db
         self.settings = settings
@@ -57,11 +62,13 @@ class Attempt:
         self.receipt = receipt
         self.retrieved = retrieved
         self.pseudonymized = pseudonymized
-        self.deidentifier = deidentifier
+        self.policy = policy
         self.handed_on: set[str] = set()
         self.is_cut_short = False
         self.record = threading.RLock()
         self._plan: Plan | None = None
+        self._deidentifier: Deidentifier | None = None
+        self._treating = threading.Lock()
         self._error: BaseException | None = None
         self._ports: list[Port] = []
         self._is_dirty = False
@@ -86,6 +93,46 @@ class Attempt:
     @plan.setter
     def plan(self, plan: Plan) -> None:
         self._plan = plan
+
+    @property
+    def keeps_identity(self) -> bool:
+        """Whether everything passes as it is, which somebody had the right to ask for."""
+        return self.policy is None
+
+    def pseudonymize_with(self, deidentifier: Deidentifier) -> None:
+        """Treat everything with this from now on; made by the step ``query``, which knows whose the study is."""
+        self._deidentifier = deidentifier
+
+    def treated(self, instance: EncodedInstance) -> EncodedInstance:
+        """The instance as it may leave; see ``Deidentifier.instance`` for what is raised."""
+        if self.keeps_identity:
+            return instance
+        with self._treating:
+            return self._needed_deidentifier.instance(instance)
+
+    def treated_dataset(self, dataset: Dataset) -> Dataset:
+        """Some attributes as they may leave."""
+        if self.keeps_identity:
+            return dataset
+        with self._treating:
+            return self._needed_deidentifier.dataset(dataset)
+
+    def target_uid(self, source_uid: str) -> str:
+        """The UID that an object of the source has at the destination."""
+        return source_uid if self.keeps_identity else self._needed_deidentifier.uid(source_uid)
+
+    def check_name(self, name: str) -> None:
+        """Raise ResidueFound when the name of a file or folder tells who the patient is, as far as is known by now."""
+        if not self.keeps_identity:
+            with self._treating:
+                self._needed_deidentifier.check_name(name)
+
+    @property
+    def _needed_deidentifier(self) -> Deidentifier:
+        """Never None: without one, nothing of a pseudonymized item may pass."""
+        if self._deidentifier is None:
+            raise Bug("A step asked for the de-identification before there was one.")
+        return self._deidentifier
 
     @property
     def error(self) -> BaseException | None:

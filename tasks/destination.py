@@ -10,6 +10,7 @@ from dicom.files import layout
 from dicom.files.folder import FolderSender, StagedStudy
 from dicom.network import choose
 from dicom.network.ports import Sender
+from models.domain.instances import EncodedInstance
 from models.domain.nodes import Folder, Server
 from models.domain.plans import Plan
 from models.domain.receipts import Receipt
@@ -38,6 +39,10 @@ class Destination(Protocol):
 
     def sender(self) -> Sender: ...
 
+    def check(self, instance: EncodedInstance) -> None:
+        """Raise ResidueFound when the place that a treated instance will get would tell who the patient is."""
+        ...
+
     def present(self, receipt: Receipt) -> set[str]:
         """Those of ``receipt.stored`` that the destination still has."""
         ...
@@ -56,11 +61,6 @@ def destination_of(attempt: Attempt) -> Destination:
     if isinstance(attempt.destination, Server):
         return ArchiveDestination(attempt, attempt.destination)
     return FolderDestination(attempt, _staged(attempt, attempt.destination))
-
-
-def target_uid(attempt: Attempt, source_uid: str) -> str:
-    """The UID that an object of the source has at the destination."""
-    return attempt.deidentifier.uid(source_uid) if attempt.deidentifier else source_uid
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,9 @@ class ArchiveDestination:
     def sender(self) -> Sender:
         return choose.sender(self.server, self.attempt.local)
 
+    def check(self, instance: EncodedInstance) -> None:
+        """Nothing: what an archive calls its files is its own."""
+
     def present(self, receipt: Receipt) -> set[str]:
         return self.confirm(receipt) if receipt.stored and self.is_confirmable else set(receipt.stored)
 
@@ -95,7 +98,7 @@ class ArchiveDestination:
         if not self.is_confirmable:
             return set()
         patient_id = self.attempt.item.pseudonym or self.attempt.plan.study.patient_id
-        study = StudyRef(target_uid(self.attempt, self.attempt.plan.study.study_uid), patient_id)
+        study = StudyRef(self.attempt.target_uid(self.attempt.plan.study.study_uid), patient_id)
         with (
             self.attempt.associations({self.server: 1}),
             self.attempt.connection(choose.finder(self.server, self.attempt.local)) as finder,
@@ -105,7 +108,7 @@ class ArchiveDestination:
                 for series in finder.find_series(study)
                 for instance in finder.find_instances(study, series.series_uid, only_uids=True)
             }
-        return {uid for uid in receipt.stored if target_uid(self.attempt, uid) in listed}
+        return {uid for uid in receipt.stored if self.attempt.target_uid(uid) in listed}
 
     def discard(self) -> None:
         """Nothing: what an archive has stored is its own."""
@@ -133,6 +136,11 @@ class FolderDestination:
     def sender(self) -> Sender:
         return FolderSender(self.staged)
 
+    def check(self, instance: EncodedInstance) -> None:
+        """The folder of the series is checked when its name is made, see ``_staged``."""
+        for name in (layout.instance_file(instance.sop_uid), self.staged.patient_folder, self.staged.study_folder):
+            self.attempt.check_name(name)
+
     def present(self, receipt: Receipt) -> set[str]:
         return self._sources(receipt, self.staged.present(self._digests(receipt)))
 
@@ -140,12 +148,20 @@ class FolderDestination:
         """Publish the study when nothing is missing, then read every file back and compare its SHA-256."""
         if not self._may_be_published(receipt):
             return set()
+        self._check_folders()  # by now, all of the patient's identifiers are known
         self.attempt.save_receipt()  # raises LeaseLost when another worker has taken over
         self.staged.publish()
         return self._sources(receipt, self.staged.confirm(self._digests(receipt)))
 
     def discard(self) -> None:
         self.staged.discard()
+
+    def _check_folders(self) -> None:
+        """All but the job's own folder, whose name is made of its kind, number, day and owner."""
+        for name in (self.staged.patient_folder, self.staged.study_folder):
+            self.attempt.check_name(name)
+        for planned in self.attempt.plan.series:
+            self.staged.series_folder(self.attempt.target_uid(planned.series.series_uid))
 
     def _may_be_published(self, receipt: Receipt) -> bool:
         """Whether all that should be in the study is staged; a source that lists nothing is judged by its count."""
@@ -156,11 +172,11 @@ class FolderDestination:
         return not self.attempt.is_cut_short and len(receipt.received) >= (receipt.announced_count or 1)
 
     def _digests(self, receipt: Receipt) -> dict[str, str]:
-        return {target_uid(self.attempt, uid): receipt.digests[uid] for uid in receipt.stored if uid in receipt.digests}
+        return {self.attempt.target_uid(uid): receipt.digests[uid] for uid in receipt.stored if uid in receipt.digests}
 
     def _sources(self, receipt: Receipt, target_uids: Iterable[str]) -> set[str]:
         found = set(target_uids)
-        return {uid for uid in receipt.stored if target_uid(self.attempt, uid) in found}
+        return {uid for uid in receipt.stored if self.attempt.target_uid(uid) in found}
 
 
 def _staged(attempt: Attempt, folder: Folder) -> StagedStudy:
@@ -178,8 +194,15 @@ def _staged(attempt: Attempt, folder: Folder) -> StagedStudy:
             str(header.StudyInstanceUID),
         ),
         staging_key=housekeeping.staging_key(attempt.job, attempt.item),
-        series_folder=lambda series_uid: series_names.get(series_uid) or layout.series_folder("", "", "", series_uid),
+        series_folder=lambda series_uid: _checked(
+            attempt, series_names.get(series_uid) or layout.series_folder("", "", "", series_uid)
+        ),
     )
+
+
+def _checked(attempt: Attempt, name: str) -> str:
+    attempt.check_name(name)
+    return name
 
 
 def _output_header(attempt: Attempt, plan: Plan) -> Dataset:
@@ -188,17 +211,17 @@ def _output_header(attempt: Attempt, plan: Plan) -> Dataset:
     header.StudyInstanceUID = plan.study.study_uid
     header.StudyDate = plan.study.study_date
     header.StudyTime = plan.study.study_time
-    return attempt.deidentifier.dataset(header) if attempt.deidentifier else header
+    return attempt.treated_dataset(header)
 
 
 def _series_names(attempt: Attempt) -> dict[str, str]:
     """Series folder by the series' UID at the destination; a description is free text and stays out when treated."""
     return {
-        target_uid(attempt, planned.series.series_uid): layout.series_folder(
+        attempt.target_uid(planned.series.series_uid): layout.series_folder(
             planned.series.number,
             planned.series.modality,
-            "" if attempt.deidentifier else planned.series.description,
-            target_uid(attempt, planned.series.series_uid),
+            planned.series.description if attempt.keeps_identity else "",
+            attempt.target_uid(planned.series.series_uid),
         )
         for planned in attempt.plan.series
     }

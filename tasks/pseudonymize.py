@@ -1,7 +1,7 @@
 """Replaces the identity in each instance on its way from the source to the destination."""
 
 from dicom.deid.identity import check_identity
-from models.domain.errors import NeedsReview
+from models.domain.errors import DeidError, Excluded, NeedsReview
 from tasks.attempt import Attempt
 from tasks.step import step
 from tasks.stream import Parcel
@@ -11,25 +11,25 @@ from tasks.stream import Parcel
 def pseudonymize(attempt: Attempt) -> None:
     """Treat every instance of the stream, or pass it as it is when the job may transfer unpseudonymized.
 
-    An instance that needs a person's review is left out and named in the receipt. Whatever else de-identification
-    cannot treat ends the item: nothing identified passes. Nor does an instance of another study or patient than the
-    source had listed, treated or not (IdentityConflict).
+    An instance that needs a person's review is held, one that the profile excludes is left out; the receipt names
+    both, and no bytes of them are kept. Whatever else de-identification cannot treat ends the item: nothing identified
+    passes. Nor does an instance of another study or patient than the source had listed, treated or not
+    (IdentityConflict).
     """
-    deidentifier = attempt.deidentifier
+    receipt = attempt.receipt
     for parcel in attempt.retrieved:
         check_identity(parcel.instance, attempt.plan.ref)
-        if deidentifier is None:
-            attempt.pseudonymized.put(parcel)
-            continue
         try:
-            treated = deidentifier.instance(parcel.instance)
+            treated = attempt.treated(parcel.instance)
         except NeedsReview as review:
-            _leave_out(attempt, parcel, review)
-            continue
-        attempt.pseudonymized.put(Parcel(parcel.source_uid, treated))
+            _note(attempt, receipt.held, parcel, review)
+        except Excluded as exclusion:
+            _note(attempt, receipt.left_out, parcel, exclusion)
+        else:
+            attempt.pseudonymized.put(Parcel(parcel.source_uid, treated))
 
 
-def _leave_out(attempt: Attempt, parcel: Parcel, review: NeedsReview) -> None:
+def _note(attempt: Attempt, reasons: dict[str, str], parcel: Parcel, error: DeidError) -> None:
     with attempt.record:
-        attempt.receipt.left_out[parcel.source_uid] = review.message
+        reasons[parcel.source_uid] = error.message
         attempt.touch()

@@ -1,13 +1,19 @@
 """Asks the source what the item consists of and freezes the answer as its plan."""
 
+from collections.abc import Mapping
+
+from dicom.deid.engine import Deidentifier
+from dicom.deid.policy import Policy
 from dicom.network import choose
 from dicom.network.ports import Finder
 from models.domain.errors import Ambiguous, IdentityConflict, NotFound, Unsupported
 from models.domain.jobs import Item
 from models.domain.nodes import Server
 from models.domain.plans import LeftOutSeries, Plan, PlannedSeries
+from models.domain.receipts import NOT_LISTED, REJECTED
 from models.domain.refs import SeriesFound, StudyFound, StudyQuery, StudyRef
-from services import work
+from models.domain.reviews import Decision
+from services import pseudonyms, work
 from tasks.attempt import Attempt
 from tasks.destination import destination_of
 from tasks.step import step
@@ -24,44 +30,72 @@ def query(attempt: Attempt) -> None:
         attempt.connection(choose.finder(attempt.source, attempt.local)) as finder,
     ):
         plan = plan_of(attempt, finder)
-    _bind_pseudonym(attempt, plan.study.patient_id)
+    decisions = work.decisions(attempt.db, attempt.item_id)
+    if attempt.policy is not None:
+        attempt.pseudonymize_with(_deidentifier(attempt, attempt.policy, plan.study, decisions))
     attempt.plan = plan
-    _begin_receipt(attempt, plan)
+    _begin_receipt(attempt, plan, decisions)
     attempt.handed_on = _still_present(attempt)
     attempt.save_receipt()
 
 
-def _bind_pseudonym(attempt: Attempt, patient_id: str) -> None:
-    """Tie the patient to the pseudonym within the linkage scope, so that data of two people is never merged.
+def _deidentifier(
+    attempt: Attempt, policy: Policy, study: StudyFound, decisions: Mapping[str, Decision]
+) -> Deidentifier:
+    """The de-identification of the item, once it is known under which pseudonym its patient goes.
 
-    Raises IdentityConflict when either already belongs to somebody else.
+    Patient and pseudonym are tied together before anything moves, so that data of two people is never merged. Raises
+    IdentityConflict when either already belongs to somebody else.
     """
-    if attempt.deidentifier is None:
-        return
-    digest = attempt.deidentifier.key.patient_digest(patient_id)
-    work.bind_pseudonym(attempt.db, attempt.job.linkage_scope_id, digest, attempt.item.pseudonym)
+    job = attempt.job
+    attempt.item = pseudonyms.bind_item(attempt.db, attempt.settings, attempt.lease, job, attempt.item, study)
+    return Deidentifier(
+        policy,
+        pseudonyms.linkage_key(attempt.db, job.linkage_scope_id),
+        attempt.item.pseudonym,
+        job.trial_protocol_id,
+        job.trial_protocol_name,
+        released=[uid for uid, decision in decisions.items() if decision is Decision.RELEASED],
+    )
 
 
-def _begin_receipt(attempt: Attempt, plan: Plan) -> None:
+def _begin_receipt(attempt: Attempt, plan: Plan, decisions: Mapping[str, Decision]) -> None:
+    """Begin with what an earlier attempt has proven or decided; the plan may be another than it had."""
     with attempt.record:
+        receipt = attempt.receipt
+        receipt.held = {uid: why for uid, why in receipt.held.items() if uid not in decisions and _may_come(plan, uid)}
+        receipt.left_out = {
+            uid: why for uid, why in receipt.left_out.items() if why != NOT_LISTED and _may_come(plan, uid)
+        }
+        receipt.left_out |= {
+            uid: REJECTED
+            for uid, decision in decisions.items()
+            if decision is Decision.REJECTED and _may_come(plan, uid)
+        }
         attempt.receipt.expected = None if plan.expected is None else set(plan.expected)
         attempt.receipt.announced_count = plan.announced_count
         attempt.receipt.left_out_series = {left.series.series_uid: left.reason for left in plan.left_out}
         attempt.receipt.refused.clear()
         attempt.receipt.confirmed.clear()
-        attempt.receipt.left_out.clear()  # the plan may be another than last time, so each is judged anew
+
+
+def _may_come(plan: Plan, sop_uid: str) -> bool:
+    return plan.expected is None or sop_uid in plan.expected
 
 
 def _still_present(attempt: Attempt) -> set[str]:
-    """What earlier attempts stored and the destination still has; the rest is forgotten and moved again."""
+    """What need not be fetched: it is at the destination since an earlier attempt, is held or left out.
+
+    The same rules would hold it or leave it out again. What was stored and is gone is forgotten and moved again.
+    """
     receipt = attempt.receipt
     present = destination_of(attempt).present(receipt)
     with attempt.record:
         receipt.stored &= present
         receipt.digests = {uid: digest for uid, digest in receipt.digests.items() if uid in present}
         receipt.stored_with_warning = {uid: s for uid, s in receipt.stored_with_warning.items() if uid in present}
-        receipt.received = set(present)
-    return present
+        receipt.received = present | receipt.held.keys() | receipt.left_out.keys()
+        return set(receipt.received)
 
 
 def plan_of(attempt: Attempt, finder: Finder) -> Plan:
@@ -69,7 +103,7 @@ def plan_of(attempt: Attempt, finder: Finder) -> Plan:
     study = _the_study(attempt.source, attempt.item, finder)
     ref = StudyRef(study.study_uid, study.patient_id)
     wanted = _wanted_series(attempt.item, list(finder.find_series(ref)))
-    excluded = set(attempt.settings.exclude_modalities) if attempt.item.pseudonym else set[str]()
+    excluded = set[str]() if attempt.keeps_identity else set(attempt.settings.exclude_modalities)
     kept = [series for series in wanted if series.modality not in excluded]
     left_out = tuple(
         LeftOutSeries(series, f"Modality {series.modality} is excluded.")

@@ -12,12 +12,10 @@ from models.domain.errors import (
     Unreachable,
 )
 from models.domain.instances import EncodedInstance
+from models.domain.receipts import NOT_LISTED
 from tasks.attempt import Attempt
 from tasks.step import step
 from tasks.stream import Parcel
-
-NOT_PLANNED = "The source sent it without having listed it in this study."
-"""Such an instance may belong to another patient, so it is never sent on."""
 
 
 @step
@@ -64,7 +62,7 @@ def _pass_on(attempt: Attempt, instance: EncodedInstance) -> None:
     with attempt.record:
         attempt.receipt.received.add(uid)
         if not is_planned:
-            attempt.receipt.left_out[uid] = NOT_PLANNED
+            attempt.receipt.left_out[uid] = NOT_LISTED
         attempt.touch()
 
 

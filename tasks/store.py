@@ -28,11 +28,12 @@ def store(attempt: Attempt) -> None:
 def _send_all(attempt: Attempt, destination: Destination) -> None:
     with attempt.connection(destination.sender()) as sender:
         for parcel in attempt.pseudonymized:
-            _record(attempt, parcel, _send(attempt, sender, parcel))
+            _record(attempt, parcel, _send(attempt, destination, sender, parcel))
 
 
-def _send(attempt: Attempt, sender: Sender, parcel: Parcel) -> StoreOutcome:
+def _send(attempt: Attempt, destination: Destination, sender: Sender, parcel: Parcel) -> StoreOutcome:
     try:
+        destination.check(parcel.instance)
         return sender.send(parcel.instance)
     except BaseException:
         attempt.pseudonymized.put_back(parcel)

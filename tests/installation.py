@@ -71,17 +71,20 @@ class Installation:
     def submit(
         self, source: Node, destination: Node, studies: Sequence[StudyWish], trial: str = "", **fields: object
     ) -> Job:
+        """``fields`` are those of the request, such as its profile."""
         kind = JobKind.SELECTIVE_TRANSFER if len(studies) == 1 else JobKind.BATCH_TRANSFER
         request = TransferRequest(kind, source.id, destination.id, tuple(studies), trial, **fields)  # type: ignore[arg-type]
-        return jobs.submit(self.db, TESTER, request)
+        return jobs.submit(self.db, self.settings, TESTER, request)
 
     def run(self, job: Job) -> None:
         """Work on the job in this process until nothing is due."""
         with ThreadPoolExecutor() as pool:
             work_through(self.db, self.settings, job.id, in_threads(pool))
 
-    def transfer(self, source: Node, destination: Node, *studies: StudyWish, trial: str = "") -> list[Item]:
-        job = self.submit(source, destination, studies, trial)
+    def transfer(
+        self, source: Node, destination: Node, *studies: StudyWish, trial: str = "", **fields: object
+    ) -> list[Item]:
+        job = self.submit(source, destination, studies, trial, **fields)
         self.run(job)
         return self.items(job)
 

@@ -9,6 +9,8 @@ from models.db.scopes import ScopeStore
 from models.domain.jobs import Job, JobKind
 from models.domain.nodes import Folder, Server
 from models.domain.requests import StudyWish, TransferRequest
+from models.settings import Settings
+from tests.databases import MASTER_KEY
 
 
 def a_server(name: str = "PACS", **fields: object) -> Server:
@@ -44,7 +46,12 @@ def add_nodes(db: Database) -> tuple[int, int]:
     return source, known.get("research") or store.add(a_folder()).id
 
 
-def add_job(db: Database, studies: int = 1, owner: str = "ada", urgent: bool = False) -> Job:
+def add_job(db: Database, studies: int = 1, owner: str = "ada", urgent: bool = False, **fields: object) -> Job:
     """A pending job with its nodes and a linkage scope of its own."""
-    request = a_request(*add_nodes(db), studies, urgent=urgent)
+    request = a_request(*add_nodes(db), studies, urgent=urgent, **fields)
     return JobStore(db).add(owner, request, ScopeStore(db).new())
+
+
+def some_settings(directory: Path, **fields: object) -> Settings:
+    """Settings that no variable and no file changes."""
+    return Settings(_env_file=None, data_dir=directory, master_key=MASTER_KEY, **fields)  # type: ignore[call-arg, arg-type]

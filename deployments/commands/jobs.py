@@ -33,13 +33,20 @@ def transfer(
         list[str] | None, typer.Option(metavar="ID", help="The study's patient: one for all studies, or one for each.")
     ] = None,
     pseudonym: Annotated[
-        list[str] | None, typer.Option(help="One for all studies, or one for each. Without it the identity is kept.")
+        list[str] | None,
+        typer.Option(help="One for all studies, or one for each. Without it, or where it is empty, one is generated."),
     ] = None,
     batch: Annotated[
         Path | None, typer.Option(metavar="FILE", help=f"Instead: CSV with the columns {', '.join(_BATCH_COLUMNS)}.")
     ] = None,
     trial_id: Annotated[str, typer.Option(help="Jobs of one trial give a study the same new UIDs.")] = "",
     trial_name: str = "",
+    profile: Annotated[
+        str, typer.Option(metavar="NAME", help="The de-identification profile; without it, that of the settings.")
+    ] = "",
+    keep_identity: Annotated[
+        bool, typer.Option("--keep-identity", help="Pseudonymize nothing: the studies keep their patients' identity.")
+    ] = False,
     urgent: Annotated[bool, typer.Option(help="Go before other jobs.")] = False,
     wait: Annotated[bool, typer.Option(help="Wait for the end.")] = True,
     data_dir: DataDir = None,
@@ -63,8 +70,10 @@ def transfer(
             trial_protocol_id=trial_id,
             trial_protocol_name=trial_name,
             urgent=urgent,
+            profile=profile,
+            keep_identity=keep_identity,
         )
-        job = jobs.submit(session.db, session.actor, request)
+        job = jobs.submit(session.db, session.settings, session.actor, request)
         _say_what_was_accepted(session, job, wishes)
         status = _wait_for(session, job) if wait else SUCCESS
     raise typer.Exit(status)
@@ -153,8 +162,12 @@ def _cell(row: dict[str, str | None], column: str) -> str:
 
 def _say_what_was_accepted(session: Session, job: Job, wishes: Sequence[StudyWish]) -> None:
     say(f"Job {job.id} is accepted.")
-    if any(not wish.pseudonym for wish in wishes):
-        say("Studies without a pseudonym keep their patient's identity.")
+    if job.keep_identity:
+        say("The studies keep their patients' identity.")
+    else:
+        say(f"Profile {job.profile}, rules {job.policy_digest}.")
+    if not job.keep_identity and any(not wish.pseudonym for wish in wishes):
+        say(f"Pseudonyms that you did not give are generated; adit status {job.id} shows them.")
     if not session.is_up and not session.settings.database_url:
         say("Nobody works on this data directory: start adit up.")
 
@@ -178,11 +191,12 @@ def _say_where(session: Session, job: Job) -> None:
 
 def _show_jobs(session: Session, found: Sequence[Job]) -> None:
     rows = [_job_row(session, job) for job in found]
-    show_table("Jobs", ("id", "kind", "owner", "state", "items", "begun", "ended", "message"), rows)
+    show_table("Jobs", ("id", "kind", "owner", "profile", "state", "items", "begun", "ended", "message"), rows)
 
 
 def _job_row(session: Session, job: Job) -> tuple[object, ...]:
     counts = jobs.progress(session.db, session.actor, job.id).counts
     items = ", ".join(f"{count} {state.value}" for state, count in counts.items() if count)
     moments = [f"{moment:%Y-%m-%d %H:%M:%S}" if moment else "" for moment in (job.started_at, job.ended_at)]
-    return job.id, job.kind.value, job.owner, job.state.value, items, *moments, job.message
+    profile = "identity kept" if job.keep_identity else job.profile
+    return job.id, job.kind.value, job.owner, profile, job.state.value, items, *moments, job.message

@@ -47,6 +47,11 @@ class Person:
         values = {getattr(self, name) for name in self.__dataclass_fields__}
         return frozenset(values - {self.sex})
 
+    @property
+    def devices(self) -> frozenset[str]:
+        """Those of the planted values that name the scanner, which a profile may keep."""
+        return frozenset({self.station, self.serial})
+
 
 def _person(patient: int, study: int) -> Person:
     who, what = _word(patient), _word(study)

@@ -56,8 +56,9 @@ def files_of(folder: Path) -> Sequence[Path]:
 
 
 def traces(studies: Iterable[StudyFiles], places: Iterable[Path]) -> int:
-    """How many identifying values of the studies stand in any file below the places."""
-    values = [value.encode() for value in identifying_values(studies) if len(value) >= _SHORTEST_SEARCHED]
+    """How many identifying values of the studies stand in any file below the places; names of scanners do not count."""
+    searched = identifying_values(studies, with_devices=False)
+    values = [value.encode() for value in searched if len(value) >= _SHORTEST_SEARCHED]
     contents = [path.read_bytes() for place in places for path in _files(place)]
     return sum(any(value in content for content in contents) for value in values)
 

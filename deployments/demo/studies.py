@@ -43,7 +43,10 @@ from dicom.part10 import part10_prefix
 
 @dataclass(frozen=True, slots=True)
 class StudyFiles:
-    """One study as files, with the identity that was planted in it (``planted``: values to search outputs for)."""
+    """One study as files, with the identity that was planted in it.
+
+    ``planted`` are values to search outputs for; ``devices`` those of them that name the scanner.
+    """
 
     patient_id: str
     patient_name: str
@@ -52,11 +55,15 @@ class StudyFiles:
     modality: str
     files: list[Path]
     planted: frozenset[str] = frozenset()
+    devices: frozenset[str] = frozenset()
 
 
-def identifying_values(studies: Iterable[StudyFiles]) -> set[str]:
-    """Return every planted value that tells who the patients are or who treated them where; none is a UID."""
-    return {value for study in studies for value in study.planted}
+def identifying_values(studies: Iterable[StudyFiles], with_devices: bool = True) -> set[str]:
+    """Return every planted value that tells who the patients are or who treated them where; none is a UID.
+
+    Without ``with_devices``, those that name the scanner are left out.
+    """
+    return {value for study in studies for value in study.planted - (frozenset() if with_devices else study.devices)}
 
 
 def write_ct(
@@ -208,6 +215,7 @@ class _Writer:
             modality=self.case.modality,
             files=self.files,
             planted=person.planted,
+            devices=person.devices,
         )
 
     def _write_encoded(self, sop_uid: str, header: bytes, pixel_element: bytes) -> None:

@@ -8,10 +8,11 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import IntEnum
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from models.settings import Settings
 
 _BUSY_TIMEOUT_S = 30
 _SEAL = b"adit"
+_AT_A_TIME = 400
+"""How many values one statement compares with: older SQLites allow 999 parameters."""
 
 
 class Lock(IntEnum):
@@ -126,6 +129,13 @@ def hold(connection: Connection, lock: Lock) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": int(lock)})
 
 
+def in_parts(values: Iterable[str]) -> Iterator[Sequence[str]]:
+    """Yield the values in parts that are small enough for one statement."""
+    left = iter(values)
+    while some := list(islice(left, _AT_A_TIME)):
+        yield some
+
+
 @contextmanager
 def _session(engine: Engine) -> Generator[Session]:
     """Commit at the end; after an error roll back and throw the connection away.
@@ -171,6 +181,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA secure_delete=ON")  # a linkage key that is forgotten must not stay in a free page
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, s
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database
-from models.db.tables import ItemRow, JobRow, ReceiptRow
+from models.db.tables import ItemRow, JobRow, ReceiptRow, ReviewRow
 from models.domain.errors import LeaseLost, NotFound, WrongState
 from models.domain.jobs import (
     FINISHED,
@@ -106,10 +106,13 @@ class JobStore:
 
     # -- requests -------------------------------------------------------------------------------------------------
 
-    def add(self, owner: str, request: TransferRequest, scope_id: int) -> Job:
-        """Write an accepted request down as a pending job with one pending item per study."""
+    def add(self, owner: str, request: TransferRequest, scope_id: int, policy_digest: str = "") -> Job:
+        """Write an accepted request down as a pending job with one pending item per study.
+
+        ``policy_digest`` is that of the request's profile as it is now.
+        """
         with self._db.transaction() as session:
-            row = _new_job(owner, request, scope_id, self._db.clock())
+            row = _new_job(owner, request, scope_id, policy_digest, self._db.clock())
             session.add(row)
             session.flush()
             session.add_all(_new_items(row.id, request))
@@ -149,14 +152,42 @@ class JobStore:
         return self._reopen(job_id, {State.FAILURE}, {State.FAILURE})
 
     def restart(self, job_id: int) -> Job:
-        """Let every item of a finished job wait again as if it had never run; receipts are deleted."""
+        """Let every item of a finished job wait again as if it had never run; receipts and reviews are deleted."""
         with self._db.transaction() as session:
             self._reopen(job_id, FINISHED, FINISHED)
             of_job = select(ItemRow.id).where(ItemRow.job_id == job_id)
             session.execute(delete(ReceiptRow).where(ReceiptRow.item_id.in_(of_job)))
+            session.execute(delete(ReviewRow).where(ReviewRow.item_id.in_(of_job)))
             row = _job_row(session, job_id)
             row.started_at = None
             return _job(row)
+
+    def at_rest(self, item_id: int) -> Item:
+        """The item, which no worker can take up before the transaction at hand ends.
+
+        Raises WrongState while a worker has it, or while its job is being canceled.
+        """
+        with self._db.transaction() as session:
+            return _item(_at_rest(session, self.item(item_id))[1])
+
+    def reopen_item(self, item_id: int) -> Item:
+        """Let one item wait again, and its job with it, so that an attempt can move what may be moved now.
+
+        One that waits anyway stays as it is, and so does one that was canceled. Raises WrongState as ``at_rest`` does.
+        """
+        with self._db.transaction() as session:
+            job, row = _at_rest(session, self.item(item_id))
+            if row.state in {State.SUCCESS, State.WARNING, State.FAILURE}:
+                _let_wait_again(session, ItemRow.id == item_id, {row.state}, keeps_attempts=False)
+                _wait_with_items(job)
+            session.refresh(row)
+            return _item(row)
+
+    def describe(self, item_id: int, message: str) -> None:
+        """Replace the message of an item that has ended."""
+        with self._db.transaction() as session:
+            ended = and_(ItemRow.id == item_id, ItemRow.state.in_(FINISHED))
+            session.execute(update(ItemRow).where(ended).values(message=message))
 
     def delete(self, job_id: int) -> None:
         """Remove a job nobody has begun; raises WrongState for any other."""
@@ -226,6 +257,15 @@ class JobStore:
             row.lease_until_at = now + lease_for
             return True
 
+    def set_pseudonym(self, lease: Lease, pseudonym: str) -> Item:
+        """Write down under which pseudonym the item's patient goes; raises LeaseLost when another worker has it."""
+        with self._db.transaction() as session:
+            row = session.scalar(_held_by(lease))
+            if row is None:
+                raise LeaseLost
+            row.pseudonym = pseudonym
+            return _item(row)
+
     def end_attempt(
         self, lease: Lease, state: State, message: str, error_code: str = "", not_before_at: datetime | None = None
     ) -> None:
@@ -253,9 +293,8 @@ class JobStore:
             row = _locked(session, job_id)
             if row.state not in job_states:
                 raise WrongState(f"This cannot be done with a job that is {row.state.value}.")
-            _let_wait_again(session, job_id, item_states, keeps_attempts)
-            _move_job(row, State.PENDING)
-            row.message, row.ended_at, row.run_requested_at = "", None, None
+            _let_wait_again(session, ItemRow.job_id == job_id, item_states, keeps_attempts)
+            _wait_with_items(row)
             return _job(row)
 
     def _has_ended_canceled(self, job_id: int, now: datetime) -> bool:
@@ -299,6 +338,15 @@ def _locked(session: Session, job_id: int) -> JobRow:
     return row
 
 
+def _at_rest(session: Session, item: Item) -> tuple[JobRow, ItemRow]:
+    """The job's row, locked, and the item's row as it is now."""
+    job = _locked(session, item.job_id)
+    row = session.get_one(ItemRow, item.id, populate_existing=True)
+    if row.state is State.IN_PROGRESS or job.state is State.CANCELING:
+        raise WrongState("A worker has this item; wait until its attempt has ended.")
+    return job, row
+
+
 def _held_by(lease: Lease) -> Select[ItemRow]:
     """The item's row, locked, if the lease still stands: a worker that came later has put its own token there."""
     holds = and_(ItemRow.id == lease.item_id, ItemRow.lease_token == lease.token, ItemRow.state == State.IN_PROGRESS)
@@ -330,11 +378,20 @@ def _end(row: ItemRow, state: State, message: str, now: datetime) -> None:
     row.ended_at = now if state in FINISHED else None
 
 
-def _let_wait_again(session: Session, job_id: int, states: Collection[State], keeps_attempts: bool) -> None:
+def _wait_with_items(job: JobRow) -> None:
+    """Let an ended job wait again; one that has not ended takes up its items anyway."""
+    if job.state in FINISHED:
+        _move_job(job, State.PENDING)
+        job.message, job.ended_at, job.run_requested_at = "", None, None
+
+
+def _let_wait_again(
+    session: Session, chosen: ColumnElement[bool], states: Collection[State], keeps_attempts: bool
+) -> None:
     values: dict[str, Any] = {"message": "", "error_code": "", "not_before_at": None}
     values |= {"started_at": None, "ended_at": None} | ({} if keeps_attempts else {"attempts": 0})
     for state in states:
-        _move_items(session, and_(ItemRow.job_id == job_id, ItemRow.state == state), state, State.PENDING, values)
+        _move_items(session, and_(chosen, ItemRow.state == state), state, State.PENDING, values)
 
 
 def _cancel_idle_items(session: Session, job_id: int, now: datetime) -> None:
@@ -383,7 +440,7 @@ def _finish(job: JobRow, state: State, counts: Counter[State], now: datetime) ->
     job.message = summary(counts.elements())
 
 
-def _new_job(owner: str, request: TransferRequest, scope_id: int, now: datetime) -> JobRow:
+def _new_job(owner: str, request: TransferRequest, scope_id: int, policy_digest: str, now: datetime) -> JobRow:
     return JobRow(
         kind=request.kind,
         state=State.PENDING,
@@ -393,6 +450,9 @@ def _new_job(owner: str, request: TransferRequest, scope_id: int, now: datetime)
         trial_protocol_id=request.trial_protocol_id,
         trial_protocol_name=request.trial_protocol_name,
         linkage_scope_id=scope_id,
+        profile=request.profile,
+        policy_digest=policy_digest,
+        keep_identity=request.keep_identity,
         flow_run_id="",
         created_at=now,
     )
@@ -434,6 +494,9 @@ def _job(row: JobRow) -> Job:
         started_at=row.started_at,
         ended_at=row.ended_at,
         run_requested_at=row.run_requested_at,
+        profile=row.profile,
+        policy_digest=row.policy_digest,
+        keep_identity=row.keep_identity,
     )
 
 

@@ -5,17 +5,19 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database
 from models.db.tables import ItemRow, ReceiptRow
-from models.domain.errors import Bug, LeaseLost
+from models.domain.errors import Bug, LeaseLost, WrongState
 from models.domain.jobs import Lease, State
 from models.domain.receipts import Completeness, Receipt
 
 _EXPECTED, _RECEIVED, _STORED, _CONFIRMED = 1, 2, 4, 8
 _FORMAT = 1
+_NEWER = frozenset({"held"})
+"""Fields that receipts of earlier versions lack."""
 
 
 class ReceiptStore:
@@ -29,11 +31,27 @@ class ReceiptStore:
         content = packed(receipt)
         with self._db.transaction() as session:
             _check_lease(session, lease)
-            row = session.get(ReceiptRow, lease.item_id) or ReceiptRow(item_id=lease.item_id)
-            row.content = content
-            _count(row, receipt)
-            row.saved_at = self._db.clock()
-            session.add(row)
+            self._put(session, lease.item_id, content, receipt)
+
+    def amend(self, item_id: int, receipt: Receipt) -> None:
+        """Replace the receipt of an item that nobody works on; raises WrongState when a worker has it."""
+        with self._db.transaction() as session:
+            state = session.scalar(select(ItemRow.state).where(ItemRow.id == item_id).with_for_update())
+            if state is State.IN_PROGRESS:
+                raise WrongState("A worker has this item; wait until its attempt has ended.")
+            self._put(session, item_id, packed(receipt), receipt)
+
+    def with_held(self) -> Mapping[int, int]:
+        """How many instances wait for a review, by the job's id, for jobs that have any."""
+        counts = (
+            select(ItemRow.job_id, func.sum(ReceiptRow.held_count))
+            .join(ItemRow, ItemRow.id == ReceiptRow.item_id)
+            .where(ReceiptRow.held_count > 0)
+            .group_by(ItemRow.job_id)
+            .order_by(ItemRow.job_id)
+        )
+        with self._db.reading() as session:
+            return {job_id: int(count) for job_id, count in session.execute(counts)}
 
     def load(self, item_id: int) -> Receipt:
         """The item's receipt; an empty one when none was saved."""
@@ -46,6 +64,13 @@ class ReceiptStore:
         with self._db.reading() as session:
             verdict = session.scalar(select(ReceiptRow.verdict).where(ReceiptRow.item_id == item_id))
         return verdict or Completeness.UNKNOWN
+
+    def _put(self, session: Session, item_id: int, content: bytes, receipt: Receipt) -> None:
+        row = session.get(ReceiptRow, item_id) or ReceiptRow(item_id=item_id)
+        row.content = content
+        _count(row, receipt)
+        row.saved_at = self._db.clock()
+        session.add(row)
 
 
 def packed(receipt: Receipt) -> bytes:
@@ -68,7 +93,7 @@ def unpacked(content: bytes) -> Receipt:
     try:
         document: dict[str, Any] = json.loads(zlib.decompress(content))
         marks: Mapping[str, int] = dict(zip(document["uids"], document["marks"], strict=True))
-        plain = {name: document[name] for name in _plain_fields(Receipt())}
+        plain = {name: document[name] for name in _plain_fields(Receipt()) if name in document or name not in _NEWER}
         lists_instances: bool = plain.pop("lists_instances")
     except (zlib.error, ValueError, KeyError) as exc:
         raise Bug("A stored receipt cannot be read.") from exc
@@ -87,6 +112,7 @@ def _plain_fields(receipt: Receipt) -> dict[str, Any]:
         "lists_instances": receipt.expected is not None,
         "announced_count": receipt.announced_count,
         "left_out": receipt.left_out,
+        "held": receipt.held,
         "stored_with_warning": receipt.stored_with_warning,
         "refused": receipt.refused,
         "digests": receipt.digests,
@@ -115,5 +141,6 @@ def _count(row: ReceiptRow, receipt: Receipt) -> None:
     row.stored_count = len(receipt.stored)
     row.confirmed_count = len(receipt.confirmed)
     row.left_out_count = len(receipt.left_out)
+    row.held_count = len(receipt.held)
     row.refused_count = len(receipt.refused)
     row.missing_count = len(receipt.missing)

@@ -1,19 +1,27 @@
 """Keeps linkage scopes: the keys under which patients are pseudonymized, and which pseudonym belongs to whom."""
 
 import secrets
+from collections.abc import Collection, Generator, Iterator
+from contextlib import contextmanager
 
-from sqlalchemy import or_, select
+from sqlalchemy import Row, delete, exists, select, update
 from sqlalchemy.orm import Session
 
-from models.db.engine import Database, Lock, hold
-from models.db.tables import BindingRow, ScopeRow
-from models.domain.errors import IdentityConflict, NotFound
+from models.db.engine import Database, Lock, hold, in_parts
+from models.db.receipts import packed, unpacked
+from models.db.tables import BindingRow, ItemRow, JobRow, ReceiptRow, ScopeRow
+from models.domain.errors import NotFound, WrongState
+from models.domain.jobs import FINISHED
+from models.domain.pseudonyms import Ledger, spelling
 
 KEY_BYTES = 32
 
 
 class ScopeStore:
-    """Linkage keys, encrypted with the master key, and pseudonym bindings."""
+    """Linkage keys, encrypted with the master key, and pseudonym bindings.
+
+    Raises NotFound for a scope that there is not, WrongState for one that was forgotten.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -30,25 +38,65 @@ class ScopeStore:
         with self._db.transaction() as session:
             return self._add(session, None)
 
-    def key(self, scope_id: int) -> bytes:
-        """The secret linkage key of a scope; raises NotFound, or NotPermitted under a wrong master key."""
+    def of_trial(self, name: str) -> int:
+        """The id of the scope of a trial; raises NotFound when no job has named it."""
         with self._db.reading() as session:
-            key = session.scalar(select(ScopeRow.key).where(ScopeRow.id == scope_id))
-        if key is None:
-            raise NotFound("There is no such linkage scope.")
-        return self._db.vault.decrypt(key)
+            known = session.scalar(select(ScopeRow.id).where(ScopeRow.name == name))
+        if known is None:
+            raise NotFound("There is no such trial.")
+        return known
 
-    def bind(self, scope_id: int, patient_digest: str, pseudonym: str) -> None:
-        """Tie a patient to a pseudonym for good; doing it again changes nothing.
+    def key(self, scope_id: int) -> bytes:
+        """The secret linkage key of a scope; raises NotPermitted under a wrong master key."""
+        with self._db.reading() as session:
+            return self._db.vault.decrypt(_usable(session.get(ScopeRow, scope_id)).key)
 
-        ``patient_digest`` is a keyed digest of the patient ID. Raises IdentityConflict when the patient has another
-        pseudonym in this scope or the pseudonym belongs to another patient.
+    def check_is_usable(self, scope_id: int) -> None:
+        """Raise WrongState when the scope was forgotten, so that its jobs can do nothing any more."""
+        with self._db.reading() as session:
+            _usable(session.get(ScopeRow, scope_id))
+
+    @contextmanager
+    def ledger(self, scope_id: int, patients: Collection[str], pseudonyms: Collection[str]) -> Generator[Ledger]:
+        """Who has which pseudonym, among these patients (keyed digests) and pseudonyms.
+
+        What is added to it is written when the block ends. Nobody else can bind in the scope in the meantime, so two
+        workers never give one patient two pseudonyms.
         """
         with self._db.transaction() as session:
-            if session.get(ScopeRow, scope_id, with_for_update=True) is None:
-                raise NotFound("There is no such linkage scope.")
-            if not _is_bound(session, scope_id, patient_digest, pseudonym):
-                session.add(BindingRow(scope_id=scope_id, patient_digest=patient_digest, pseudonym=pseudonym))
+            _usable(session.get(ScopeRow, scope_id, with_for_update=True, populate_existing=True))
+            ledger = Ledger(dict(_bound(session, scope_id, patients, pseudonyms)))
+            yield ledger
+            session.add_all(
+                BindingRow(scope_id=scope_id, patient_digest=patient, pseudonym=name, spelling=spelling(name))
+                for patient, name in ledger.added.items()
+            )
+            session.flush()
+
+    def has_bound(self, scope_id: int, pseudonym: str) -> bool:
+        """Whether a patient of the scope has this pseudonym."""
+        with self._db.reading() as session:
+            bound = exists().where(BindingRow.scope_id == scope_id, BindingRow.pseudonym == pseudonym)
+            return bool(session.scalar(select(bound)))
+
+    def forget(self, scope_id: int) -> None:
+        """Destroy what could tell who is behind the pseudonyms of a scope; its number and its jobs stay.
+
+        The key, the bindings and the escrow are deleted. The jobs' items lose their pseudonyms, and their receipts the
+        digests of files, since either would lead from a study at the source to the one at the destination. Raises
+        WrongState while a job of the scope has not ended.
+        """
+        with self._db.transaction() as session:
+            row = _usable(session.get(ScopeRow, scope_id, with_for_update=True, populate_existing=True))
+            of_scope = select(JobRow.id).where(JobRow.linkage_scope_id == scope_id)
+            if session.scalar(select(exists(of_scope.where(JobRow.state.not_in(FINISHED))))):
+                raise WrongState("A job of this trial has not ended. Wait for it, or cancel it.")
+            row.key, row.forgotten_at = b"", self._db.clock()
+            session.execute(delete(BindingRow).where(BindingRow.scope_id == scope_id))
+            session.execute(update(ItemRow).where(ItemRow.job_id.in_(of_scope)).values(pseudonym=""))
+            items = select(ItemRow.id).where(ItemRow.job_id.in_(of_scope))
+            for receipt in session.scalars(select(ReceiptRow).where(ReceiptRow.item_id.in_(items))):
+                receipt.content = _without_digests(receipt.content)
 
     def _add(self, session: Session, name: str | None) -> int:
         key = self._db.vault.encrypt(secrets.token_bytes(KEY_BYTES))
@@ -58,12 +106,26 @@ class ScopeStore:
         return row.id
 
 
-def _is_bound(session: Session, scope_id: int, patient_digest: str, pseudonym: str) -> bool:
-    touches = or_(BindingRow.patient_digest == patient_digest, BindingRow.pseudonym == pseudonym)
-    for row in session.scalars(select(BindingRow).where(BindingRow.scope_id == scope_id, touches)):
-        if row.patient_digest != patient_digest:
-            raise IdentityConflict("The pseudonym already belongs to another patient of this trial or job.")
-        if row.pseudonym != pseudonym:
-            raise IdentityConflict("The patient already has another pseudonym in this trial or job.")
-        return True
-    return False
+def _usable(row: ScopeRow | None) -> ScopeRow:
+    if row is None:
+        raise NotFound("There is no such linkage scope.")
+    if row.forgotten_at is not None:
+        raise WrongState("This trial or job was forgotten: its linkage key is destroyed. Begin another trial.")
+    return row
+
+
+def _bound(
+    session: Session, scope_id: int, patients: Collection[str], pseudonyms: Collection[str]
+) -> Iterator[Row[str, str]]:
+    spellings = {spelling(pseudonym) for pseudonym in pseudonyms}
+    columns = select(BindingRow.patient_digest, BindingRow.pseudonym).where(BindingRow.scope_id == scope_id)
+    for some in in_parts(patients):
+        yield from session.execute(columns.where(BindingRow.patient_digest.in_(some))).all()
+    for some in in_parts(spellings):
+        yield from session.execute(columns.where(BindingRow.spelling.in_(some))).all()
+
+
+def _without_digests(content: bytes) -> bytes:
+    receipt = unpacked(content)
+    receipt.digests.clear()
+    return packed(receipt)

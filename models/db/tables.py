@@ -7,8 +7,10 @@ from sqlalchemy import JSON, DateTime, Dialect, Enum, ForeignKey, Index, LargeBi
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+from models.domain.audit import AuditAction
 from models.domain.jobs import JobKind, State
 from models.domain.receipts import Completeness
+from models.domain.reviews import Decision
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -125,7 +127,10 @@ class FolderRow(NodeRow):
 
 
 class ScopeRow(Row):
-    """A linkage key (encrypted) and, for the key of a trial, the trial's protocol ID."""
+    """A linkage key (encrypted) and, for the key of a trial, the trial's protocol ID.
+
+    The key is empty from ``forgotten_at`` on: nobody can find out any more who its patients are.
+    """
 
     __tablename__ = "linkage_scopes"
     __table_args__ = NEVER_REUSE_IDS
@@ -133,20 +138,37 @@ class ScopeRow(Row):
     name: Mapped[str | None] = mapped_column(String(64), unique=True)
     key: Mapped[bytes]
     created_at: Mapped[datetime]
+    forgotten_at: Mapped[datetime | None]
 
 
 class BindingRow(Row):
-    """Which pseudonym belongs to which patient of a scope; the patient is known by a keyed digest only."""
+    """Which pseudonym belongs to which patient of a scope; the patient is known by a keyed digest only.
+
+    ``spelling`` is the same for pseudonyms that differ in case only.
+    """
 
     __tablename__ = "pseudonym_bindings"
     __table_args__ = (
         Index("uq_pseudonym_bindings_patient", "scope_id", "patient_digest", unique=True),
         Index("uq_pseudonym_bindings_pseudonym", "scope_id", "pseudonym", unique=True),
+        Index("ix_pseudonym_bindings_spelling", "scope_id", "spelling"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     scope_id: Mapped[int] = mapped_column(ForeignKey("linkage_scopes.id", ondelete="CASCADE"))
     patient_digest: Mapped[str] = mapped_column(String(128))
     pseudonym: Mapped[str] = mapped_column(String(64))
+    spelling: Mapped[str] = mapped_column(String(255))
+
+
+class EscrowRow(Row):
+    """The patient ID behind a binding, encrypted. There is none unless the settings ask for an escrow."""
+
+    __tablename__ = "escrow_entries"
+    binding_id: Mapped[int] = mapped_column(
+        ForeignKey("pseudonym_bindings.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    ciphertext: Mapped[bytes]
+    kept_at: Mapped[datetime]
 
 
 class JobRow(Row):
@@ -167,6 +189,9 @@ class JobRow(Row):
     trial_protocol_id: Mapped[str] = mapped_column(String(64))
     trial_protocol_name: Mapped[str] = mapped_column(String(64))
     linkage_scope_id: Mapped[int] = mapped_column(ForeignKey("linkage_scopes.id"))
+    profile: Mapped[str] = mapped_column(String(64))
+    policy_digest: Mapped[str] = mapped_column(String(64))
+    keep_identity: Mapped[bool]
     flow_run_id: Mapped[str] = mapped_column(String(64))
     run_requested_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
@@ -220,6 +245,7 @@ class ReceiptRow(Row):
     stored_count: Mapped[int]
     confirmed_count: Mapped[int]
     left_out_count: Mapped[int]
+    held_count: Mapped[int]
     refused_count: Mapped[int]
     missing_count: Mapped[int]
     saved_at: Mapped[datetime]
@@ -233,3 +259,29 @@ class SlotRow(Row):
     node_id: Mapped[int] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
     count: Mapped[int]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class ReviewRow(Row):
+    """What a person decided about a held instance, by the UID it has at the source."""
+
+    __tablename__ = "reviews"
+    item_id: Mapped[int] = mapped_column(ForeignKey("items.id", ondelete="CASCADE"), primary_key=True)
+    sop_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    decision: Mapped[Decision] = mapped_column(word(Decision))
+    reviewer: Mapped[str] = mapped_column(String(150))
+    decided_at: Mapped[datetime]
+    reason: Mapped[str] = mapped_column(Text)
+
+
+class AuditRow(Row):
+    """One line of the audit trail; triggers refuse to change or delete it."""
+
+    __tablename__ = "audit_entries"
+    __table_args__ = NEVER_REUSE_IDS
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str] = mapped_column(String(150))
+    action: Mapped[AuditAction] = mapped_column(word(AuditAction))
+    subject: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Text)
+    outcome: Mapped[str] = mapped_column(String(64))

@@ -13,7 +13,8 @@ AditError
 │   ├── NotFound · Ambiguous · IdentityConflict · Unreadable
 │   └── Incomplete
 ├── DeidError     fails closed: what raised it is not delivered
-│   ├── ProfileInvalid · RuleFailed
+│   ├── ProfileInvalid · RuleFailed · ResidueFound
+│   ├── Excluded
 │   └── NeedsReview
 ├── TargetError   the place data goes to
 │   └── NoSpace · WriteFailed · NotConfirmed
@@ -141,6 +142,14 @@ class ProfileInvalid(DeidError):
 
 class RuleFailed(DeidError):
     """A de-identification rule could not be applied to an instance."""
+
+
+class ResidueFound(DeidError):
+    """An identifier of the patient is still in what should be delivered."""
+
+
+class Excluded(DeidError):
+    """The de-identification profile lets no instance of this kind pass."""
 
 
 class NeedsReview(DeidError):

@@ -132,7 +132,11 @@ _SINGLE = {
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One study, or chosen series of it, to move."""
+    """One study, or chosen series of it, to move.
+
+    ``pseudonym`` is empty as long as it is not known (one that is generated needs the patient), and when the identity
+    is kept.
+    """
 
     id: int
     job_id: int
@@ -156,6 +160,8 @@ class Item:
 class Job:
     """An accepted request. ``linkage_scope_id`` names the key under which its patients are pseudonymized.
 
+    ``profile`` and ``policy_digest`` say by which rules, as they were when the job was accepted; both are empty when
+    ``keep_identity`` is set, and in jobs that are older than profiles.
     ``flow_run_id`` is empty and ``run_requested_at`` None until a flow run was asked for, and again after the job was
     resumed, retried or restarted.
     """
@@ -174,6 +180,9 @@ class Job:
     started_at: datetime | None
     ended_at: datetime | None
     run_requested_at: datetime | None = None
+    profile: str = ""
+    policy_digest: str = ""
+    keep_identity: bool = False
 
 
 @dataclass(frozen=True, slots=True)

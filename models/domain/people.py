@@ -13,6 +13,10 @@ class Permission(StrEnum):
     ADD_BATCH_TRANSFER = "batch_transfer.add_batchtransferjob"
     BATCH_URGENT = "batch_transfer.can_process_urgently"
     BATCH_UNPSEUDONYMIZED = "batch_transfer.can_transfer_unpseudonymized"
+    REVIEW_HELD = "deidentification.review_held"
+    READ_ESCROW = "deidentification.read_escrow"
+    FORGET_SCOPE = "deidentification.forget_scope"
+    READ_AUDIT = "audit.view_entry"
 
 
 @dataclass(frozen=True, slots=True)

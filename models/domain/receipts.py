@@ -1,5 +1,7 @@
 """The proof of one item: which instances were expected, received, left out, stored and confirmed, and the verdict."""
 
+from collections import Counter
+from collections.abc import Sized
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -10,7 +12,14 @@ class Completeness(StrEnum):
     COMPLETE = "complete"
     SHORT = "short"
     SURPLUS = "surplus"
+    HELD = "held"
     UNKNOWN = "unknown"
+
+
+NOT_LISTED = "The source sent it without having listed it in this study."
+"""Why an instance is left out that may belong to another patient."""
+REJECTED = "A reviewer did not let it pass."
+"""Why an instance is left out that was held before."""
 
 
 @dataclass(slots=True)
@@ -18,7 +27,8 @@ class Receipt:
     """Sets of SOP Instance UIDs of the source. UIDs are never pseudonymized here: the receipt stays in our database.
 
     ``expected`` is None when the source cannot list its instances. ``left_out`` gives the reason for each instance
-    that arrived and was not sent on; ``refused`` the status (hexadecimal) for each the destination did not take.
+    that arrived and was not sent on for good, ``held`` for each that waits for a person's review; no bytes of either
+    are kept. ``refused`` gives the status (hexadecimal) for each the destination did not take.
     ``digests`` holds the SHA-256 of files for folder destinations. ``is_confirmable`` says whether the destination
     can be asked at all.
     """
@@ -27,6 +37,7 @@ class Receipt:
     announced_count: int | None = None
     received: set[str] = field(default_factory=set[str])
     left_out: dict[str, str] = field(default_factory=dict[str, str])
+    held: dict[str, str] = field(default_factory=dict[str, str])
     stored: set[str] = field(default_factory=set[str])
     stored_with_warning: dict[str, str] = field(default_factory=dict[str, str])
     refused: dict[str, str] = field(default_factory=dict[str, str])
@@ -43,8 +54,9 @@ class Receipt:
 
     @property
     def wanted(self) -> set[str]:
-        """What belongs at the destination: all that was announced, or else sent, without what is left out."""
-        return (self.expected if self.expected is not None else self.received) - set(self.left_out)
+        """What belongs at the destination: all that was announced, or else sent, without what is left out or held."""
+        every = self.expected if self.expected is not None else self.received
+        return every - self.left_out.keys() - self.held.keys()
 
     @property
     def missing(self) -> set[str]:
@@ -61,7 +73,8 @@ class Receipt:
         """Compare the sets. Doubt is never complete.
 
         Missing or refused instances weigh most. Then comes doubt: a source that cannot list its instances or counts
-        more than it lists, a destination that cannot be asked. Then instances that nobody had announced.
+        more than it lists, a destination that cannot be asked. Then instances that are held, and those that nobody had
+        announced.
         """
         if self.missing or self.refused:
             return Completeness.SHORT
@@ -69,6 +82,8 @@ class Receipt:
             return Completeness.SHORT
         if self._is_doubtful:
             return Completeness.UNKNOWN
+        if self.held:
+            return Completeness.HELD
         return Completeness.SURPLUS if self.surplus else Completeness.COMPLETE
 
     @property
@@ -76,3 +91,34 @@ class Receipt:
         if self.expected is None or not self.is_confirmable:
             return True
         return self.announced_count is not None and self.announced_count > len(self.expected)
+
+
+def concerns(receipt: Receipt) -> str:
+    """What a person should know about an item that is neither a clean success nor a failure; empty when nothing.
+
+    Names counts and reasons, never an identifier.
+    """
+    sentences: list[str] = []
+    if receipt.held:
+        sentences.append(f"Held until a person releases or rejects them (adit review): {_with_reasons(receipt.held)}")
+    if receipt.left_out:
+        sentences.append(f"Left out: {_with_reasons(receipt.left_out)}")
+    if receipt.stored_with_warning:
+        sentences.append(f"The destination stored {instances(receipt.stored_with_warning)} with a warning.")
+    if receipt.surplus:
+        sentences.append(f"The source sent {instances(receipt.surplus)} that it had not listed.")
+    if receipt.verdict is Completeness.UNKNOWN:
+        side = "destination" if not receipt.is_confirmable else "source"
+        sentences.append(f"Completeness cannot be proven: the {side} does not list its instances reliably.")
+    return " ".join(sentences)
+
+
+def instances(uids: Sized) -> str:
+    """How many instances, in words: ``1 instance``, ``3 instances``."""
+    return "1 instance" if len(uids) == 1 else f"{len(uids)} instances"
+
+
+def _with_reasons(reasons: dict[str, str]) -> str:
+    """The number of instances and, most frequent first, why."""
+    parts = [f"{count} x {reason}" for reason, count in Counter(reasons.values()).most_common()]
+    return f"{instances(reasons)}. {' '.join(parts)}"

@@ -14,7 +14,10 @@ _WILDCARD = re.compile(r"[*?]")
 
 @dataclass(frozen=True, slots=True)
 class StudyWish:
-    """One study to move; ``series_uids`` empty means all of it, ``patient_id`` empty means whoever it belongs to."""
+    """One study to move; ``series_uids`` empty means all of it, ``patient_id`` empty means whoever it belongs to.
+
+    An empty ``pseudonym`` means that of the patient, if there is one in the linkage scope, else a generated one.
+    """
 
     study_uid: str
     patient_id: str = ""
@@ -24,7 +27,11 @@ class StudyWish:
 
 @dataclass(frozen=True, slots=True)
 class TransferRequest:
-    """A selective or batch transfer, as wished."""
+    """A selective or batch transfer, as wished.
+
+    ``profile`` names the de-identification profile; empty means that of the settings. With ``keep_identity`` nothing
+    is pseudonymized, which has to be asked for in so many words.
+    """
 
     kind: JobKind
     source_id: int
@@ -33,13 +40,16 @@ class TransferRequest:
     trial_protocol_id: str = ""
     trial_protocol_name: str = ""
     urgent: bool = False
+    profile: str = ""
+    keep_identity: bool = False
 
     def check(self) -> None:
         """Raise BadRequest naming every field that cannot be as it is; rows are counted from 1.
 
         Among the rules: one patient cannot have two pseudonyms, nor two patients one pseudonym, in one request.
         """
-        problems = [*_trial_problems(self), *_study_problems(self.studies), *_pseudonym_problems(self.studies)]
+        problems = [*_trial_problems(self), *_study_problems(self.studies)]
+        problems += _identity_problems(self) if self.keep_identity else _pseudonym_problems(self.studies)
         if not self.studies:
             problems.append("studies: at least one is needed.")
         if self.source_id == self.destination_id:
@@ -68,14 +78,15 @@ def _trial_problems(request: TransferRequest) -> list[str]:
 
 def _study_problems(studies: tuple[StudyWish, ...]) -> list[str]:
     problems: list[str] = []
+    patient_ids = {wish.patient_id.casefold() for wish in studies if wish.patient_id}
     for row, wish in enumerate(studies, start=1):
         found = [_text_problem("patient_id", wish.patient_id), _text_problem("pseudonym", wish.pseudonym)]
         if _WILDCARD.search(wish.patient_id):
             found.append("patient_id: wildcards are not allowed.")
         if _WILDCARD.search(wish.pseudonym) or "^" in wish.pseudonym or "=" in wish.pseudonym:
             found.append("pseudonym: none of * ? ^ = is allowed.")
-        if wish.pseudonym and wish.pseudonym == wish.patient_id:
-            found.append("pseudonym: it is the patient's own ID.")
+        if wish.pseudonym.casefold() in patient_ids:
+            found.append("pseudonym: it is the ID of a patient of this request.")
         if not is_uid(wish.study_uid):
             found.append("study_uid: not a DICOM UID.")
         if not all(is_uid(uid) for uid in wish.series_uids):
@@ -88,17 +99,26 @@ def _study_problems(studies: tuple[StudyWish, ...]) -> list[str]:
     return problems
 
 
+def _identity_problems(request: TransferRequest) -> list[str]:
+    rows = [str(row) for row, wish in enumerate(request.studies, start=1) if wish.pseudonym]
+    problems = [f"pseudonym: none, since the identity is kept (rows {', '.join(rows)})."] if rows else []
+    if request.profile:
+        problems.append("profile: none, since the identity is kept.")
+    return problems
+
+
 def _pseudonym_problems(studies: tuple[StudyWish, ...]) -> list[str]:
+    """An empty pseudonym is none of its own: it becomes the one that the patient has in another row."""
     patients: dict[str, set[str]] = defaultdict(set)
     pseudonyms: dict[str, set[str]] = defaultdict(set)
     for wish in studies:
-        if wish.patient_id:
+        if wish.patient_id and wish.pseudonym:
             patients[wish.pseudonym].add(wish.patient_id)
             pseudonyms[wish.patient_id].add(wish.pseudonym)
     problems: list[str] = []
     for row, wish in enumerate(studies, start=1):
         if wish.pseudonym and len(patients[wish.pseudonym]) > 1:
             problems.append(f"Study {row}: pseudonym: it is given to more than one patient.")
-        if wish.patient_id and len(pseudonyms[wish.patient_id]) > 1:
+        if wish.pseudonym and len(pseudonyms[wish.patient_id]) > 1:
             problems.append(f"Study {row}: pseudonym: the same patient has another one in this request.")
     return problems

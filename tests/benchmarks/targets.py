@@ -12,6 +12,7 @@ RSS_MB = 150.0
 GROWTH_LIMIT = 1.15
 """Peak memory of the largest job, in parts of the peak memory of the smallest, that still passes as flat."""
 DEIDENTIFY_RATIO = 10.0
+MULTIFRAME_RATIO = 1.0
 FIND_RATIO = 3.0
 
 _WITH_NAGLE = {Contender.DCMTK: 10.0, Contender.DCMTK_NODELAY: 8.0, Contender.ORTHANC: 8.0}

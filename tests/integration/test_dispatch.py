@@ -66,13 +66,13 @@ def a_database(some_settings: Settings, a_clock: Clock) -> Database:
 
 
 @pytest.fixture
-def a_job(a_database: Database, tmp_path: Path) -> Job:
+def a_job(a_database: Database, some_settings: Settings, tmp_path: Path) -> Job:
     server = Server("pacs", "PACS", "127.0.0.1", 104, study_root_find_support=True, study_root_get_support=True)
     source = nodes.add_server(a_database, TESTER, server)
     target = nodes.add_folder(a_database, TESTER, Folder("folder", tmp_path / "out"))
     wish = StudyWish("1.2.3", pseudonym="P")
     request = TransferRequest(JobKind.SELECTIVE_TRANSFER, source.id, target.id, (wish,))
-    return jobs.submit(a_database, TESTER, request)
+    return jobs.submit(a_database, some_settings, TESTER, request)
 
 
 def run_of(db: Database, job: Job) -> str:

@@ -136,7 +136,8 @@ def test_an_instance_of_somebody_else_under_an_announced_uid_is_never_delivered(
     source = an_installation.server(an_archive, **DIMSE_GET)  # type: ignore[arg-type]
     out = tmp_path / "out"
     wanted = StudyWish(a_study.study_uid, a_study.patient_id, pseudonym=pseudonym)
-    (item,) = an_installation.transfer(source, an_installation.folder(out), wanted)
+    folder = an_installation.folder(out)
+    (item,) = an_installation.transfer(source, folder, wanted, keep_identity=not pseudonym)
     assert (item.state, item.error_code, item.attempts) == (State.FAILURE, "IdentityConflict", 1), item.message
     assert files_in(out) == []
     assert an_installation.leftovers() == []

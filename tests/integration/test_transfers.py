@@ -122,13 +122,30 @@ def test_every_pair_of_protocols_moves_a_whole_study(
     assert site.installation.leftovers() == []
 
 
+@pytest.mark.usefixtures("an_empty_destination")
+@pytest.mark.parametrize("destination", ["stow", "folder"])
+def test_the_basic_profile_tells_neither_patient_nor_scanner_nor_day(
+    a_site: Site, tmp_path: Path, destination: str
+) -> None:
+    site = a_site
+    target = the_destination(site, destination, tmp_path)
+    wishes = [site.wish("ct", ""), site.wish("sr", "")]
+    items = site.installation.transfer(the_source(site, "c-get"), target, *wishes, profile="basic")
+    assert {item.state for item in items} == {State.SUCCESS}, [item.message for item in items]
+    arrived = arrived_at(site, target, tmp_path)
+    assert leaks(site, arrived, with_devices=True) == set()
+    assert {dcmread_header(file).PatientID for file in arrived.values()} == {item.pseudonym for item in items}
+    assert not any(studies.STUDY_DATE.encode() in file for file in arrived.values())
+    assert not any(studies.STUDY_DATE in str(path) for path in tmp_path.rglob("*"))
+
+
 def dcmread_header(file: bytes) -> FileDataset:
     return dcmread(BytesIO(file), stop_before_pixels=True)
 
 
-def leaks(site: Site, arrived: dict[str, bytes]) -> set[str]:
+def leaks(site: Site, arrived: dict[str, bytes], with_devices: bool = False) -> set[str]:
     """Identifying values of the corpus that stand in a file at the destination."""
-    values = studies.identifying_values(list(site.corpus.values()))
+    values = studies.identifying_values(list(site.corpus.values()), with_devices)
     return {value for value in values for file in arrived.values() if value.encode("latin-1", "ignore") in file}
 
 
@@ -171,10 +188,11 @@ def test_the_same_study_under_the_same_trial_has_the_same_bytes_every_time_and_e
 
 
 @pytest.mark.usefixtures("an_empty_destination")
-def test_without_a_pseudonym_the_data_sets_arrive_byte_for_byte(a_site: Site, tmp_path: Path) -> None:
+def test_where_the_identity_is_kept_the_data_sets_arrive_byte_for_byte(a_site: Site, tmp_path: Path) -> None:
     site = a_site
     target = the_destination(site, "folder", tmp_path)
-    (item,) = site.installation.transfer(the_source(site, "c-get"), target, site.wish("compressed", pseudonym=""))
+    wish = site.wish("compressed", pseudonym="")
+    (item,) = site.installation.transfer(the_source(site, "c-get"), target, wish, keep_identity=True)
     assert item.state is State.SUCCESS, item.message
     originals = {str(dcmread(file).SOPInstanceUID): file.read_bytes() for file in site.corpus["compressed"].files}
     assert data_sets(arrived_at(site, target, tmp_path)) == data_sets(originals)

@@ -13,16 +13,21 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import StatementError
 
 from models.db import schema
+from models.db.audit import AuditStore
 from models.db.engine import Database, open_database
+from models.db.escrow import EscrowStore
 from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
 from models.db.receipts import ReceiptStore
+from models.db.reviews import ReviewStore
 from models.db.scopes import ScopeStore
 from models.db.slots import SlotStore
 from models.db.tables import JobRow, Row
-from models.domain.errors import BadRequest, Bug, NotPermitted, Unreachable
+from models.domain.audit import DONE, AuditAction
+from models.domain.errors import AditError, BadRequest, Bug, NotPermitted, Unreachable
 from models.domain.jobs import JobKind, State
 from models.domain.receipts import Receipt
+from models.domain.reviews import Decision
 from models.settings import Settings
 from tests.databases import Clock
 from tests.samples import a_server, add_job, add_nodes
@@ -38,7 +43,12 @@ def fill(db: Database) -> None:
     claim = JobStore(db).claim_next(job.id, LEASE)
     assert claim is not None
     ReceiptStore(db).save(claim[1], Receipt(expected={"1.2"}))
-    ScopeStore(db).bind(job.linkage_scope_id, "d1", "ANON1")
+    scope_id = job.linkage_scope_id
+    with ScopeStore(db).ledger(scope_id, ["d1"], ["ANON1"]) as ledger:
+        ledger.give("d1", "ANON1")
+    EscrowStore(db).keep(scope_id, {"ANON1": "PATIENT-1"})
+    ReviewStore(db).add(claim[0].id, ["1.2"], Decision.RELEASED, "eve", "looked at it")
+    AuditStore(db).add("eve", AuditAction.RELEASE_HELD, f"job {job.id}", "looked at it", DONE)
     node_id = add_nodes(db)[0]
     assert SlotStore(db).try_acquire("worker", {node_id: 1}, {node_id: 2}, LEASE)
 
@@ -66,6 +76,45 @@ def test_a_filled_database_goes_down_and_up_again(database: Database) -> None:
     assert table_names(database) == {"alembic_version"} | ({"sqlite_sequence"} & table_names(database))
     database.migrate()
     fill(database)
+
+
+def test_the_second_migration_keeps_what_the_first_version_wrote(database: Database) -> None:
+    fill(database)
+    kept, moved = add_job(database, studies=1), JobStore(database).list()[0]
+    schema.downgrade(database._engine, "0001")
+    with database.transaction() as session:
+        session.execute(text("UPDATE items SET pseudonym = '' WHERE job_id = :job"), {"job": kept.id})
+        session.execute(text("UPDATE pseudonym_bindings SET pseudonym = 'Anön1'"))
+    database.migrate()
+    schema.check(database._engine)
+    jobs = JobStore(database)
+    assert jobs.get(kept.id).keep_identity, "its items were allowed to go as they are"
+    others = [job for job in jobs.list() if job.id != kept.id]
+    assert others and not any(job.keep_identity or job.profile or job.policy_digest for job in others)
+    with database.reading() as session:
+        assert session.scalar(text("SELECT spelling FROM pseudonym_bindings")) == "anön1"
+    assert moved.id and add_job(database).id > kept.id
+
+
+def test_going_back_to_the_first_version_never_uncovers_a_patient(database: Database) -> None:
+    """There an empty pseudonym meant that the identity is kept."""
+    covered, kept = add_job(database, studies=2), add_job(database, keep_identity=True)
+    with database.transaction() as session:
+        session.execute(text("UPDATE items SET pseudonym = '' WHERE position = 1"))
+    schema.downgrade(database._engine, "0001")
+    with database.reading() as session:
+        rows = session.execute(text("SELECT job_id, pseudonym FROM items ORDER BY id")).all()
+    assert [bool(name) for job, name in rows if job == covered.id] == [True, True]
+    assert [name for job, name in rows if job == kept.id] == [""]
+
+
+@pytest.mark.parametrize("statement", ["UPDATE audit_entries SET reason = ''", "DELETE FROM audit_entries"])
+def test_the_audit_trail_can_only_grow(database: Database, statement: str) -> None:
+    AuditStore(database).add("eve", AuditAction.RELEASE_HELD, "job 1", "looked at it", DONE)
+    with pytest.raises(AditError), database.transaction() as session:
+        session.execute(text(statement))
+    (entry,) = AuditStore(database).entries()
+    assert entry.reason == "looked at it"
 
 
 def test_processes_that_start_at_once_migrate_once(empty_url: str) -> None:

@@ -9,9 +9,11 @@ import pytest
 from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.db.receipts import ReceiptStore
+from models.db.reviews import ReviewStore
 from models.domain.errors import LeaseLost, NotFound, WrongState
 from models.domain.jobs import Item, Lease, State
 from models.domain.receipts import Receipt
+from models.domain.reviews import Decision
 from tests.databases import Clock
 from tests.samples import add_job
 
@@ -221,10 +223,12 @@ def test_restart_begins_anew_without_receipts(database: Database, jobs: JobStore
         jobs.restart(job.id)
     jobs.end_attempt(lease, State.SUCCESS, "done")
     run_all(jobs, job.id, State.WARNING)
+    ReviewStore(database).add(item.id, ["1.2"], Decision.RELEASED, "eve", "looked at it")
     restarted = jobs.restart(job.id)
     assert (restarted.state, restarted.started_at, restarted.message) == (State.PENDING, None, "")
     assert jobs.progress(job.id).counts == {State.PENDING: 2}
     assert ReceiptStore(database).load(item.id).expected is None
+    assert ReviewStore(database).decisions(item.id) == {}, "what is fetched anew has to be looked at anew"
 
 
 def test_only_a_job_nobody_has_begun_can_be_deleted(database: Database, jobs: JobStore) -> None:

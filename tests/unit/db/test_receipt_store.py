@@ -1,5 +1,7 @@
 """Receipts come back exactly as they were saved."""
 
+import json
+import zlib
 from datetime import timedelta
 
 import pytest
@@ -9,8 +11,8 @@ from hypothesis import strategies as st
 from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.db.receipts import ReceiptStore, packed, unpacked
-from models.domain.errors import Bug
-from models.domain.jobs import Lease
+from models.domain.errors import Bug, WrongState
+from models.domain.jobs import Lease, State
 from models.domain.receipts import Completeness, Receipt
 from tests.samples import add_job
 
@@ -22,6 +24,7 @@ RECEIPTS = st.builds(
     announced_count=st.none() | st.integers(0, 20),
     received=UIDS,
     left_out=REASONS,
+    held=REASONS,
     stored=UIDS,
     stored_with_warning=REASONS,
     refused=REASONS,
@@ -51,6 +54,13 @@ def test_a_damaged_receipt_is_not_taken_for_an_empty_one() -> None:
             unpacked(content)
 
 
+def test_a_receipt_of_an_earlier_version_is_still_read() -> None:
+    receipt = Receipt(expected={"1.2"}, left_out={"1.2": "why"})
+    document = json.loads(zlib.decompress(packed(receipt)))
+    del document["held"]
+    assert unpacked(zlib.compress(json.dumps(document).encode())) == receipt
+
+
 def a_lease(database: Database) -> Lease:
     claim = JobStore(database).claim_next(add_job(database).id, timedelta(seconds=20))
     assert claim is not None
@@ -74,3 +84,20 @@ def test_the_last_saved_receipt_counts(database: Database) -> None:
     store.save(lease, whole)
     assert store.load(lease.item_id) == whole
     assert store.verdict(lease.item_id) is Completeness.COMPLETE
+
+
+def test_a_receipt_is_amended_only_while_nobody_works_on_the_item(database: Database) -> None:
+    store, lease = ReceiptStore(database), a_lease(database)
+    store.save(lease, Receipt(held={"1.2": "why"}))
+    with pytest.raises(WrongState):
+        store.amend(lease.item_id, Receipt())
+    JobStore(database).end_attempt(lease, State.WARNING, "held")
+    store.amend(lease.item_id, Receipt(left_out={"1.2": "why"}))
+    assert store.load(lease.item_id).left_out == {"1.2": "why"}
+
+
+def test_jobs_with_held_instances_are_found_without_unpacking(database: Database) -> None:
+    store, lease = ReceiptStore(database), a_lease(database)
+    assert store.with_held() == {}
+    store.save(lease, Receipt(held={"1.2": "why", "1.3": "why"}))
+    assert store.with_held() == {JobStore(database).item(lease.item_id).job_id: 2}

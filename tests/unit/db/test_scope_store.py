@@ -8,7 +8,7 @@ from cryptography.fernet import Fernet
 
 from models.db.engine import Database
 from models.db.scopes import ScopeStore
-from models.domain.errors import IdentityConflict, NotFound, NotPermitted
+from models.domain.errors import IdentityConflict, NotFound, NotPermitted, WrongState
 
 
 @pytest.fixture
@@ -44,41 +44,76 @@ def test_a_key_is_not_readable_with_another_master_key(scopes: ScopeStore, empty
     stranger.close()
 
 
+def bind(scopes: ScopeStore, scope: int, patient: str, pseudonym: str) -> str:
+    with scopes.ledger(scope, [patient], [pseudonym]) as ledger:
+        return ledger.give(patient, pseudonym)
+
+
 def test_binding_twice_changes_nothing(scopes: ScopeStore) -> None:
     scope = scopes.new()
     for _ in range(2):
-        scopes.bind(scope, "digest-1", "ANON1")
-    scopes.bind(scope, "digest-2", "ANON2")
-    scopes.bind(scopes.new(), "digest-1", "ANON2")
+        assert bind(scopes, scope, "digest-1", "ANON1") == "ANON1"
+    bind(scopes, scope, "digest-2", "ANON2")
+    bind(scopes, scopes.new(), "digest-1", "ANON2")
 
 
-@pytest.mark.parametrize(("digest", "pseudonym"), [("digest-1", "ANON2"), ("digest-2", "ANON1")])
-def test_two_patients_are_never_merged_and_one_is_never_split(scopes: ScopeStore, digest: str, pseudonym: str) -> None:
+@pytest.mark.parametrize(
+    ("digest", "pseudonym"),
+    [("digest-1", "ANON2"), ("digest-2", "ANON1"), ("digest-2", "anon1"), ("digest-1", "anon1")],
+)
+def test_neither_patient_nor_pseudonym_is_ever_shared(scopes: ScopeStore, digest: str, pseudonym: str) -> None:
     scope = scopes.new()
-    scopes.bind(scope, "digest-1", "ANON1")
-    with pytest.raises(IdentityConflict) as raised:
-        scopes.bind(scope, digest, pseudonym)
-    assert "ANON" not in raised.value.message
+    bind(scopes, scope, "digest-1", "ANON1")
+    with pytest.raises(IdentityConflict):
+        bind(scopes, scope, digest, pseudonym)
+    assert scopes.has_bound(scope, "ANON1")
+    assert not scopes.has_bound(scope, pseudonym) or pseudonym == "ANON1"
 
 
-def test_two_patients_who_ask_at_once_do_not_get_one_pseudonym(scopes: ScopeStore) -> None:
+def test_many_bindings_are_looked_up_in_parts(scopes: ScopeStore) -> None:
+    scope = scopes.new()
+    patients = {f"digest-{n}": f"ANON{n}" for n in range(1000)}
+    for _ in range(2):
+        with scopes.ledger(scope, patients.keys(), patients.values()) as ledger:
+            assert [ledger.give(patient, name) for patient, name in patients.items()] == [*patients.values()]
+    with pytest.raises(IdentityConflict), scopes.ledger(scope, ["x"], ["ANON999"]) as ledger:
+        ledger.give("x", "ANON999")
+
+
+def test_of_two_that_bind_one_pseudonym_at_once_one_wins(scopes: ScopeStore) -> None:
     scope = scopes.new()
     together = Barrier(4)
 
-    def bind(number: int) -> bool:
+    def try_to_bind(number: int) -> bool:
         together.wait()
         try:
-            scopes.bind(scope, f"digest-{number}", "ANON1")
+            bind(scopes, scope, f"digest-{number}", "ANON1")
         except IdentityConflict:
             return False
         return True
 
     with ThreadPoolExecutor(4) as pool:
-        assert sorted(pool.map(bind, range(4))) == [False, False, False, True]
+        assert sorted(pool.map(try_to_bind, range(4))) == [False, False, False, True]
 
 
 def test_unknown_scopes_are_not_found(scopes: ScopeStore) -> None:
+    for question in (scopes.key, scopes.check_is_usable, scopes.forget):
+        with pytest.raises(NotFound):
+            question(4711)
     with pytest.raises(NotFound):
-        scopes.key(4711)
+        bind(scopes, 4711, "digest", "ANON1")
     with pytest.raises(NotFound):
-        scopes.bind(4711, "digest", "ANON1")
+        scopes.of_trial("T1")
+
+
+def test_a_forgotten_scope_has_no_key_and_takes_no_patient(scopes: ScopeStore) -> None:
+    scope = scopes.for_trial("T1")
+    bind(scopes, scope, "digest-1", "ANON1")
+    scopes.forget(scope)
+    assert scopes.for_trial("T1") == scopes.of_trial("T1") == scope, "a new key under the old name would be a trap"
+    assert not scopes.has_bound(scope, "ANON1")
+    for question in (scopes.key, scopes.check_is_usable, scopes.forget):
+        with pytest.raises(WrongState, match="forgotten"):
+            question(scope)
+    with pytest.raises(WrongState, match="forgotten"):
+        bind(scopes, scope, "digest-1", "ANON1")

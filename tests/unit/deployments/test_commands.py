@@ -1,6 +1,7 @@
 """What the commands say and how they end, against a real database; nothing runs behind it."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,11 @@ from typer.testing import CliRunner
 from deployments.cli import app
 from deployments.ports import free_port
 from models.db.engine import open_database
+from models.db.jobs import JobStore
+from models.db.receipts import ReceiptStore
 from models.domain.jobs import State
 from models.domain.people import operator
+from models.domain.receipts import Receipt
 from models.settings import settings
 from services import jobs, nodes
 
@@ -130,5 +134,92 @@ def test_a_batch_without_a_column_is_refused_by_name(an_installation: Adit, tmp_
 
 
 def test_a_transfer_that_keeps_the_identity_says_so(an_installation: Adit) -> None:
-    result = an_installation("transfer", "--from", "pacs", "--to", "research", "--no-wait", "--study", "1.2.3")
-    assert "keep their patient's identity" in result.output
+    words = ("transfer", "--from", "pacs", "--to", "research", "--no-wait", "--study", "1.2.3", "--keep-identity")
+    assert "keep their patients' identity" in an_installation(*words).output
+    assert "identity kept" in an_installation("status", 1).output
+    assert an_installation(*words, "--pseudonym", "SUBJ-1").exit_code == 2
+
+
+def test_without_a_pseudonym_one_is_generated_and_shown(an_installation: Adit) -> None:
+    words = ("--from", "pacs", "--to", "research", "--no-wait", "--study", "1.2.3", "--patient", "P1")
+    result = an_installation("transfer", *words, "--pseudonym", "")
+    assert "are generated" in result.output
+    assert "Profile research, rules " in result.output
+    (item,) = jobs.items(open_database(settings()), operator("test"), 1)
+    assert item.pseudonym in an_installation("status", 1).output
+    assert len(item.pseudonym) == 12
+
+
+def test_a_profile_is_chosen_and_a_wrong_one_refused(an_installation: Adit) -> None:
+    words = ("transfer", "--from", "pacs", "--to", "research", "--no-wait", "--study", "1.2.3")
+    assert "Profile basic, rules " in an_installation(*words, "--profile", "basic").output
+    result = an_installation(*words, "--profile", "no-such")
+    assert (result.exit_code, result.output.split(":")[0]) == (2, "BadRequest")
+    assert "no-such" in result.output
+
+
+@pytest.fixture
+def a_held_item(an_installation: Adit) -> Adit:
+    """Job 1 of the installation has one item, with two held instances."""
+    an_installation(
+        "transfer", "--from", "pacs", "--to", "research", "--no-wait", "--study", "1.2.3", "--patient", "P-007"
+    )
+    db = open_database(settings())
+    _, lease = JobStore(db).claim_next(1, timedelta(seconds=20)) or pytest.fail("nothing was due")
+    uids = {"1.2.3.1", "1.2.3.2", "1.2.3.3"}
+    held = dict.fromkeys(["1.2.3.1", "1.2.3.2"], "It may show a name.")
+    receipt = Receipt(expected=uids, received=uids, stored={"1.2.3.3"}, confirmed={"1.2.3.3"}, held=held)
+    ReceiptStore(db).save(lease, receipt)
+    JobStore(db).end_attempt(lease, State.WARNING, "two are held")
+    db.close()
+    return an_installation
+
+
+def test_held_instances_are_listed_released_and_rejected(a_held_item: Adit) -> None:
+    adit = a_held_item
+    assert "│ 1   │ 2    │" in adit("review").output
+    for listed in (adit("review", 1), adit("review", "list", 1)):
+        assert "1.2.3.1" in listed.output and "It may show a name." in listed.output
+    refused = adit("review", "release", 1, "--item", 1, "--reason", "fine")
+    assert (refused.exit_code, refused.output.split(":")[0]) == (2, "BadRequest")
+    assert adit("review", "release", 1, "--item", 2, "--reason", "looked at it all").exit_code == 2
+    released = adit("review", "release", 1, "--item", 1, "--reason", "looked at it all", "--uid", "1.2.3.1")
+    assert "Item 1 of job 1 is pending." in released.output
+    assert adit("review", "reject", 1, "--item", 1, "--reason", "there is a name in it").exit_code == 0
+    assert "none" in adit("review").output
+    trail = adit("audit").output
+    for words in ("release_held", "reject_held", "BadRequest", "looked at it all"):
+        assert words in trail
+
+
+def test_an_identity_is_found_with_a_reason_and_can_be_forgotten(
+    a_held_item: Adit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADIT_ESCROW", "true")
+    adit, why = a_held_item, ("--reason", "incidental finding in the lung")
+    adit("transfer", "--from", "pacs", "--to", "research", "--no-wait", "--study", "1.9", "--patient", "P-008",
+         "--pseudonym", "SUBJ-8", "--trial-id", "T1")  # fmt: skip
+    found = adit("escrow", "find", "SUBJ-8", "--trial", "T1", *why)
+    assert found.output.strip() == "P-008"
+    assert adit("escrow", "find", "SUBJ-8", *why).exit_code == 2
+    assert adit("escrow", "forget", "--trial", "T1", *why, "--yes").exit_code == 2, "its job has not ended"
+    adit("cancel", 2)
+    declined = CliRunner().invoke(app, ["escrow", "forget", "--trial", "T1", *why], input="n\n")
+    assert declined.exit_code == 1
+    assert adit("escrow", "find", "SUBJ-8", "--trial", "T1", *why).exit_code == 0
+    assert "Forgotten." in adit("escrow", "forget", "--trial", "T1", *why, "--yes").output
+    gone = adit("escrow", "find", "SUBJ-8", "--trial", "T1", *why)
+    assert gone.exit_code == 2 and "forgotten" in gone.output
+    assert adit("resume", 2).exit_code == 2
+    assert "P-008" not in adit("audit").output
+
+
+def test_the_status_shows_held_counts_and_error_codes(a_held_item: Adit) -> None:
+    status = a_held_item("status", 1).output
+    assert "held" in status and "Held" not in status
+    db = open_database(settings())
+    JobStore(db).restart(1)
+    _, lease = JobStore(db).claim_next(1, timedelta(seconds=20)) or pytest.fail("nothing was due")
+    JobStore(db).end_attempt(lease, State.FAILURE, "it was gone", "NotFound")
+    db.close()
+    assert "NotFound" in a_held_item("status", 1).output

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.domain.receipts import Completeness, Receipt
+from models.domain.receipts import Completeness, Receipt, concerns
 
 NAMES = [f"1.{n}" for n in range(6)]
 UIDS = st.sets(st.sampled_from(NAMES))
@@ -14,6 +14,7 @@ RECEIPTS = st.builds(
     announced_count=st.none() | st.integers(0, 8),
     received=UIDS,
     left_out=REASONS,
+    held=REASONS,
     stored=UIDS,
     refused=REASONS,
     confirmed=UIDS,
@@ -28,6 +29,7 @@ def test_short_delivery_is_never_called_complete(receipt: Receipt) -> None:
         assert receipt.expected <= receipt.confirmed | set(receipt.left_out)
         assert receipt.received <= receipt.expected
         assert not receipt.refused
+        assert not receipt.held
         assert (receipt.announced_count or 0) <= len(receipt.expected)
 
 
@@ -90,3 +92,22 @@ def test_a_source_that_lists_nothing_leaves_doubt_and_its_count_is_heeded() -> N
     assert proven("1.1", expected=None).verdict is Completeness.UNKNOWN
     assert proven("1.1", expected=None, announced_count=2).verdict is Completeness.SHORT
     assert Receipt().verdict is Completeness.SHORT, "a transfer that brought nothing is no success"
+
+
+def test_what_is_held_is_neither_missing_nor_complete() -> None:
+    receipt = proven("1.1", "1.2", confirmed={"1.1"}, stored={"1.1"}, held={"1.2": "It may show a name."})
+    assert (receipt.missing, receipt.verdict) == (set(), Completeness.HELD)
+    receipt.confirmed.clear()
+    assert receipt.verdict is Completeness.SHORT
+    receipt = proven("1.1", expected=None, held={"1.1": "It may show a name."})
+    assert receipt.verdict is Completeness.UNKNOWN, "doubt weighs more"
+
+
+def test_concerns_tell_counts_and_reasons_and_no_uid() -> None:
+    reasons = {"1.3": "It may show a name.", "1.4": "It is a document.", "1.5": "It may show a name."}
+    text = concerns(proven("1.1", held=reasons, left_out={"1.6": "The profile excludes it."}))
+    assert "3 instances. 2 x It may show a name. 1 x It is a document." in text
+    assert "Left out: 1 instance. 1 x The profile excludes it." in text
+    assert "adit review" in text
+    assert not any(uid in text for uid in (*reasons, "1.6"))
+    assert concerns(proven("1.1")) == ""

@@ -68,9 +68,9 @@ PSEUDONYMS = st.sampled_from(["A1", "A2", "A3", ""])
 def test_patients_are_neither_merged_nor_split(rows: list[tuple[str, str]]) -> None:
     wishes = tuple(StudyWish(f"1.{n}", person, (), name) for n, (person, name) in enumerate(rows))
     pairs = set(rows)
-    split = len({person for person, _ in pairs}) < len(pairs)
-    named = [name for _, name in pairs if name]
-    merged = len(set(named)) < len(named)
+    named = [(person, name) for person, name in pairs if name]  # an empty one follows the patient's other rows
+    split = len({person for person, _ in named}) < len(named)
+    merged = len({name for _, name in named}) < len(named)
     request = replace(GOOD, studies=wishes)
     if split or merged:
         assert "pseudonym" in problems(request)
@@ -86,3 +86,16 @@ def test_no_value_is_repeated_in_a_message(patient_id: str, pseudonym: str) -> N
     except BadRequest as error:
         assert "SECRET" not in error.message
         assert "HIDDEN" not in error.message
+
+
+def test_a_request_that_keeps_the_identity_takes_neither_pseudonyms_nor_a_profile() -> None:
+    message = problems(replace(GOOD, keep_identity=True, profile="basic"))
+    assert "pseudonym: none, since the identity is kept (rows 1, 2)." in message
+    assert "profile: none" in message
+    replace(GOOD, keep_identity=True, studies=(StudyWish("1.2", "P1"), StudyWish("1.3", "P1"))).check()
+
+
+def test_a_pseudonym_is_nobodys_patient_id() -> None:
+    swapped = (StudyWish("1.2", "P1", (), "p2"), StudyWish("1.3", "P2", (), "P1"))
+    message = problems(replace(GOOD, studies=swapped))
+    assert message.count("it is the ID of a patient") == 2

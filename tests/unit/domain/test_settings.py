@@ -97,3 +97,14 @@ def test_variables_are_read_and_lists_are_split(monkeypatch: pytest.MonkeyPatch)
     read = Settings(_env_file=None)  # type: ignore[call-arg]
     assert read.exclude_modalities == ("PR", "SR")
     assert read.url == "sqlite:///data/adit.db"
+
+
+def test_profiles_are_read_from_an_absolute_place_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (settings().profile, settings().profiles_dir, settings().escrow) == ("research", None, False)
+    monkeypatch.setenv("ADIT_PROFILES_DIR", "profiles")
+    monkeypatch.setenv("ADIT_ESCROW", "True")
+    chosen = settings(profile="basic")
+    assert chosen.profiles_dir == Path.cwd() / "profiles", "every process of a stack finds the same"
+    assert (chosen.profile, chosen.escrow) == ("basic", True)
+    monkeypatch.setenv("ADIT_PROFILES_DIR", "")
+    assert settings().profiles_dir is None

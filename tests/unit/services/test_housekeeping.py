@@ -12,6 +12,7 @@ from models.domain.nodes import Folder, Server
 from models.domain.people import operator
 from models.domain.requests import StudyWish, TransferRequest
 from services import housekeeping, jobs, nodes
+from tests.samples import some_settings
 
 TESTER = operator("tester")
 
@@ -23,14 +24,14 @@ def a_folder(tmp_path: Path) -> Path:
     return path
 
 
-def test_only_staged_studies_of_ended_items_are_removed(database: Database, a_folder: Path) -> None:
+def test_only_staged_studies_of_ended_items_are_removed(database: Database, a_folder: Path, tmp_path: Path) -> None:
     server = Server("pacs", "PACS", "127.0.0.1", 104, study_root_find_support=True, study_root_get_support=True)
     source = nodes.add_server(database, TESTER, server)
     target = nodes.add_folder(database, TESTER, Folder("research", a_folder))
     made = []
     for uid in ("1.2.1", "1.2.2"):
         request = TransferRequest(JobKind.SELECTIVE_TRANSFER, source.id, target.id, (StudyWish(uid, pseudonym="P"),))
-        made.append(jobs.submit(database, TESTER, request))
+        made.append(jobs.submit(database, some_settings(tmp_path), TESTER, request))
     ended, waiting = made
     keys = []
     for job in (ended, waiting):

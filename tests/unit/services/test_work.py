@@ -13,7 +13,6 @@ from models.db.slots import SlotStore
 from models.domain.errors import (
     AditError,
     Canceled,
-    IdentityConflict,
     LeaseLost,
     NotFound,
     PeerBusy,
@@ -133,14 +132,6 @@ def test_an_item_whose_workers_all_died_fails_at_last(database: Database, job: J
         clock.pass_by(21)
     assert work.claim_next(database, job.id, LEASE, max_attempts=3) is None
     assert work.job(database, job.id).state is State.FAILURE
-
-
-def test_keys_and_bindings_are_those_of_the_job(database: Database, job: Job) -> None:
-    scope = job.linkage_scope_id
-    assert len(work.scope_key(database, scope)) == 32
-    work.bind_pseudonym(database, scope, "digest", "ANON1")
-    with pytest.raises(IdentityConflict):
-        work.bind_pseudonym(database, scope, "other", "ANON1")
 
 
 @pytest.fixture

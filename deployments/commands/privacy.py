@@ -1,0 +1,132 @@
+"""`adit review`, `escrow`, `audit`: what reviewers and trustees do with held instances and with identities."""
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from deployments.commands.session import DataDir, Session, open_session
+from deployments.screen import errors_shown, say, show_table
+from models.domain.errors import BadRequest, NotFound
+from models.domain.jobs import Item
+from services import audit as trail
+from services import escrow as escrows
+from services import jobs, review
+
+JobId = Annotated[int, typer.Argument(metavar="JOB", help="The number of the job.")]
+ItemNumber = Annotated[int, typer.Option("--item", metavar="N", help="The item's number in its job.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept. It must not name the patient.")]
+Uids = Annotated[
+    list[str] | None, typer.Option("--uid", metavar="UID", help="Only this instance; may be repeated. Else all held.")
+]
+Trial = Annotated[str, typer.Option("--trial", metavar="ID", help="The trial in which the pseudonym is valid.")]
+JobWithoutTrial = Annotated[int, typer.Option("--job", metavar="JOB", help="Instead: a job without a trial.")]
+
+
+class _ReviewGroup(TyperGroup):
+    """Takes a number in the place of a command for the job to list."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        is_plain = not args or args[0].isdecimal() or (args[0].startswith("-") and args[0] != "--help")
+        return super().parse_args(ctx, ["list", *args] if is_plain else args)
+
+
+review_app = typer.Typer(cls=_ReviewGroup, help="See held instances, and release or reject them.")
+escrow_app = typer.Typer(no_args_is_help=True, help="Find the patient behind a pseudonym, or make that impossible.")
+
+
+@review_app.command("list")
+def list_held(
+    job: Annotated[
+        int | None, typer.Argument(metavar="[JOB]", help="Without it, all jobs with held instances.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """List the instances that wait for a person's review; `adit review JOB` does the same."""
+    with errors_shown():
+        session = open_session(data_dir)
+        if job is None:
+            waiting = review.waiting(session.db, session.actor)
+            show_table("Jobs with held instances", ("job", "held"), waiting.items())
+        else:
+            held = review.held(session.db, session.actor, job)
+            rows = [(one.position, one.study_uid, one.sop_uid, one.reason) for one in held]
+            show_table(f"Held instances of job {job}", ("item", "study", "instance", "reason"), rows)
+
+
+@review_app.command()
+def release(job: JobId, item: ItemNumber, reason: Reason, uid: Uids = None, data_dir: DataDir = None) -> None:
+    """Let held instances of an item pass. The next attempt fetches and sends them; nothing else is moved again."""
+    with errors_shown():
+        session = open_session(data_dir)
+        chosen = _item(session, job, item)
+        released = review.release(session.db, session.actor, chosen.id, uid, reason)
+        say(f"Released. Item {released.position} of job {job} is {released.state.value}.")
+
+
+@review_app.command()
+def reject(job: JobId, item: ItemNumber, reason: Reason, uid: Uids = None, data_dir: DataDir = None) -> None:
+    """Leave held instances of an item out for good."""
+    with errors_shown():
+        session = open_session(data_dir)
+        review.reject(session.db, session.actor, _item(session, job, item).id, uid, reason)
+        say("Rejected.")
+
+
+@escrow_app.command()
+def find(
+    pseudonym: Annotated[str, typer.Argument(help="The pseudonym.")],
+    reason: Reason,
+    trial: Trial = "",
+    job: JobWithoutTrial = 0,
+    data_dir: DataDir = None,
+) -> None:
+    """Show the patient ID behind a pseudonym. The audit trail tells who asked, and why."""
+    with errors_shown():
+        session = open_session(data_dir)
+        say(escrows.look_up(session.db, session.actor, _place(trial, job), pseudonym, reason))
+
+
+@escrow_app.command()
+def forget(
+    reason: Reason,
+    trial: Trial = "",
+    job: JobWithoutTrial = 0,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Destroy the linkage key of a trial, its pseudonym bindings and its escrow. This cannot be undone."""
+    with errors_shown():
+        place = _place(trial, job)
+        session = open_session(data_dir)
+        if not yes:
+            typer.confirm("Nobody can ever tell again who is behind its pseudonyms. Go on?", abort=True)
+        escrows.forget(session.db, session.actor, place, reason)
+        say("Forgotten. Copies of the database from before, such as backups, still know.")
+
+
+def audit(
+    limit: Annotated[int, typer.Option(min=1, help="How many lines are shown, the newest first.")] = 50,
+    data_dir: DataDir = None,
+) -> None:
+    """Show who reviewed held instances, looked identities up or forgot trials, and who tried to."""
+    with errors_shown():
+        session = open_session(data_dir)
+        rows = [
+            (f"{line.at:%Y-%m-%d %H:%M:%S}", line.actor, line.action.value, line.subject, line.outcome, line.reason)
+            for line in trail.entries(session.db, session.actor, limit)
+        ]
+        show_table("Audit trail", ("at (UTC)", "who", "what", "about", "outcome", "reason"), rows)
+
+
+def _item(session: Session, job_id: int, position: int) -> Item:
+    for item in jobs.items(session.db, session.actor, job_id):
+        if item.position == position:
+            return item
+    raise NotFound(f"Job {job_id} has no item {position}.")
+
+
+def _place(trial: str, job_id: int) -> escrows.Place:
+    if bool(trial) is bool(job_id):
+        raise BadRequest("Name the trial with --trial, or a job without a trial with --job.")
+    return trial or job_id

@@ -1,0 +1,23 @@
+"""Instances that are held, and what a person decided about them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Decision(StrEnum):
+    """What a reviewer said about one held instance."""
+
+    RELEASED = "released"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldInstance:
+    """An instance that waits for a review, by the UID it has at the source; ``reason`` says what it may show."""
+
+    job_id: int
+    item_id: int
+    position: int
+    study_uid: str
+    sop_uid: str
+    reason: str

@@ -1,0 +1,36 @@
+"""The rules that a job is treated by: found by the profile's name, and later the same as when the job was accepted."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from dicom.deid import policy, profile
+from dicom.deid.policy import Policy
+from models.domain.errors import ProfileInvalid
+from models.domain.jobs import Job
+from models.settings import Settings
+
+
+def policy_now(settings: Settings, name: str) -> Policy:
+    """The rules of a profile as it is now; raises ProfileInvalid naming the profile and what is wrong with it."""
+    return policy.compiled(profile.load(name, settings.profiles_dir))
+
+
+def policy_of(settings: Settings, job: Job) -> Policy:
+    """The rules under which a job was accepted; kept in memory once they are compiled.
+
+    Raises ProfileInvalid when the profile has changed since then, or is gone: a job is never treated by two rules.
+    """
+    return _unchanged(job.profile, job.policy_digest, settings.profiles_dir)
+
+
+@lru_cache(maxsize=8)
+def _unchanged(name: str, digest: str, directory: Path | None) -> Policy:
+    if not name:
+        raise ProfileInvalid("The job is older than de-identification profiles. Submit it again.")
+    found = policy.compiled(profile.load(name, directory))
+    if found.digest != digest:
+        raise ProfileInvalid(
+            f"The profile {name} is not what it was when the job was accepted ({found.digest} now, {digest} then). "
+            "Submit the rest as another job, or bring the profile back."
+        )
+    return found

@@ -1,0 +1,122 @@
+"""Gives patients their pseudonyms: one patient, one pseudonym within a trial or job, before anything is moved."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from dicom.deid.keys import LinkageKey
+from models.db.engine import Database
+from models.db.escrow import EscrowStore
+from models.db.jobs import JobStore
+from models.db.scopes import ScopeStore
+from models.domain.errors import BadRequest, IdentityConflict
+from models.domain.jobs import Item, Job, Lease
+from models.domain.pseudonyms import CANDIDATES, Ledger
+from models.domain.refs import StudyFound
+from models.domain.requests import StudyWish
+from models.settings import Settings
+
+_TRIES = 200
+"""A generated pseudonym must not hold the patient ID, which very short IDs make likely."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Patient:
+    """A patient with the pseudonym that is wished, if any, and those that may be generated."""
+
+    digest: str
+    patient_id: str = field(repr=False)
+    pseudonym: str
+    candidates: tuple[str, ...]
+
+    def entered(self, ledger: Ledger) -> str:
+        if self.pseudonym:
+            return ledger.give(self.digest, self.pseudonym)
+        return ledger.generate(self.digest, self.candidates)
+
+
+def linkage_key(db: Database, scope_id: int) -> LinkageKey:
+    """The key of a scope; raises WrongState when it was forgotten."""
+    return LinkageKey(ScopeStore(db).key(scope_id))
+
+
+def bind_request(
+    db: Database, settings: Settings, scope_id: int, studies: Sequence[StudyWish]
+) -> tuple[StudyWish, ...]:
+    """Bind the patients that a request names, and return its studies with the pseudonyms they have by that.
+
+    Studies whose patient is not named stay as they are: the source has to be asked first. Raises BadRequest with the
+    rows that contradict one another or earlier jobs of the trial; to be called in the transaction that adds the job.
+    """
+    key = linkage_key(db, scope_id)
+    patients = {
+        row: _patient(key, wish.patient_id, wish.pseudonym)
+        for row, wish in enumerate(studies, start=1)
+        if _plain(wish.patient_id)
+    }
+    given_first = sorted(patients, key=lambda row: not patients[row].pseudonym)
+    names, conflicts = dict[int, str](), dict[int, str]()
+    with _ledger(db, scope_id, [*patients.values()]) as ledger:
+        for row in given_first:
+            try:
+                names[row] = patients[row].entered(ledger)
+            except IdentityConflict as conflict:
+                conflicts[row] = conflict.message
+        if conflicts:
+            raise BadRequest(" ".join(f"Study {row}: pseudonym: {conflicts[row]}" for row in sorted(conflicts)))
+    if settings.escrow:
+        EscrowStore(db).keep(scope_id, {names[row]: _plain(patients[row].patient_id) for row in names})
+    return tuple(replace(wish, pseudonym=names.get(row, wish.pseudonym)) for row, wish in enumerate(studies, start=1))
+
+
+def bind_item(db: Database, settings: Settings, lease: Lease, job: Job, item: Item, study: StudyFound) -> Item:
+    """Bind the patient of a study that the source lists, and return the item with its pseudonym.
+
+    Raises IdentityConflict when the pseudonym or the patient is bound to another one, or when it cannot be told whose
+    study it is; LeaseLost when another worker has the item.
+    """
+    scope_id = job.linkage_scope_id
+    key = linkage_key(db, scope_id)
+    patient = _patient_of(key, item, study)
+    with db.transaction():
+        with _ledger(db, scope_id, [patient]) as ledger:
+            pseudonym = patient.entered(ledger)
+        if settings.escrow and patient.patient_id:
+            EscrowStore(db).keep(scope_id, {pseudonym: patient.patient_id})
+        return JobStore(db).set_pseudonym(lease, pseudonym)
+
+
+def _ledger(db: Database, scope_id: int, patients: Sequence[_Patient]) -> AbstractContextManager[Ledger]:
+    digests = {patient.digest for patient in patients}
+    names = {name for patient in patients for name in (patient.pseudonym, *patient.candidates) if name}
+    return ScopeStore(db).ledger(scope_id, digests, names)
+
+
+def _patient(key: LinkageKey, patient_id: str, pseudonym: str) -> _Patient:
+    candidates = () if pseudonym else tuple(islice(_candidates(key, patient_id), CANDIDATES))
+    return _Patient(key.patient_digest(patient_id), _plain(patient_id), pseudonym, candidates)
+
+
+def _patient_of(key: LinkageKey, item: Item, study: StudyFound) -> _Patient:
+    """The patient of a study; one without an ID is known by the study alone, and then needs a given pseudonym."""
+    if _plain(study.patient_id):
+        return _patient(key, study.patient_id, item.pseudonym)
+    if _plain(item.patient_id):
+        raise IdentityConflict("The source lists the study without a patient ID, so nobody knows whose it is.")
+    if not item.pseudonym:
+        raise IdentityConflict("The source lists the study without a patient ID. Give it a pseudonym of its own.")
+    digest = key.digest("study-without-patient", study.study_uid).hex()
+    return _Patient(digest, "", item.pseudonym, ())
+
+
+def _candidates(key: LinkageKey, patient_id: str) -> Iterator[str]:
+    own = _plain(patient_id).casefold()
+    for number in range(_TRIES):
+        candidate = key.pseudonym(patient_id, number=number)
+        if own not in candidate.casefold():
+            yield candidate
+
+
+def _plain(patient_id: str) -> str:
+    return patient_id.strip("\0 ")

@@ -2,20 +2,21 @@
 
 import typer
 
-from deployments.commands import jobs, machine, nodes, privacy
+from deployments.commands import jobs, machine, nodes, offline, privacy, profiles
 
 app = typer.Typer(
     help="Moves DICOM studies between archives and folders, pseudonymized on the way.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for command in (machine.up, machine.demo, jobs.transfer, jobs.cancel, jobs.resume, jobs.retry):
+for command in (machine.up, machine.demo, jobs.transfer, jobs.cancel, jobs.resume, jobs.retry, offline.deidentify):
     app.command()(command)
 app.command("status")(jobs.show)
 app.command("dispatch")(machine.dispatch)
 app.command("receiver")(machine.receiver)
 app.command("audit")(privacy.audit)
 app.add_typer(nodes.app, name="node")
+app.add_typer(profiles.app, name="profile")
 app.add_typer(privacy.review_app, name="review")
 app.add_typer(privacy.escrow_app, name="escrow")
 

@@ -34,6 +34,7 @@ class _Place(BaseSettings):
     data_dir: Path = Path("data")
     master_key: SecretStr | None = None
     prefect_auth: SecretStr | None = None
+    profiles_dir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,15 @@ def open_settings(data_dir: Path | None = None, makes_key: bool = False, **overr
             os.environ[_PREFECT_AUTH] = _own_prefect_auth(Path(os.environ["ADIT_DATA_DIR"]), makes_key)
         settings.cache_clear()
         return settings()
+
+
+def profiles_dir() -> Path | None:
+    """The directory of the site's own profiles as the settings have it; needs no installation.
+
+    Raises BadRequest naming wrong settings.
+    """
+    with _readable():
+        return _Place().profiles_dir
 
 
 def exported(settings: Settings) -> Mapping[str, str]:

@@ -10,11 +10,12 @@ from models.db.engine import Database
 from models.db.escrow import EscrowStore
 from models.db.jobs import JobStore
 from models.db.scopes import ScopeStore
-from models.domain.errors import BadRequest, IdentityConflict
+from models.domain.errors import BadRequest, IdentityConflict, NotPermitted
 from models.domain.jobs import Item, Job, Lease
+from models.domain.people import Actor
 from models.domain.pseudonyms import CANDIDATES, Ledger
 from models.domain.refs import StudyFound
-from models.domain.requests import StudyWish
+from models.domain.requests import StudyWish, name_problems
 from models.settings import Settings
 
 _TRIES = 200
@@ -42,12 +43,13 @@ def linkage_key(db: Database, scope_id: int) -> LinkageKey:
 
 
 def bind_request(
-    db: Database, settings: Settings, scope_id: int, studies: Sequence[StudyWish]
+    db: Database, settings: Settings, scope_id: int, studies: Sequence[StudyWish], row_name: str = "Study"
 ) -> tuple[StudyWish, ...]:
     """Bind the patients that a request names, and return its studies with the pseudonyms they have by that.
 
     Studies whose patient is not named stay as they are: the source has to be asked first. Raises BadRequest with the
-    rows that contradict one another or earlier jobs of the trial; to be called in the transaction that adds the job.
+    rows that contradict one another or earlier jobs of the trial, called as ``row_name`` says; to be called in the
+    transaction that adds the job.
     """
     key = linkage_key(db, scope_id)
     patients = {
@@ -64,10 +66,35 @@ def bind_request(
             except IdentityConflict as conflict:
                 conflicts[row] = conflict.message
         if conflicts:
-            raise BadRequest(" ".join(f"Study {row}: pseudonym: {conflicts[row]}" for row in sorted(conflicts)))
+            raise BadRequest(" ".join(f"{row_name} {row}: pseudonym: {conflicts[row]}" for row in sorted(conflicts)))
     if settings.escrow:
         EscrowStore(db).keep(scope_id, {names[row]: _plain(patients[row].patient_id) for row in names})
     return tuple(replace(wish, pseudonym=names.get(row, wish.pseudonym)) for row, wish in enumerate(studies, start=1))
+
+
+def bind_patients(
+    db: Database, settings: Settings, actor: Actor, trial: str, patients: Sequence[tuple[str, str]]
+) -> tuple[int, dict[str, str]]:
+    """Bind patients to pseudonyms in the scope of a trial, for files that no job moves.
+
+    ``patients`` are patient IDs with the pseudonym that is wished, empty where one is to be generated. Returns the
+    scope's number and the pseudonym of each patient ID. Raises BadRequest naming rows, counted from 1; NotPermitted;
+    WrongState when the trial was forgotten. Then nothing is bound.
+    """
+    if not actor.is_staff:
+        raise NotPermitted("Only staff may pseudonymize files of this machine.")
+    problems = [
+        f"Row {row}: {problem}"
+        for row, (patient_id, pseudonym) in enumerate(patients, start=1)
+        for problem in name_problems(patient_id, pseudonym)
+    ]
+    if problems or not trial.strip():
+        raise BadRequest(" ".join(problems) or "scope: the name of a trial is needed.")
+    wishes = [StudyWish("", patient_id, (), pseudonym) for patient_id, pseudonym in patients]
+    with db.transaction():
+        scope_id = ScopeStore(db).for_trial(trial.strip())
+        bound = bind_request(db, settings, scope_id, wishes, row_name="Row")
+    return scope_id, {wish.patient_id: wish.pseudonym for wish in bound}
 
 
 def bind_item(db: Database, settings: Settings, lease: Lease, job: Job, item: Item, study: StudyFound) -> Item:

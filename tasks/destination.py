@@ -12,7 +12,7 @@ from dicom.network import choose
 from dicom.network.ports import Sender
 from models.domain.instances import EncodedInstance
 from models.domain.nodes import Folder, Server
-from models.domain.plans import Plan
+from models.domain.plans import Plan, PlannedSeries
 from models.domain.receipts import Receipt
 from models.domain.refs import StudyRef
 from services import housekeeping
@@ -190,7 +190,7 @@ def _staged(attempt: Attempt, folder: Folder) -> StagedStudy:
         study_folder=layout.study_folder(
             str(header.StudyDate or ""),
             str(header.StudyTime or ""),
-            tuple(sorted({planned.series.modality for planned in attempt.plan.series})),
+            tuple(sorted({_modality(attempt, planned) for planned in attempt.plan.series})),
             str(header.StudyInstanceUID),
         ),
         staging_key=housekeeping.staging_key(attempt.job, attempt.item),
@@ -214,12 +214,18 @@ def _output_header(attempt: Attempt, plan: Plan) -> Dataset:
     return attempt.treated_dataset(header)
 
 
+def _modality(attempt: Attempt, planned: PlannedSeries) -> str:
+    header = Dataset()
+    header.Modality = planned.series.modality
+    return str(attempt.treated_dataset(header).Modality or "")
+
+
 def _series_names(attempt: Attempt) -> dict[str, str]:
     """Series folder by the series' UID at the destination; a description is free text and stays out when treated."""
     return {
         attempt.target_uid(planned.series.series_uid): layout.series_folder(
             planned.series.number,
-            planned.series.modality,
+            _modality(attempt, planned),
             planned.series.description if attempt.keeps_identity else "",
             attempt.target_uid(planned.series.series_uid),
         )

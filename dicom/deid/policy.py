@@ -172,7 +172,7 @@ class Policy:
         if "C" in chosen and (cleaned := self._cleaned(row, tag, vr)):
             return cleaned
         if "K" in chosen and "C" not in chosen:
-            return self._kept(tag, vr)
+            return _kept(tag, vr)
         return self._of_basic(row, tag, vr)
 
     def _cleaned(self, row: Row, tag: int, vr: bytes) -> Rule | None:
@@ -225,7 +225,7 @@ class Policy:
             case b"AE" | b"UR":
                 return Rule.DELETE
             case _:
-                return self._as_it_is(vr)
+                return _as_it_is(vr)
 
     def _date_outside(self, vr: bytes) -> Rule:
         if self.has(Option.RETAIN_MODIFIED_DATES):
@@ -243,7 +243,7 @@ class Policy:
     def _of_action(self, action: Action, tag: int, vr: bytes) -> Rule:
         match action:
             case Action.KEEP:
-                return self._kept(tag, vr)
+                return _kept(tag, vr)
             case Action.DELETE:
                 return Rule.DELETE
             case Action.EMPTY:
@@ -257,21 +257,6 @@ class Policy:
             case Action.CLEAN:
                 return Rule.DESCEND if vr == b"SQ" else Rule.CLEAN_TEXT
 
-    def _kept(self, tag: int, vr: bytes) -> Rule:
-        if vr == b"SQ":
-            return Rule.DESCEND
-        if tag == _TIMEZONE:
-            return Rule.TIME
-        return _PLAIN_DATE_RULES.get(vr) or self._as_it_is(vr)
-
-    def _as_it_is(self, vr: bytes) -> Rule:
-        """The rule for what stays; where devices write numbers and codes, people write words."""
-        if vr == b"AS":
-            return Rule.AGE
-        if vr == b"CS" and self.has(Option.CLEAN_DESCRIPTORS):
-            return Rule.KEEP_OR_CLEAN
-        return Rule.KEEP_IF_VALID if vr in _NUMBER_VRS | {b"CS"} else Rule.KEEP
-
 
 def compiled(profile: Profile) -> Policy:
     """Return the policy of a profile; its rules are worked out when they are first asked for."""
@@ -281,6 +266,23 @@ def compiled(profile: Profile) -> Policy:
 def option_codes() -> Mapping[Option, tuple[str, str]]:
     """Code value and meaning of each option (PS3.16 CID 7050)."""
     return MappingProxyType(_CODES)
+
+
+def _kept(tag: int, vr: bytes) -> Rule:
+    if vr == b"SQ":
+        return Rule.DESCEND
+    if tag == _TIMEZONE:
+        return Rule.TIME
+    return _PLAIN_DATE_RULES.get(vr) or _as_it_is(vr)
+
+
+def _as_it_is(vr: bytes) -> Rule:
+    """The rule for what stays; where devices write numbers and codes, people write words."""
+    if vr == b"AS":
+        return Rule.AGE
+    if vr == b"CS":
+        return Rule.KEEP_OR_CLEAN
+    return Rule.KEEP_IF_VALID if vr in _NUMBER_VRS else Rule.KEEP
 
 
 def _names_a_kind(tag: int) -> bool:

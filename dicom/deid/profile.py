@@ -82,6 +82,12 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml")))
 
 
+def available(directory: Path | None = None) -> tuple[str, ...]:
+    """Return the names of the shipped profiles and of those in a site's directory, sorted."""
+    own = {file.stem for file in directory.glob("*.yaml")} if directory else set[str]()
+    return tuple(sorted({*shipped(), *own}))
+
+
 def load(name: str, directory: Path | None = None) -> Profile:
     """Return a profile by its name: a site's own in ``directory``, else a shipped one.
 

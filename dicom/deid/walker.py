@@ -40,9 +40,9 @@ _UNTREATED_TEXT = _KEPT | _KEPT_WHEN_VALID | {Rule.DUMMY, Rule.CLEAN_TEXT, Rule.
 _DEPENDENT = frozenset({Rule.CHARACTER_SET, Rule.SCHEME, Rule.CODE, Rule.CONCEPT})
 """Rules that look at, or change, what is around the element, so that its bytes alone do not decide."""
 _CLEANED = frozenset({Rule.CLEAN_TEXT, Rule.CLEAN_LABEL, Rule.KEEP_OR_CLEAN})
-_EMPTY_INSTEAD = frozenset({(0x0040A370, 0x00401001)})
-"""What the table removes and these sequences (tag of sequence, tag inside) must at least have empty:
-RequestedProcedureID in ReferencedRequestSequence (PS3.3 table C.17-2, type 2)."""
+_EMPTY_INSTEAD = frozenset({(0x0040A370, 0x00081110), (0x0040A370, 0x00401001)})
+"""What is removed and these sequences (tag of sequence, tag inside) must at least have empty:
+ReferencedStudySequence and RequestedProcedureID in ReferencedRequestSequence (PS3.3 table C.17-2, type 2)."""
 _OLDEST_YEARS = 90
 
 
@@ -161,7 +161,8 @@ class Walker:
         elif rule in SEQUENCE_RULES:
             value = self._sequence(data, element, rule, syntax, level)
         else:
-            value = padded(self._value(bytes(data[element.begin : element.stop]), element, rule, level), element.vr)
+            vr = (known_vr(element.tag) if element.vr == b"UN" else b"") or element.vr
+            value = padded(self._value(bytes(data[element.begin : element.stop]), element, rule, level), vr)
         return syntax.encoded(element.tag, element.vr, value)
 
     def _sequence(self, data: memoryview, element: Element, rule: Rule, syntax: Syntax, level: Level) -> bytes:

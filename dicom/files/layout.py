@@ -19,6 +19,7 @@ DEFAULT = "default"
 _FORBIDDEN = frozenset('<>:"/\\|?*')
 _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|COM[0-9¹²³]|LPT[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
+_INTEGER = re.compile(r"[+-]?[0-9]{1,12}")
 _DIGEST_DIGITS = 8
 _SUFFIX = ".dcm"
 
@@ -45,10 +46,10 @@ def study_folder(study_date: str, study_time: str, modalities: Sequence[str], st
 def series_folder(number: str, modality: str, description: str, series_uid: str) -> str:
     """``<number>-<description>-<digest of the series' UID>``.
 
-    Without a description (always so when pseudonymized: it is free text) the modality takes its place, without
-    either ``Undefined`` does.
+    A number that is none is left out. Without a description (always so when pseudonymized: it is free text) the
+    modality takes its place, without either ``Undefined`` does.
     """
-    number, modality, description = number.strip(), modality.strip(), description.strip()
+    number, modality, description = _number(number), modality.strip(), description.strip()
     return _with_digest("-".join(filter(None, (number, description or modality or "Undefined"))), series_uid)
 
 
@@ -88,6 +89,11 @@ def _distinct(text: str, limit_bytes: int = LIMIT_BYTES) -> str:
 def _with_digest(text: str, identity: str, limit_bytes: int = LIMIT_BYTES) -> str:
     digest = hashlib.sha256(identity.encode(errors="surrogatepass")).hexdigest()[:_DIGEST_DIGITS]
     return f"{component(text, limit_bytes - _DIGEST_DIGITS - 1)}-{digest}"
+
+
+def _number(text: str) -> str:
+    """An integer string (IS) without its padding."""
+    return text.strip() if _INTEGER.fullmatch(text.strip()) else ""
 
 
 def _date(text: str) -> str:

@@ -58,6 +58,16 @@ class TransferRequest:
             raise BadRequest(" ".join(problems))
 
 
+def name_problems(patient_id: str, pseudonym: str) -> list[str]:
+    """Return what is wrong with a patient ID and the pseudonym that is wished for it; both may be empty."""
+    found = [_text_problem("patient_id", patient_id), _text_problem("pseudonym", pseudonym)]
+    if _WILDCARD.search(patient_id):
+        found.append("patient_id: wildcards are not allowed.")
+    if _WILDCARD.search(pseudonym) or "^" in pseudonym or "=" in pseudonym:
+        found.append("pseudonym: none of * ? ^ = is allowed.")
+    return [problem for problem in found if problem]
+
+
 def _text_problem(name: str, text: str, limit: int = 64) -> str:
     if len(text) > limit:
         return f"{name}: longer than {limit} characters."
@@ -80,18 +90,14 @@ def _study_problems(studies: tuple[StudyWish, ...]) -> list[str]:
     problems: list[str] = []
     patient_ids = {wish.patient_id.casefold() for wish in studies if wish.patient_id}
     for row, wish in enumerate(studies, start=1):
-        found = [_text_problem("patient_id", wish.patient_id), _text_problem("pseudonym", wish.pseudonym)]
-        if _WILDCARD.search(wish.patient_id):
-            found.append("patient_id: wildcards are not allowed.")
-        if _WILDCARD.search(wish.pseudonym) or "^" in wish.pseudonym or "=" in wish.pseudonym:
-            found.append("pseudonym: none of * ? ^ = is allowed.")
+        found = name_problems(wish.patient_id, wish.pseudonym)
         if wish.pseudonym.casefold() in patient_ids:
             found.append("pseudonym: it is the ID of a patient of this request.")
         if not is_uid(wish.study_uid):
             found.append("study_uid: not a DICOM UID.")
         if not all(is_uid(uid) for uid in wish.series_uids):
             found.append("series_uids: not all are DICOM UIDs.")
-        problems += [f"Study {row}: {problem}" for problem in found if problem]
+        problems += [f"Study {row}: {problem}" for problem in found]
     repeated = [uid for uid, count in Counter(wish.study_uid for wish in studies).items() if count > 1]
     rows = [row for row, wish in enumerate(studies, start=1) if wish.study_uid in repeated]
     if rows:

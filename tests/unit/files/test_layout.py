@@ -87,3 +87,9 @@ def test_a_series_is_named_by_its_description_or_else_its_modality() -> None:
     assert re.fullmatch(r"3-Thorax _ Abdomen-[0-9a-f]{8}", layout.series_folder("3", "CT", "Thorax / Abdomen", "1.2"))
     assert re.fullmatch(r"3-CT-[0-9a-f]{8}", layout.series_folder("3", "CT", "", "1.2"))
     assert re.fullmatch(r"Undefined-[0-9a-f]{8}", layout.series_folder("", "", "", "1.2"))
+
+
+def test_a_series_number_that_is_none_is_left_out() -> None:
+    named = layout.series_folder("Mustermann 3", "CT", "", "1.2.3")
+    assert named == layout.series_folder("", "CT", "", "1.2.3")
+    assert layout.series_folder(" -4 ", "CT", "", "1.2.3").startswith("-4-CT-")

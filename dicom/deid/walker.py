@@ -4,7 +4,7 @@ An element that stays is never decoded, and one that was met before is not treat
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from dicom.deid import dates, safe_private, values
@@ -51,6 +51,7 @@ class Level:
     """What must be known about the data set or item around an element; ``is_birth_date`` changes on the way.
 
     ``scrub`` are the patient's own words, which cleaning drops. ``sequence`` is the tag of the sequence around.
+    ``safe_private`` are the private tags that may stay, by their group.
     """
 
     character_set: bytes
@@ -59,7 +60,7 @@ class Level:
     strict: bool = False
     scheme: bytes = b""
     is_birth_date: bool = False
-    safe_private: frozenset[int] | None = None
+    safe_private: dict[int, frozenset[int]] = field(default_factory=dict[int, frozenset[int]])
 
 
 class Walker:
@@ -123,9 +124,7 @@ class Walker:
         if rule is Rule.DELETE:
             return False
         if rule is Rule.PRIVATE:
-            if level.safe_private is None:
-                level.safe_private = frozenset() if level.strict else safe_private.kept(data, elements, syntax)
-            return element.tag in level.safe_private
+            return not level.strict and element.tag in _safe_private(data, element.tag >> 16, elements, syntax, level)
         if element.end != element.stop and rule not in SEQUENCE_RULES and rule is not Rule.ONE_DUMMY_ITEM:
             return False
         return rule is not Rule.KEEP_IF_VALID or element.vr != b"UN" or _is_valid(data, element)
@@ -175,7 +174,7 @@ class Walker:
 
     def _item(self, data: memoryview, item: Item, syntax: Syntax, around: Level) -> bytes:
         elements = read_nested(data, item, syntax)
-        level = replace(around, scheme=_scheme(data, elements))
+        level = replace(around, scheme=_scheme(data, elements), safe_private={})
         return syntax.encoded_item(b"".join(self.treated(data, elements, syntax, level)))
 
     def _value(self, value: bytes, element: Element, rule: Rule, level: Level) -> bytes:
@@ -244,6 +243,16 @@ def _is_as_it_should_be(data: memoryview, element: Element, rule: Rule) -> bool:
 
 def _is_valid(data: memoryview, element: Element) -> bool:
     return values.is_valid(element.tag, bytes(data[element.begin : element.stop]))
+
+
+def _safe_private(
+    data: memoryview, group: int, elements: Sequence[Element], syntax: Syntax, level: Level
+) -> frozenset[int]:
+    """Tags of a private group that may stay; ``elements`` hold all of the group."""
+    if group not in level.safe_private:
+        block = [element for element in elements if element.tag >> 16 == group]
+        level.safe_private[group] = safe_private.kept(data, block, syntax)
+    return level.safe_private[group]
 
 
 def in_codec(text: str, codec: str, tag: int) -> bytes:

@@ -262,3 +262,23 @@ def test_nothing_is_left_of_a_private_sequence_whatever_is_in_it() -> None:
             sequence.tag(): encoded(sequence.tag(), "SQ", item, False),
         }
         assert left(found) == {}
+
+
+def test_safe_attributes_of_one_group_stay_whatever_other_groups_hold() -> None:
+    """Some makers write a block before the patient's name, others behind it; both are looked at."""
+    row = next(row for row in rows() if row.group == 0x0043 and row.vr == "SH")
+    others = {
+        0x00090010: encoded(0x00090010, "LO", b"GEMS_IDEN_01", False),
+        0x00091001: encoded(0x00091001, "LO", b"secret", False),
+    }
+    assert set(left({**others, **private(row)})) == {row.group << 16 | 0x10, row.tag()}
+
+
+def test_what_may_stay_is_decided_for_each_item_by_itself() -> None:
+    row = a_row("DS", "GEMS")
+    known, unknown = private(row), private(SafeRow("SOMEBODY ELSE", row.group, row.low, row.vr))
+    contents = [b"".join(block[tag] for tag in sorted(block)) for block in (unknown, known, unknown)]
+    value = b"".join(struct.pack("<HHI", 0xFFFE, 0xE000, len(content)) + content for content in contents)
+    output = engine().header(header({0x00081115: encoded(0x00081115, "SQ", value, False)}), EXPLICIT)
+    found = [set(elements(item, False)) for item in items(elements(output, False)[0x00081115])]
+    assert found == [set(), {row.group << 16 | 0x10, row.tag()}, set()]

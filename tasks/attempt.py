@@ -8,6 +8,7 @@ from typing import TypeVar
 from pydicom import Dataset
 
 from dicom.deid.engine import Deidentifier
+from dicom.deid.identity import check_identity
 from dicom.deid.policy import Policy
 from dicom.network.choose import Local
 from dicom.network.ports import Port
@@ -104,8 +105,12 @@ class Attempt:
         self._deidentifier = deidentifier
 
     def treated(self, instance: EncodedInstance) -> EncodedInstance:
-        """The instance as it may leave; see ``Deidentifier.instance`` for what is raised."""
+        """The instance as it may leave; see ``Deidentifier.instance`` for what is raised.
+
+        IdentityConflict is also raised for an instance that keeps its identity, when it is not of the plan's study.
+        """
         if self.keeps_identity:
+            check_identity(instance, self.plan.ref)
             return instance
         with self._treating:
             return self._needed_deidentifier.instance(instance)

@@ -148,10 +148,13 @@ def read_elements(data: memoryview, syntax: Syntax) -> list[Element]:
     return elements
 
 
-def read_beginning(data: memoryview, syntax: Syntax, last_tag: int) -> list[Element]:
-    """Return the elements of a data set up to ``last_tag``; what stands behind is not read. Raises like the whole."""
+def read_beginning(data: memoryview, syntax: Syntax, last_tag: int, start: int = 0) -> list[Element]:
+    """Return the elements of a data set from ``start`` up to ``last_tag``; what stands behind is not read.
+
+    Raises like the whole.
+    """
     try:
-        elements, _ = _read(data, 0, len(data), syntax, 0, last_tag)
+        elements, _ = _read(data, start, len(data), syntax, 0, last_tag)
     except (struct.error, IndexError) as exc:
         raise _broken() from exc
     _check_order(elements)

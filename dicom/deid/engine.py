@@ -17,6 +17,7 @@ from pydicom.filewriter import write_dataset
 from dicom.deid import residue, rules
 from dicom.deid.charsets import codec_of
 from dicom.deid.encoding import EXPLICIT_LITTLE, PIXEL_DATA, Element, Syntax, known_vr, read_elements
+from dicom.deid.identity import check_values
 from dicom.deid.keys import LinkageKey
 from dicom.deid.marks import METHOD, METHOD_CODES, Mark, Method, Trial, foreign_methods, marks
 from dicom.deid.pixels.blank import blanked
@@ -27,21 +28,24 @@ from dicom.deid.policy import Option, Policy
 from dicom.deid.residue import Needles
 from dicom.deid.rules import name_of
 from dicom.deid.streams import closed, opened, padded
+from dicom.deid.templates import Source, Templates
 from dicom.deid.walker import Level, Walker, encoded_code, in_codec
 from models.domain.errors import Unreadable
 from models.domain.instances import Bytes, EncodedInstance
+from models.domain.refs import StudyRef
 
 _REQUIRED = (rules.SOP_CLASS_UID, rules.SOP_INSTANCE_UID, rules.STUDY_UID, rules.SERIES_UID)
 _MOST_SEEN = 100
 """Sets of identifiers that are remembered for names of files; a patient has few, one for each way to spell them."""
-_LOOKED_AT = frozenset({*_REQUIRED, rules.SPECIFIC_CHARACTER_SET, METHOD})
+_LOOKED_AT = frozenset({*_REQUIRED, rules.SPECIFIC_CHARACTER_SET, rules.PATIENT_ID, METHOD})
 
 
 class Deidentifier:
     """Treats instances of one patient, under one pseudonym.
 
-    That an instance is of that patient is for the caller to check, with ``identity.check_identity``. ``released`` are
-    SOP Instance UIDs of the source whose pixels or document a person has looked at and let pass. Keeps a bounded memory
+    With a ``study``, only its instances are treated; without, that an instance is of that patient is for the caller to
+    check, with ``identity.check_identity``. ``released`` are SOP Instance UIDs of the source whose pixels or document a
+    person has looked at and let pass. Keeps a bounded memory
     of original values; it must not outlive the patient's data. For one thread at a time.
     """
 
@@ -53,18 +57,21 @@ class Deidentifier:
         trial_protocol_id: str = "",
         trial_protocol_name: str = "",
         released: Collection[str] = (),
+        study: StudyRef | None = None,
     ) -> None:
         self.policy = policy
         self.key = key
         self._pseudonym = pseudonym
         self._trial = Trial(trial_protocol_id, trial_protocol_name)
         self._released = frozenset(released)
+        self._study = study
         self._method = Method(
             policy.profile.name, policy.digest, key.fingerprint, policy.temporal_information, policy.codes
         )
         self._walker = Walker(policy, key, pseudonym)
         self._identifiers = residue.Identifiers()
         self._seen: set[Needles] = set()
+        self._templates = Templates(self._walker, self._identifiers, policy.rule_for)
 
     def uid(self, original: str) -> str:
         """Return the UID that stands for another one in everything this treats."""
@@ -74,21 +81,32 @@ class Deidentifier:
         """Return the instance without the patient's identity; pixels that are not blanked are views of the original.
 
         Blanking may change the transfer syntax. Raises Unreadable when the header is broken, lacks one of its UIDs or
-        contradicts the instance's own; Excluded when the profile lets no instance of this kind pass, NeedsReview when
-        a person must look at it first; ResidueFound and RuleFailed, naming the attribute.
+        contradicts the instance's own; IdentityConflict when it is not of the study; Excluded when the profile lets no
+        instance of this kind pass, NeedsReview when a person must look at it first; ResidueFound and RuleFailed,
+        naming the attribute.
         """
         data, syntax = opened(instance.parts, instance.transfer_syntax_uid)
+        is_released = instance.sop_uid.strip("\0 ") in self._released
+        parts = None if is_released else self._templates.treated(data, instance)
+        if parts is not None:
+            return self._treated_instance(instance, parts, instance.transfer_syntax_uid)
         elements = read_elements(data, syntax)
         values = _looked_at(data, elements)
         _check_is_complete(values)
         _check_is(instance, values)
-        is_released = instance.sop_uid.strip("\0 ") in self._released
+        if self._study is not None:
+            check_values(values, self._study)
         parts, syntax_uid = self._treated(data, elements, values, syntax, instance.transfer_syntax_uid, is_released)
+        return self._treated_instance(instance, parts, syntax_uid)
+
+    def _treated_instance(
+        self, original: EncodedInstance, parts: tuple[Bytes, ...], transfer_syntax_uid: str
+    ) -> EncodedInstance:
         return EncodedInstance(
-            sop_class_uid=instance.sop_class_uid,
-            sop_uid=self.uid(instance.sop_uid),
-            transfer_syntax_uid=syntax_uid,
-            parts=closed(parts, syntax_uid),
+            sop_class_uid=original.sop_class_uid,
+            sop_uid=self.uid(original.sop_uid),
+            transfer_syntax_uid=transfer_syntax_uid,
+            parts=closed(parts, transfer_syntax_uid),
         )
 
     def header(self, encoded: bytes, transfer_syntax_uid: str) -> bytes:
@@ -105,7 +123,8 @@ class Deidentifier:
         data = memoryview(_encoded(dataset))
         elements = read_elements(data, EXPLICIT_LITTLE)
         needles = self._needles(data, elements, _looked_at(data, elements), EXPLICIT_LITTLE)
-        header = self._header(data, elements, EXPLICIT_LITTLE, needles, self._method)
+        treated_marks = self._marks(data, elements, EXPLICIT_LITTLE, needles, self._method)
+        header = self._header(data, elements, EXPLICIT_LITTLE, needles, treated_marks)
         return read_dataset(BytesIO(header), is_implicit_VR=False, is_little_endian=True)
 
     def check_name(self, text: str) -> None:
@@ -135,7 +154,11 @@ class Deidentifier:
         needles = self._needles(data, elements, values, syntax)
         position = next((i for i, element in enumerate(elements) if element.tag in PIXEL_DATA), len(elements))
         method = replace(self._method, has_blanked_pixels=plan.is_blank)
-        header = self._header(data, elements[:position], syntax, needles, method)
+        treated_marks = self._marks(data, elements[:position], syntax, needles, method)
+        header = self._header(data, elements[:position], syntax, needles, treated_marks)
+        if plan.treatment is Treatment.PASS and not is_released:
+            source = Source(data, elements, position, syntax, transfer_syntax_uid)
+            self._templates.learn(source, needles, treated_marks, plan.asked | self._asked, header)
         if position == len(elements):
             return (header,), transfer_syntax_uid
         _check_comments(data, elements[position], transfer_syntax_uid, needles)
@@ -150,25 +173,46 @@ class Deidentifier:
         view = data[elements[position].start : elements[position].end]
         return (header, view, *behind), transfer_syntax_uid
 
-    def _header(
+    def _marks(
         self, data: memoryview, elements: list[Element], syntax: Syntax, needles: Needles, method: Method
-    ) -> bytes:
+    ) -> dict[int, bytes]:
+        """The encoded marks by their tags, in the order of tags."""
         values = _looked_at(data, elements)
         level = Level(values.get(rules.SPECIFIC_CHARACTER_SET, b""), needles.scrub)
         codec = codec_of(level.character_set)
         earlier = foreign_methods(values.get(METHOD, b"").decode(codec, "replace"))
+        return {
+            mark.tag: self._encoded_mark(mark, data, _present(elements, mark.tag), syntax, level, method)
+            for mark in marks(self._pseudonym, method, self._trial, self._session(data, elements), earlier)
+        }
+
+    def _header(
+        self,
+        data: memoryview,
+        elements: list[Element],
+        syntax: Syntax,
+        needles: Needles,
+        encoded_marks: Mapping[int, bytes],
+    ) -> bytes:
+        """The treated elements with the marks in between, or in the place of what has their tags."""
+        level = Level(_looked_at(data, elements).get(rules.SPECIFIC_CHARACTER_SET, b""), needles.scrub)
         chunks: list[Bytes] = []
         position = 0
-        for mark in marks(self._pseudonym, method, self._trial, self._session(data, elements), earlier):
-            cut = bisect_left(elements, mark.tag, position, key=_tag)
+        for tag, mark in encoded_marks.items():
+            cut = bisect_left(elements, tag, position, key=_tag)
             chunks += self._walker.treated(data, elements[position:cut], syntax, level)
-            present = elements[cut : cut + 1] if cut < len(elements) and elements[cut].tag == mark.tag else []
-            chunks.append(self._encoded_mark(mark, data, present, syntax, level, method))
-            position = cut + len(present)
+            chunks.append(mark)
+            position = cut + len(_present(elements, tag))
         chunks += self._walker.treated(data, elements[position:], syntax, level)
         header = b"".join(chunks)
         residue.check(header, needles, syntax, self.policy.rule_for)
         return header
+
+    @property
+    def _asked(self) -> frozenset[int]:
+        """Tags of values on which marks depend."""
+        of_session = {rules.STUDY_DATE, rules.STUDY_TIME} if self._trial.protocol_id else set[int]()
+        return frozenset({METHOD, METHOD_CODES, *of_session})
 
     def _session(self, data: memoryview, elements: list[Element]) -> str:
         """Date and time of the study as the profile leaves them."""
@@ -178,7 +222,7 @@ class Deidentifier:
         return b"-".join(self._walker.value(data, element, Level(b"")) for element in found).decode("latin-1")
 
     def _encoded_mark(
-        self, mark: Mark, data: memoryview, present: list[Element], syntax: Syntax, level: Level, method: Method
+        self, mark: Mark, data: memoryview, present: Sequence[Element], syntax: Syntax, level: Level, method: Method
     ) -> bytes:
         if mark.tag != METHOD_CODES:
             text = in_codec(mark.text, codec_of(level.character_set), mark.tag)
@@ -220,6 +264,12 @@ def _encoded(dataset: Dataset) -> bytes:
 def _looked_at(data: memoryview, elements: Sequence[Element]) -> dict[int, bytes]:
     """The original values of the few attributes that decide about the rest."""
     return {element.tag: bytes(data[element.begin : element.stop]) for element in elements if element.tag in _LOOKED_AT}
+
+
+def _present(elements: Sequence[Element], tag: int) -> Sequence[Element]:
+    """The element of this tag alone, or none."""
+    position = bisect_left(elements, tag, key=_tag)
+    return elements[position : position + 1] if position < len(elements) and elements[position].tag == tag else ()
 
 
 def _text(values: dict[int, bytes], tag: int) -> str:

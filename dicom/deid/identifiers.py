@@ -17,13 +17,13 @@ _MOST_SEQUENCES, _MOST_PEOPLE = 5000, 100
 
 
 @dataclass(slots=True)
-class _Found:
+class Found:
     """Elements that name somebody, and UIDs that are replaced."""
 
     originals: set[Original] = field(default_factory=set[Original])
     uids: set[bytes] = field(default_factory=set[bytes])
 
-    def add(self, other: "_Found") -> None:
+    def add(self, other: "Found") -> None:
         self.originals |= other.originals
         self.uids |= other.uids
 
@@ -35,7 +35,7 @@ class Identifiers:
     """
 
     def __init__(self) -> None:
-        self._sequences: dict[tuple[Syntax, bytes, bytes], _Found] = {}
+        self._sequences: dict[tuple[Syntax, bytes, bytes], Found] = {}
         self._words: dict[frozenset[Original], Words] = {}
 
     def needles(
@@ -46,8 +46,7 @@ class Identifiers:
         ``values`` holds the original (0008,0005) if there is one. What the policy keeps on purpose is not searched
         for, except names of persons and patient IDs. Raises Unreadable, RuleFailed (character set).
         """
-        found = _Found()
-        self._collect(data, elements, values.get(rules.SPECIFIC_CHARACTER_SET, b""), syntax, rule_for, found)
+        found = self.found_in(data, elements, values.get(rules.SPECIFIC_CHARACTER_SET, b""), syntax, rule_for)
         originals = frozenset(found.originals)
         words = self._words.get(originals)
         if words is None:
@@ -56,6 +55,14 @@ class Identifiers:
             words = self._words[originals] = words_of(originals)
         return Needles(words, uid_needles(found.uids))
 
+    def found_in(
+        self, data: memoryview, elements: list[Element], charset: bytes, syntax: Syntax, rule_for: Rules
+    ) -> Found:
+        """Return what some elements of a level name, whose (0008,0005) is ``charset``; raises Unreadable."""
+        found = Found()
+        self._collect(data, elements, charset, syntax, rule_for, found)
+        return found
+
     def _collect(
         self,
         data: memoryview,
@@ -63,7 +70,7 @@ class Identifiers:
         charset: bytes,
         syntax: Syntax,
         rule_for: Rules,
-        found: _Found,
+        found: Found,
     ) -> None:
         for element in elements:
             tag, vr = element.tag, element.vr
@@ -79,12 +86,12 @@ class Identifiers:
 
     def _in_sequence(
         self, data: memoryview, sequence: Element, charset: bytes, syntax: Syntax, rule_for: Rules
-    ) -> _Found:
+    ) -> Found:
         value = bytes(data[sequence.start : sequence.end])
         if len(value) > _SMALL_BYTES:
             if syntax.implicit or b"PN" in value or b"UN" in value or _mentions_wanted(value, syntax):
                 return self._in_items(data, sequence, charset, syntax, rule_for)
-            return _Found(uids=_uids_in(value, syntax, rule_for))
+            return Found(uids=_uids_in(value, syntax, rule_for))
         key = (syntax, charset, value)
         known = self._sequences.get(key)
         if known is None:
@@ -93,9 +100,9 @@ class Identifiers:
             known = self._sequences[key] = self._in_items(data, sequence, charset, syntax, rule_for)
         return known
 
-    def _in_items(self, data: memoryview, sequence: Element, charset: bytes, syntax: Syntax, rule_for: Rules) -> _Found:
+    def _in_items(self, data: memoryview, sequence: Element, charset: bytes, syntax: Syntax, rule_for: Rules) -> Found:
         inner = nested_syntax(sequence.vr, syntax)
-        found = _Found()
+        found = Found()
         for item in read_items(data, sequence, inner):
             elements = read_nested(data, item, inner)
             self._collect(data, elements, character_set(data, elements, charset), inner, rule_for, found)

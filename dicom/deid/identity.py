@@ -58,7 +58,11 @@ def check_identity(instance: EncodedInstance, study: StudyRef) -> None:
     An instance without a patient ID, and a study listed without one, are judged by the study alone. Reads the header
     up to the Study Instance UID only (a deflated data set has to be inflated). Raises Unreadable.
     """
-    values = _values(instance, _IDENTITY)
+    check_values(_values(instance, _IDENTITY), study)
+
+
+def check_values(values: Mapping[int, bytes], study: StudyRef) -> None:
+    """Do the same with values of an instance that were read already, by their tags."""
     patient_id = _patient_id(values)
     is_other_patient = patient_id and study.patient_id.strip() and patient_id != plain_id(study.patient_id)
     if _text(values, STUDY_UID) != study.study_uid.strip("\0 ") or is_other_patient:

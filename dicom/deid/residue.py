@@ -67,12 +67,22 @@ def check(header: bytes, needles: Needles, syntax: Syntax, rule_for: Rules) -> N
 
     Looks closely only when a quick search of all bytes finds something. Raises Unreadable, RuleFailed (character set).
     """
+    check_changed(header, header, needles, syntax, rule_for)
+
+
+def check_changed(
+    header: bytes, changed: bytes, needles: Needles, syntax: Syntax, rule_for: Rules, character_set: bytes = b""
+) -> None:
+    """Do the same for a header of which all but some elements was checked before, for the same people.
+
+    ``changed`` are those elements, joined; ``character_set`` is the value of (0008,0005) where it is not among them.
+    """
     has_uid = _holds_uid(header, needles.uids)
-    if not has_uid and not _may_hold(header, needles.words):
+    if not has_uid and not _may_hold(changed, needles.words):
         return
-    data = memoryview(header)
+    data = memoryview(changed)
     search = _Search(needles.words, needles.uids if has_uid else frozenset(), rule_for)
-    search.level(data, read_elements(data, syntax), syntax, b"")
+    search.level(data, read_elements(data, syntax), syntax, character_set)
     if has_uid:
         raise ResidueFound("An original UID is still in the header.")
 

@@ -1,7 +1,7 @@
 """The few attributes of an encoded header that decide about its pixels, each looked up when it is asked for."""
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dicom.deid.encoding import PIXEL_DATA, Element, Syntax
 from models.domain.errors import Unreadable
@@ -17,15 +17,17 @@ class Header:
     """The top level of an encoded data set; ``elements`` are in ascending order. Absent values read as nothing.
 
     Elements are tuples that begin with their tag, so that a tuple of the tag alone finds its place among them; that is
-    three times as fast as a key function.
+    three times as fast as a key function. ``asked`` collects the tags that somebody has looked up.
     """
 
     data: memoryview
     elements: list[Element]
     syntax: Syntax
+    asked: set[int] = field(default_factory=set[int], compare=False, repr=False)
 
     def element(self, tag: int) -> Element | None:
         """Return the element of this tag, or None when there is none."""
+        self.asked.add(tag)
         position = bisect_left(self.elements, (tag,))
         if position < len(self.elements) and self.elements[position][0] == tag:
             return self.elements[position]
@@ -51,7 +53,9 @@ class Header:
         start = bisect_left(self.elements, (first,))
         if start == len(self.elements) or self.elements[start].tag >= behind:
             return []
-        return self.elements[start : bisect_left(self.elements, (behind,), start)]
+        found = self.elements[start : bisect_left(self.elements, (behind,), start)]
+        self.asked.update(element.tag for element in found)
+        return found
 
     def pixels(self) -> Element | None:
         """Return the one element with pixel data, or None; raises Unreadable when there is more than one."""

@@ -3,7 +3,7 @@
 Every kind that an instance is of (kinds.py) is judged by the profile (rules.py), and the strictest judgement holds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from dicom.deid.encoding import Element, Syntax
 from dicom.deid.pixels import frames, segments, ultrasound
@@ -43,7 +43,7 @@ class Plan:
     ``areas`` are blanked, ``clears_unused_bits`` means that bits outside Bits Stored are set to 0, and ``cuts`` that
     data behind the last frame is cut off. ``is_released``: a person has let the instance pass as it is, so that it also
     passes when its frames prove impossible to decode. ``reason`` is for people and quotes nothing of the instance but
-    the name of a signature.
+    the name of a signature. ``asked`` are the tags whose values led to this plan.
     """
 
     areas: Areas | None = None
@@ -51,6 +51,7 @@ class Plan:
     cuts: bool = False
     is_released: bool = False
     reason: str = ""
+    asked: frozenset[int] = field(default=frozenset(), compare=False)
 
     @property
     def is_blank(self) -> bool:
@@ -95,7 +96,7 @@ def judged(
     if held and not is_released:
         raise NeedsReview(held[0])
     if not is_released:
-        return plan
+        return replace(plan, asked=frozenset(header.asked))
     cuts = pixels is not None and _BEHIND in held and not frames.is_encapsulated(pixels)
     return Plan(plan.areas, plan.clears_unused_bits, cuts, True, plan.reason or "released by a person")
 

@@ -1,0 +1,292 @@
+"""A short cut for headers that are nearly those of an instance treated before, as of one series they are.
+
+A template is such an instance in pieces, each with what became of it. Pieces that are the same again are not looked
+at; what differs is treated by the walker and searched for residues like everything. The rest of the work, and whatever
+does not fit in the least, is the engine's: a template never decides anything for the first time.
+"""
+
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from dicom.deid import residue, rules
+from dicom.deid.encoding import Element, Syntax, read_beginning, syntax_of
+from dicom.deid.identifiers import Identifiers
+from dicom.deid.needles import Needles, Original, Rules, uid_needles
+from dicom.deid.walker import Level, Walker
+from models.domain.errors import AditError
+from models.domain.instances import Bytes, EncodedInstance
+
+_MOST_TEMPLATES = 8
+_ROOM_FOR_LONGER_VALUES = 4096
+_LARGEST_HEADER = 1 << 20
+"""A longer one is of a multi-frame instance, of which there are few."""
+_FIXED = frozenset({rules.SPECIFIC_CHARACTER_SET, rules.SOP_CLASS_UID, rules.STUDY_UID})
+_NOT_EMPTY = frozenset({rules.SOP_INSTANCE_UID, rules.SERIES_UID})
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An instance as the engine has read it; ``position`` is that of its pixels among its elements."""
+
+    data: memoryview
+    elements: list[Element]
+    position: int
+    syntax: Syntax
+    transfer_syntax_uid: str
+
+
+@dataclass(slots=True)
+class _Piece:
+    """An element, all of a private group, or a mark that is set where nothing was (then ``original`` is empty).
+
+    ``last_tag`` is the highest tag that may belong to it. A fixed one must be the same in each instance. ``varies``
+    when it was not the same in all instances so far.
+    """
+
+    last_tag: int
+    original: bytes
+    result: bytes
+    uids: frozenset[bytes]
+    is_fixed: bool
+    varies: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Pieces in a row that were the same in all instances so far, joined; or one that varies."""
+
+    original: bytes
+    result: bytes
+    uids: frozenset[bytes]
+    pieces: tuple[_Piece, ...]
+
+    @property
+    def varies(self) -> bool:
+        return self.pieces[0].varies
+
+
+@dataclass(slots=True)
+class _Fitted:
+    """A header in the making."""
+
+    position: int = 0
+    results: list[bytes] = field(default_factory=list[bytes])
+    changed: list[bytes] = field(default_factory=list[bytes])
+    uids: set[bytes] = field(default_factory=set[bytes])
+    sop_uid: bytes = b""
+    has_new_variation: bool = False
+
+    def keep(self, original: bytes, result: bytes, uids: frozenset[bytes]) -> None:
+        self.position += len(original)
+        self.results.append(result)
+        self.uids |= uids
+
+
+class _MisfitError(Exception):
+    """An instance is not like the template."""
+
+
+class Templates:
+    """The templates of one engine, the last used first. Holds original values; must not outlive the patient's data."""
+
+    def __init__(self, walker: Walker, identifiers: Identifiers, rule_for: Rules) -> None:
+        self._walker = walker
+        self._identifiers = identifiers
+        self._rule_for = rule_for
+        self._templates: list[_Template] = []
+
+    def treated(self, data: memoryview, instance: EncodedInstance) -> tuple[Bytes, ...] | None:
+        """The pieces of the treated data set, as the engine would make them, or None when no template fits."""
+        for number, template in enumerate(self._templates):
+            parts = template.treated(data, instance)
+            if parts is not None:
+                if number:
+                    self._templates.insert(0, self._templates.pop(number))
+                return parts
+        return None
+
+    def learn(
+        self, source: Source, needles: Needles, marks: Mapping[int, bytes], fixed: Set[int], header: bytes
+    ) -> None:
+        """Make a template of an instance that passed and whose pixels stay as they are.
+
+        ``header`` is what the engine made of its header, ``marks`` are the elements that were set in it, and ``fixed``
+        the tags whose values decided more than the fate of themselves.
+        """
+        if not _can_be_template(source):
+            return
+        template = _Template(source, needles, self._walker, self._identifiers, self._rule_for)
+        template.pieces = list(self._pieces(source, needles, marks, fixed | _FIXED))
+        if b"".join(piece.result for piece in template.pieces) == header:
+            template.join()
+            self._templates.insert(0, template)
+            del self._templates[_MOST_TEMPLATES:]
+
+    def _pieces(
+        self, source: Source, needles: Needles, marks: Mapping[int, bytes], fixed: Set[int]
+    ) -> Iterator[_Piece]:
+        level = _level(source, needles)
+        missing = dict(marks)
+        for _, group in groupby(source.elements[: source.position], _unit):
+            elements = list(group)
+            first, last = elements[0], elements[-1]
+            for tag in [tag for tag in missing if tag < first.tag]:
+                yield _Piece(tag, b"", missing.pop(tag), frozenset(), is_fixed=True)
+            mark = missing.pop(first.tag, None)
+            chunks = self._walker.treated(source.data, elements, source.syntax, level) if mark is None else [mark]
+            found = self._identifiers.found_in(
+                source.data, elements, level.character_set, source.syntax, self._rule_for
+            )
+            yield _Piece(
+                first.tag | 0xFFFF if _is_private(first.tag) else first.tag,
+                bytes(source.data[first.start : last.end]),
+                b"".join(chunks),
+                uid_needles(found.uids),
+                is_fixed=mark is not None or any(element.tag in fixed for element in elements),
+                varies=first.tag == rules.SOP_INSTANCE_UID,
+            )
+        for tag, result in missing.items():
+            yield _Piece(tag, b"", result, frozenset(), is_fixed=True)
+
+
+class _Template:
+    """One instance in pieces; treats others that are like it."""
+
+    def __init__(
+        self, source: Source, needles: Needles, walker: Walker, identifiers: Identifiers, rule_for: Rules
+    ) -> None:
+        self.pieces: list[_Piece] = []
+        self._runs: list[_Run] = []
+        self._syntax = source.syntax
+        self._transfer_syntax_uid = source.transfer_syntax_uid
+        self._character_set = _character_set(source)
+        self._needles = needles
+        self._originals = _originals(source, identifiers, rule_for)
+        self._walker = walker
+        self._identifiers = identifiers
+        self._rule_for = rule_for
+        pixels = source.elements[source.position :]
+        self._pixel_head = bytes(source.data[pixels[0].start : pixels[0].begin]) if pixels else b""
+        self._pixel_bytes = pixels[0].stop - pixels[0].begin if pixels else 0
+
+    def treated(self, data: memoryview, instance: EncodedInstance) -> tuple[Bytes, ...] | None:
+        """The treated data set in pieces, or None when the instance is not like this one."""
+        if instance.transfer_syntax_uid != self._transfer_syntax_uid:
+            return None
+        size = sum(len(run.original) for run in self._runs) + _ROOM_FOR_LONGER_VALUES
+        head = bytes(data[:size])
+        fitted = _Fitted()
+        try:
+            self._fit(head, fitted)
+            if fitted.sop_uid.strip(b"\0 ").decode("latin-1") != instance.sop_uid.strip("\0 "):
+                return None
+            if not self._has_like_pixels(head, len(data), fitted.position):
+                return None
+            header = b"".join(fitted.results)
+            self._check(header, fitted)
+        except (_MisfitError, AditError):  # the engine says what is wrong, if anything is
+            return None
+        if fitted.has_new_variation:
+            self.join()
+        return (header, data[fitted.position :]) if self._pixel_head else (header,)
+
+    def join(self) -> None:
+        """Join pieces that are the same in all instances so far."""
+        self._runs = []
+        for varies, group in groupby(self.pieces, lambda piece: piece.varies):
+            pieces = tuple(group)
+            for part in [(piece,) for piece in pieces] if varies else [pieces]:
+                self._runs.append(
+                    _Run(
+                        b"".join(piece.original for piece in part),
+                        b"".join(piece.result for piece in part),
+                        frozenset[bytes]().union(*(piece.uids for piece in part)),
+                        part,
+                    )
+                )
+
+    def _fit(self, head: bytes, fitted: _Fitted) -> None:
+        level = Level(self._character_set, self._needles.scrub)
+        view = memoryview(head)
+        for run in self._runs:
+            if not run.varies and head.startswith(run.original, fitted.position):
+                fitted.keep(run.original, run.result, run.uids)
+                continue
+            for piece in run.pieces:
+                if not piece.varies and head.startswith(piece.original, fitted.position):
+                    fitted.keep(piece.original, piece.result, piece.uids)
+                else:
+                    self._vary(view, piece, level, fitted)
+
+    def _vary(self, view: memoryview, piece: _Piece, level: Level, fitted: _Fitted) -> None:
+        """Treat an element, or a private group, that is another than the template's."""
+        if piece.is_fixed:
+            raise _MisfitError
+        elements = read_beginning(view, self._syntax, piece.last_tag, fitted.position)
+        if not elements or elements[0].tag < piece.last_tag & (0xFFFF0000 if _is_private(piece.last_tag) else -1):
+            raise _MisfitError
+        found = self._identifiers.found_in(view, elements, self._character_set, self._syntax, self._rule_for)
+        if not found.originals <= self._originals:
+            raise _MisfitError
+        if piece.last_tag in _NOT_EMPTY:
+            value = bytes(view[elements[0].begin : elements[0].stop])
+            if not value.strip(b"\0 "):
+                raise _MisfitError
+            if piece.last_tag == rules.SOP_INSTANCE_UID:
+                fitted.sop_uid = value
+        result = b"".join(self._walker.treated(view, elements, self._syntax, level))
+        fitted.position = elements[-1].end
+        fitted.results.append(result)
+        fitted.changed.append(result)
+        fitted.uids |= uid_needles(found.uids)
+        fitted.has_new_variation = fitted.has_new_variation or not piece.varies
+        piece.varies = True
+
+    def _has_like_pixels(self, head: bytes, size: int, position: int) -> bool:
+        """Whether nothing but pixels of the template's kind and size is left."""
+        if not self._pixel_head:
+            return position == size
+        end = position + len(self._pixel_head)
+        return head[position:end] == self._pixel_head and size == end + self._pixel_bytes
+
+    def _check(self, header: bytes, fitted: _Fitted) -> None:
+        needles = Needles(self._needles.words, frozenset(fitted.uids))
+        changed = b"".join(fitted.changed)
+        residue.check_changed(header, changed, needles, self._syntax, self._rule_for, self._character_set)
+
+
+def _can_be_template(source: Source) -> bool:
+    """Whether nothing in the header tells about what follows in it, and the pixels are native and the last element."""
+    if any(element.tag == rules.CONCEPT_NAME for element in source.elements):
+        return False
+    pixels = source.elements[source.position :]
+    if len(pixels) > 1 or any(element.end != element.stop for element in pixels):
+        return False
+    end = pixels[0].start if pixels else len(source.data)
+    return end <= _LARGEST_HEADER and syntax_of(source.transfer_syntax_uid) == source.syntax
+
+
+def _unit(element: Element) -> int:
+    """The tag, or for private attributes, of which the creator tells the meaning, the group."""
+    return element.tag >> 16 if _is_private(element.tag) else element.tag
+
+
+def _is_private(tag: int) -> bool:
+    return bool(tag & 0x10000)
+
+
+def _level(source: Source, needles: Needles) -> Level:
+    return Level(_character_set(source), needles.scrub)
+
+
+def _character_set(source: Source) -> bytes:
+    for element in source.elements:
+        if element.tag == rules.SPECIFIC_CHARACTER_SET:
+            return bytes(source.data[element.begin : element.stop])
+    return b""
+
+
+def _originals(source: Source, identifiers: Identifiers, rule_for: Rules) -> frozenset[Original]:
+    found = identifiers.found_in(source.data, source.elements, _character_set(source), source.syntax, rule_for)
+    return frozenset(found.originals)

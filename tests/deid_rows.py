@@ -132,6 +132,8 @@ def demanded(row: TableRow, options: frozenset[str], profile: str = "") -> froze
         return frozenset({Verdict.REMOVED})
     if excepted := EXCEPTIONS.get(row.keyword):
         return excepted
+    if profile in {"research", "adit-compatible"} and row.keyword in CLEANED_PLACES:
+        return _cleaned(row)
     if profile == "adit-compatible" and row.vr in DATES:
         return frozenset({Verdict.KEPT}) if row.keyword in TEN_DATES else _basic(row)
     chosen = {row.marks[option] for option in options if option in row.marks}
@@ -142,6 +144,8 @@ def demanded(row: TableRow, options: frozenset[str], profile: str = "") -> froze
     return _basic(row)
 
 
+CLEANED_PLACES = frozenset({"ScheduledStudyLocation", "ScheduledProcedureStepLocation"})
+"""What the device option keeps, and these profiles clean: people write names of places and physicians there."""
 EXCEPTIONS: Mapping[str, frozenset[Verdict]] = {
     # bitmaps and curves can show a name that no cleaning of text finds; they go whatever the options say
     "CurveGroup": frozenset({Verdict.REMOVED}),

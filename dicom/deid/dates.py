@@ -9,7 +9,10 @@ from dicom.deid.keys import LinkageKey
 _SHORTEST_DAYS, _RANGE_DAYS = 365, 3650
 _DATE = re.compile(rb"(\d{4})(\.?)(\d{2})\2(\d{2})")
 _DATE_TIME = re.compile(rb"(\d{8})(\d{0,6}(?:\.\d{0,6})?(?:[+-]\d{4})?)")
-_TIME = re.compile(rb"[\d:]{0,8}(?:\.\d{0,6})?|[+-]\d{4}")
+_TIME = re.compile(
+    rb"(?:(?:[01]\d|2[0-3])(?::?[0-5]\d(?::?(?:[0-5]\d|60)(?:\.\d{0,6})?)?)?)?|[+-](?:0\d|1[0-4])[0-5]\d"
+)
+"""A time of day (PS3.5 section 6.2), also with the colons of ACR-NEMA, or an offset from UTC. A date is none."""
 _PADDING = b" \0"
 
 

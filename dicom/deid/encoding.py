@@ -141,9 +141,11 @@ def read_elements(data: memoryview, syntax: Syntax) -> list[Element]:
     set with an element twice could show another value to each of its readers.
     """
     try:
-        elements, _ = _read(data, 0, len(data), syntax, 0)
+        elements, end = _read(data, 0, len(data), syntax, 0)
     except (struct.error, IndexError) as exc:
         raise _broken() from exc
+    if end != len(data):  # an item's delimiter outside of any item: readers disagree about what follows
+        raise _broken()
     _check_order(elements)
     return elements
 
@@ -169,12 +171,21 @@ def _check_order(elements: list[Element]) -> None:
         previous = element.tag
 
 
+def check_depth(depth: int) -> None:
+    """Raise Unreadable for a level that is nested deeper than any real one."""
+    if depth > MAX_DEPTH:
+        raise Unreadable("A data set's sequences are nested too deep.")
+
+
 def read_nested(data: memoryview, item: Item, syntax: Syntax) -> list[Element]:
     """Return the elements of an item in their order; raises Unreadable."""
     try:
-        return _read(data, item.begin, item.stop, syntax, 0)[0]
+        elements, end = _read(data, item.begin, item.stop, syntax, 0)
     except (struct.error, IndexError) as exc:
         raise _broken() from exc
+    if end != item.stop:
+        raise _broken()
+    return elements
 
 
 def read_items(data: memoryview, sequence: Element, syntax: Syntax) -> list[Item]:

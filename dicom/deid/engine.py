@@ -4,6 +4,7 @@ Encoded bytes come in and go out. Same policy, key, pseudonym and input give the
 cannot be treated raises, and no message or chained exception quotes a value.
 """
 
+import struct
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -29,15 +30,15 @@ from dicom.deid.residue import Needles
 from dicom.deid.rules import name_of
 from dicom.deid.streams import closed, opened, padded
 from dicom.deid.templates import Source, Templates
-from dicom.deid.walker import Level, Walker, encoded_code, in_codec
-from models.domain.errors import Unreadable
+from dicom.deid.walker import Level, Walker, encoded_code, in_codec, top_level
+from models.domain.errors import RuleFailed, Unreadable
 from models.domain.instances import Bytes, EncodedInstance
 from models.domain.refs import StudyRef
 
 _REQUIRED = (rules.SOP_CLASS_UID, rules.SOP_INSTANCE_UID, rules.STUDY_UID, rules.SERIES_UID)
 _MOST_SEEN = 100
 """Sets of identifiers that are remembered for names of files; a patient has few, one for each way to spell them."""
-_LOOKED_AT = frozenset({*_REQUIRED, rules.SPECIFIC_CHARACTER_SET, rules.PATIENT_ID, METHOD})
+_LOOKED_AT = frozenset({*_REQUIRED, rules.SPECIFIC_CHARACTER_SET, rules.PATIENT_ID, rules.BIRTH_DATE, METHOD})
 
 
 class Deidentifier:
@@ -154,15 +155,15 @@ class Deidentifier:
         needles = self._needles(data, elements, values, syntax)
         position = next((i for i, element in enumerate(elements) if element.tag in PIXEL_DATA), len(elements))
         method = replace(self._method, has_blanked_pixels=plan.is_blank)
+        level = top_level(values, needles.scrub)
         treated_marks = self._marks(data, elements[:position], syntax, needles, method)
         header = self._header(data, elements[:position], syntax, needles, treated_marks)
         if plan.treatment is Treatment.PASS and not is_released:
             source = Source(data, elements, position, syntax, transfer_syntax_uid)
-            self._templates.learn(source, needles, treated_marks, plan.asked | self._asked, header)
+            self._templates.learn(source, needles, level, treated_marks, plan.asked | self._asked, header)
         if position == len(elements):
             return (header,), transfer_syntax_uid
         _check_comments(data, elements[position], transfer_syntax_uid, needles)
-        level = Level(values.get(rules.SPECIFIC_CHARACTER_SET, b""), needles.scrub)
         tail = b"".join(self._walker.treated(data, elements[position + 1 :], syntax, level))
         residue.check(tail, needles, syntax, self.policy.rule_for)
         behind = (tail,) if tail else ()
@@ -178,7 +179,7 @@ class Deidentifier:
     ) -> dict[int, bytes]:
         """The encoded marks by their tags, in the order of tags."""
         values = _looked_at(data, elements)
-        level = Level(values.get(rules.SPECIFIC_CHARACTER_SET, b""), needles.scrub)
+        level = top_level(values, needles.scrub)
         codec = codec_of(level.character_set)
         earlier = foreign_methods(values.get(METHOD, b"").decode(codec, "replace"))
         return {
@@ -195,7 +196,7 @@ class Deidentifier:
         encoded_marks: Mapping[int, bytes],
     ) -> bytes:
         """The treated elements with the marks in between, or in the place of what has their tags."""
-        level = Level(_looked_at(data, elements).get(rules.SPECIFIC_CHARACTER_SET, b""), needles.scrub)
+        level = top_level(_looked_at(data, elements), needles.scrub)
         chunks: list[Bytes] = []
         position = 0
         for tag, mark in encoded_marks.items():
@@ -224,13 +225,16 @@ class Deidentifier:
     def _encoded_mark(
         self, mark: Mark, data: memoryview, present: Sequence[Element], syntax: Syntax, level: Level, method: Method
     ) -> bytes:
-        if mark.tag != METHOD_CODES:
-            text = in_codec(mark.text, codec_of(level.character_set), mark.tag)
-            return syntax.encoded(mark.tag, mark.vr, padded(text))
-        earlier = b"".join(self._walker.items(data, element, syntax, level) for element in present)
-        items = [encoded_code(syntax, *code) for code in method.all_codes]
-        value = earlier + b"".join(item for item in items if item not in earlier)
-        return syntax.encoded(mark.tag, mark.vr, value) if value else b""
+        try:
+            if mark.tag != METHOD_CODES:
+                text = in_codec(mark.text, codec_of(level.character_set), mark.tag)
+                return syntax.encoded(mark.tag, mark.vr, padded(text))
+            earlier = b"".join(self._walker.items(data, element, syntax, level) for element in present)
+            items = [encoded_code(syntax, *code) for code in method.all_codes]
+            value = earlier + b"".join(item for item in items if item not in earlier)
+            return syntax.encoded(mark.tag, mark.vr, value) if value else b""
+        except struct.error:
+            raise RuleFailed(f"There is no room left in {name_of(mark.tag)}.") from None
 
 
 def _check_comments(data: memoryview, pixels: Element, transfer_syntax_uid: str, needles: Needles) -> None:

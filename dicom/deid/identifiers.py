@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dicom.deid import rules
-from dicom.deid.encoding import Element, Syntax, known_vr, nested_syntax, read_items, read_nested
+from dicom.deid.encoding import Element, Syntax, check_depth, known_vr, nested_syntax, read_items, read_nested
 from dicom.deid.needles import ALWAYS_SEARCHED, WANTED, Needles, Original, Rules, Words, uid_needles, words_of
 from dicom.deid.rules import Rule
 
 _KEPT = frozenset({Rule.KEEP, Rule.KEEP_IF_VALID, Rule.KEEP_OR_CLEAN, Rule.PLAIN_DATE, Rule.PLAIN_DATE_TIME})
+_REPLACED = frozenset({Rule.UID, Rule.KIND})
 _SMALL_BYTES = 4096
 """Longer sequences, as of enhanced multi-frame images, are searched for names only when they can hold one."""
 _UID_ELEMENT = re.compile(rb"UI..([0-9]+(?:\.[0-9]+)+)", re.DOTALL)
@@ -18,14 +19,21 @@ _MOST_SEQUENCES, _MOST_PEOPLE = 5000, 100
 
 @dataclass(slots=True)
 class Found:
-    """Elements that name somebody, and UIDs that are replaced."""
+    """Elements that name somebody, UIDs that are replaced, and UIDs that are kept."""
 
     originals: set[Original] = field(default_factory=set[Original])
     uids: set[bytes] = field(default_factory=set[bytes])
+    kept_uids: set[bytes] = field(default_factory=set[bytes])
 
     def add(self, other: "Found") -> None:
         self.originals |= other.originals
         self.uids |= other.uids
+        self.kept_uids |= other.kept_uids
+
+    @property
+    def uid_needles(self) -> frozenset[bytes]:
+        """UIDs that must not be found again; what an attribute keeps on purpose may stand in another one, too."""
+        return uid_needles(self.uids) - uid_needles(self.kept_uids) if self.kept_uids else uid_needles(self.uids)
 
 
 class Identifiers:
@@ -53,14 +61,14 @@ class Identifiers:
             if len(self._words) >= _MOST_PEOPLE:
                 self._words.clear()
             words = self._words[originals] = words_of(originals)
-        return Needles(words, uid_needles(found.uids))
+        return Needles(words, found.uid_needles)
 
     def found_in(
         self, data: memoryview, elements: list[Element], charset: bytes, syntax: Syntax, rule_for: Rules
     ) -> Found:
         """Return what some elements of a level name, whose (0008,0005) is ``charset``; raises Unreadable."""
         found = Found()
-        self._collect(data, elements, charset, syntax, rule_for, found)
+        self._collect(data, elements, charset, syntax, rule_for, found, 0)
         return found
 
     def _collect(
@@ -71,41 +79,45 @@ class Identifiers:
         syntax: Syntax,
         rule_for: Rules,
         found: Found,
+        depth: int,
     ) -> None:
+        check_depth(depth)
         for element in elements:
             tag, vr = element.tag, element.vr
-            if vr == b"UN":
+            if vr == b"UN" or known_vr(tag) == b"PN":
                 vr = known_vr(tag) or vr
             if vr == b"UI":
-                if rule_for(tag, element.vr) is Rule.UID:
-                    found.uids.add(bytes(data[element.begin : element.stop]))
+                uids = found.uids if rule_for(tag, element.vr) in _REPLACED else found.kept_uids
+                uids.add(bytes(data[element.begin : element.stop]))
             elif vr == b"SQ":
-                found.add(self._in_sequence(data, element, charset, syntax, rule_for))
+                found.add(self._in_sequence(data, element, charset, syntax, rule_for, depth))
             elif vr == b"PN" or (tag in WANTED and _is_searched(tag, element.vr, rule_for)):
                 found.originals.add((tag, vr, bytes(data[element.begin : element.stop]), charset))
 
     def _in_sequence(
-        self, data: memoryview, sequence: Element, charset: bytes, syntax: Syntax, rule_for: Rules
+        self, data: memoryview, sequence: Element, charset: bytes, syntax: Syntax, rule_for: Rules, depth: int
     ) -> Found:
         value = bytes(data[sequence.start : sequence.end])
         if len(value) > _SMALL_BYTES:
             if syntax.implicit or b"PN" in value or b"UN" in value or _mentions_wanted(value, syntax):
-                return self._in_items(data, sequence, charset, syntax, rule_for)
-            return Found(uids=_uids_in(value, syntax, rule_for))
+                return self._in_items(data, sequence, charset, syntax, rule_for, depth)
+            return _uids_in(value, syntax, rule_for)
         key = (syntax, charset, value)
         known = self._sequences.get(key)
         if known is None:
             if len(self._sequences) >= _MOST_SEQUENCES:
                 self._sequences.clear()
-            known = self._sequences[key] = self._in_items(data, sequence, charset, syntax, rule_for)
+            known = self._sequences[key] = self._in_items(data, sequence, charset, syntax, rule_for, depth)
         return known
 
-    def _in_items(self, data: memoryview, sequence: Element, charset: bytes, syntax: Syntax, rule_for: Rules) -> Found:
+    def _in_items(
+        self, data: memoryview, sequence: Element, charset: bytes, syntax: Syntax, rule_for: Rules, depth: int
+    ) -> Found:
         inner = nested_syntax(sequence.vr, syntax)
         found = Found()
         for item in read_items(data, sequence, inner):
             elements = read_nested(data, item, inner)
-            self._collect(data, elements, character_set(data, elements, charset), inner, rule_for, found)
+            self._collect(data, elements, character_set(data, elements, charset), inner, rule_for, found, depth + 1)
         return found
 
 
@@ -144,13 +156,12 @@ def _places(value: bytes, word: bytes) -> Iterator[int]:
         place = value.find(word, place + 1)
 
 
-def _uids_in(value: bytes, syntax: Syntax, rule_for: Rules) -> set[bytes]:
-    """The UIDs of explicitly encoded bytes that are replaced, found by their VR instead of by reading all elements."""
+def _uids_in(value: bytes, syntax: Syntax, rule_for: Rules) -> Found:
+    """The UIDs of explicitly encoded bytes, found by their VR instead of by reading all elements."""
     order = "big" if syntax.big_endian else "little"
-    uids: set[bytes] = set()
+    found = Found()
     for match in _UID_ELEMENT.finditer(value):
         group, number = value[match.start() - 4 : match.start() - 2], value[match.start() - 2 : match.start()]
         tag = int.from_bytes(group, order) << 16 | int.from_bytes(number, order)
-        if rule_for(tag, b"UI") is Rule.UID:
-            uids.add(match[1])
-    return uids
+        (found.uids if rule_for(tag, b"UI") in _REPLACED else found.kept_uids).add(match[1])
+    return found

@@ -6,10 +6,10 @@ Nothing here is stored or random, so that every worker gives the same answer at 
 import hmac
 import unicodedata
 
+from dicom.deid.vocabulary import REGISTERED_UIDS
 from models.domain.errors import ProfileInvalid
 
 SECRET_BYTES = 32
-_STANDARD_ROOT = "1.2.840.10008"
 _VERSION_MASK, _VERSION_8 = 0xF << 76, 0x8 << 76
 _VARIANT_MASK, _VARIANT = 0x3 << 62, 0x2 << 62
 _LETTERS = "CDFHJKMNPQRTVWXY"
@@ -51,11 +51,11 @@ class LinkageKey:
     def uid(self, original: str) -> str:
         """Return the UID that stands for another one: a UUID version 8 under 2.25 (PS3.5 section B.2).
 
-        Padding is no part of a UID. UIDs of the standard itself (classes, syntaxes, frames of reference) and nothing
-        are returned as they are.
+        Padding is no part of a UID. UIDs that the standard registers (classes, syntaxes, frames of reference) and
+        nothing are returned as they are; what people make up under the standard's root is not.
         """
         stripped = original.strip("\0 ")
-        if not stripped or stripped == _STANDARD_ROOT or stripped.startswith(f"{_STANDARD_ROOT}."):
+        if not stripped or stripped in REGISTERED_UIDS:
             return stripped
         bits = int.from_bytes(self.digest("uid", stripped)[:16], "big")
         return f"2.25.{(bits & ~_VERSION_MASK & ~_VARIANT_MASK) | _VERSION_8 | _VARIANT}"

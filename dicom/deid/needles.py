@@ -12,9 +12,10 @@ from functools import cached_property
 from itertools import permutations
 
 from dicom.deid import rules
-from dicom.deid.charsets import decoded
+from dicom.deid.charsets import codec_of, decoded
 from dicom.deid.folding import folded, spellings
-from dicom.deid.vocabulary import NOBODY
+from dicom.deid.vocabulary import NOBODY, PARTICLES, names_a_kind
+from models.domain.errors import RuleFailed
 
 
 def _tags(text: str) -> frozenset[int]:
@@ -31,7 +32,7 @@ ID_TAGS = ALWAYS_SEARCHED | _tags(
 )
 """Identifiers of table E.1-1 that stand for a person, a visit, an order or a specimen: AccessionNumber, insurance
 plan and record locator, trial subject, admission, service episode, orders, specimens and slides, barcode, results."""
-MINOR_ID_TAGS = _tags("00200010 00400009 00400253 00401001 0050001B 00741202")
+MINOR_ID_TAGS = _tags("00200010 00201070 00400009 00400253 00401001 0050001B 00741202")
 """Numbers of studies, procedures and their steps, container parts and work items: often short, and the same for many
 patients."""
 _PHONE_TAGS = _tags("00080094 00102154 00401103 00402010 0040A354")
@@ -48,7 +49,10 @@ LONG_ID = 6
 """Digits without letters are compared with numbers and inside opaque bytes only when there are so many of them."""
 _SHORTEST_NAME, _SHORTEST_ID, _SHORTEST_DIGITS, _SHORTEST_UID = 3, 4, 5, 12
 _SHORTEST_PHONE, _LONGEST_PHONE = 6, 8
-_NAME_COMPONENTS, _MOST_NAME_PARTS = 3, 6
+_MOST_ROUND_DIGITS = 2
+"""A round number, as 100000, is in many attributes by chance."""
+_NAME_COMPONENTS, _SHORTEST_ADDED_NAME = 3, 4
+_MOST_JOINED_PARTS, _MOST_NAME_PARTS = 6, 400
 """Family, given and middle name; prefixes and suffixes are titles."""
 _NOT_LETTERS = re.compile(r"[\W_]+")
 _SEPARATORS = re.compile(r"(?:(?<![0-9])[.,]|[.,](?![0-9])|[^\w.,]|_)+")
@@ -66,6 +70,8 @@ _MONTHS = (
     *(("sep", "sept", "september"), ("oct", "okt", "oktober", "october"), ("nov", "november")),
     ("dec", "dez", "dezember", "december"),
 )
+_TITLES = frozenset({"dr", "dres", "geb", "geborene", "jun", "junior", "med", "prof", "sen", "senior"})
+_NARROW = frozenset({"ascii", "latin_1", "iso8859", "iso8859-1", "iso8859_2", "iso8859_3", "iso8859_4", "utf8"})
 _NO_BIRTH_DATES = frozenset({"19000101", "00010101", "18000101"})
 _ASCII_RUN = re.compile(r"[a-z0-9]+")
 
@@ -157,6 +163,8 @@ class _Gathering:
         self.scrub: set[str] = set()
         self.anchors: set[bytes] = set()
         self.short_names: set[bytes] = set()
+        self.name_parts = 0
+        self.is_wide = False
 
     def words(self) -> Words:
         return Words(
@@ -181,38 +189,51 @@ class _Gathering:
                 return
         if vr == b"PN" or tag in _NAME_TAGS:
             for spelling in text.split("="):
-                self._take_name(spelling)
+                self._take_name(spelling, is_patient=tag == rules.PATIENT_NAME)
 
-    def _take_name(self, name: str) -> None:
-        """The parts of a name, and two of them joined, which also finds those that are too short alone."""
-        components = name.split("^")[:_NAME_COMPONENTS]
-        parts = [part for component in components for part in _NOT_LETTERS.split(component) if len(part) > 1]
-        parts = [part for part in parts if folded(part) not in NOBODY][:_MOST_NAME_PARTS]
+    def _take_name(self, name: str, is_patient: bool) -> None:
+        """The parts of a name, and two of them joined, which also finds those that are too short alone.
+
+        Behind family, given and middle name stand titles, or a maiden name. Other people's fields hold names of rooms
+        and devices as well, which have digits.
+        """
+        components = name.split("^")
+        parts = _parts(components[:_NAME_COMPONENTS])
+        parts += [part for part in _parts(components[_NAME_COMPONENTS:]) if len(part) >= _SHORTEST_ADDED_NAME]
+        parts = [part for part in parts if is_patient or part.isalpha()]
+        self._check_count(len(parts))
         for part in parts:
+            if folded(part) in PARTICLES:
+                continue
             self.scrub |= spellings(part)
             if len(part) >= _SHORTEST_NAME or not part.isascii():
                 self._add_name(part)
-        for one, other in permutations(parts, 2):
+        for one, other in permutations(parts[:_MOST_JOINED_PARTS], 2):
             for first in spellings(one):
                 for second in spellings(other):
                     self.scrub.add(first + second)
                     self._add_phrase(f"{first} {second}", one + other)
 
+    def _check_count(self, more: int) -> None:
+        self.name_parts += more
+        if self.name_parts > _MOST_NAME_PARTS:
+            raise RuleFailed("An instance names more people than can be searched for.")
+
     def _add_name(self, part: str) -> None:
         for spelling in spellings(part):
             if len(spelling) >= SHORT_NAME or not spelling.isascii():
                 self.long_names.add(spelling)
-                self.anchors.add(_anchor(spelling, part))
+                self.anchors.add(self._anchor(spelling, part))
             else:
                 self.phrases.add(re.escape(spelling))
-                self.short_names.add(_anchor(spelling, part))
+                self.short_names.add(self._anchor(spelling, part))
 
     def _take_id(self, text: str) -> None:
         plain = spaced(text)
         self._scrub_words(plain)
         if plain and plain not in NOBODY:
             self.exact.add(plain)
-        if len(plain) >= _SHORTEST_ID and plain not in NOBODY:
+        if len(plain.replace(" ", "")) >= _SHORTEST_ID and plain not in NOBODY:
             self._add_id(plain)
 
     def _take_minor_id(self, text: str) -> None:
@@ -230,7 +251,7 @@ class _Gathering:
         elif len(digits) >= _SHORTEST_DIGITS:
             self.phrases.add(f"0*{digits}")
             self.anchors.add(digits.encode())
-            if len(digits) >= LONG_ID:
+            if len(digits) >= LONG_ID and len(digits.rstrip("0")) > _MOST_ROUND_DIGITS:
                 self.numbers.add(digits)
             if len(digits) > LONG_ID:
                 self.opaque.add(digits)
@@ -256,7 +277,7 @@ class _Gathering:
             begin = _STREET.sub("str", street)
             pattern = re.escape(begin) + ("(?:asse)?" if begin.endswith("str") else "") + " ?" + number
             self.phrases.add(pattern)
-            self.anchors.add(_anchor(begin, street))
+            self.anchors.add(self._anchor(begin, street))
         for postcode, place in _POSTCODE.findall(plain):
             self._add_phrase(f"{postcode} {place}", place)
 
@@ -275,7 +296,21 @@ class _Gathering:
         tokens = _TOKENS.findall(plain)
         if tokens:
             self.phrases.add(r"[ .,]?".join(map(re.escape, tokens)))
-            self.anchors.add(_anchor("".join(tokens), original))
+            self.anchors.add(self._anchor("".join(tokens), original))
+
+    def _anchor(self, plain: str, original: str) -> bytes:
+        """The longest piece of a folded word that is written with the same bytes wherever it is searched for.
+
+        That is all of a word of Latin-1, whose accents the search can take from bytes. Of other words, and of all in
+        a character set of several bytes for each letter, only the letters that are ASCII, and nothing of those without
+        any. Double s may be written as one letter.
+        """
+        if any(letter > ("\x7f" if self.is_wide else "\xff") for letter in original):
+            letters = unicodedata.normalize("NFKD", original).casefold()
+            own = max(re.split(r"ss|[^a-z0-9]+", re.sub(r".(?=[^\0-\x7f])", " ", letters)), key=len, default="")
+            return own.encode() if own in plain else b""
+        runs = (piece for run in _ASCII_RUN.findall(plain) for piece in run.split("ss"))
+        return max(runs, key=len, default="").encode()
 
     def _scrub_words(self, plain: str) -> None:
         words = {plain, *_NOT_LETTERS.split(plain), "".join(_TOKENS.findall(plain))}
@@ -294,7 +329,9 @@ class _Gathering:
 def words_of(originals: Iterable[Original]) -> Words:
     """Return what the values of original elements identify people with; raises RuleFailed for a character set."""
     gathering = _Gathering()
-    for tag, vr, value, charset in originals:
+    found = list(originals)
+    gathering.is_wide = any(not _is_narrow(charset) for *_, charset in found)
+    for tag, vr, value, charset in found:
         for text in texts_of(value, charset):
             for single in text.split("\\"):
                 gathering.add(tag, vr, single.strip("\0 "))
@@ -304,7 +341,7 @@ def words_of(originals: Iterable[Original]) -> Words:
 def uid_needles(values: Collection[bytes]) -> frozenset[bytes]:
     """Return the UIDs that would be found again: not those of the standard, which are nobody's, nor very short ones."""
     uids = (uid.strip(b" \0") for value in values for uid in value.split(b"\\"))
-    return frozenset(uid for uid in uids if len(uid) >= _SHORTEST_UID and not uid.startswith(b"1.2.840.10008."))
+    return frozenset(uid for uid in uids if len(uid) >= _SHORTEST_UID and not names_a_kind(uid.decode("latin-1")))
 
 
 def texts_of(value: bytes, charset: bytes) -> Iterator[str]:
@@ -320,6 +357,16 @@ def texts_of(value: bytes, charset: bytes) -> Iterator[str]:
 def digit_runs(text: str) -> Iterator[str]:
     """Yield the digits of each number in a text, also of one that is written in groups."""
     return ("".join(_DIGITS.findall(run)) for run in _DIGIT_RUNS.findall(text))
+
+
+def _parts(components: Iterable[str]) -> list[str]:
+    words = (word for component in components for word in _NOT_LETTERS.split(component))
+    return [word for word in words if len(word) > 1 and folded(word) not in NOBODY | _TITLES]
+
+
+def _is_narrow(character_set: bytes) -> bool:
+    """Whether Latin letters with accents have one byte, or two of UTF-8."""
+    return codec_of(character_set).lower() in _NARROW and b"\\" not in character_set
 
 
 def _choices(words: Iterable[str]) -> str:
@@ -364,20 +411,6 @@ def _months(month: str) -> tuple[str, ...]:
 def _shortest(anchors: set[bytes]) -> frozenset[bytes]:
     """The anchors that contain no other one."""
     return frozenset(one for one in anchors if not any(other in one for other in anchors if other != one))
-
-
-def _anchor(plain: str, original: str) -> bytes:
-    """The longest piece of a folded word that is written with the same bytes in every character set.
-
-    That is all of a word of Latin-1, whose accents the search can take from bytes. Of other words only the letters that
-    are ASCII, and nothing of those without any. Double s may be written as one letter.
-    """
-    if any(letter > "\xff" for letter in original):
-        letters = unicodedata.normalize("NFKD", original).casefold()
-        own = max(re.split(r"ss|[^a-z0-9]+", re.sub(r".(?=[^\0-\x7f])", " ", letters)), key=len, default="")
-        return own.encode() if own in plain else b""
-    runs = (piece for run in _ASCII_RUN.findall(plain) for piece in run.split("ss"))
-    return max(runs, key=len, default="").encode()
 
 
 Rules = Callable[[int, bytes], rules.Rule]

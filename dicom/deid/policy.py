@@ -13,7 +13,7 @@ from types import MappingProxyType
 from pydicom._dicom_dict import DicomDictionary
 from pydicom.datadict import keyword_for_tag
 
-from dicom.deid import rules, table
+from dicom.deid import rules, safe_private, table, vocabulary
 from dicom.deid.device_texts import DEVICE_TEXTS
 from dicom.deid.dicognito_adapter import STAND_IN_TAGS
 from dicom.deid.encoding import NEWER_VRS, PIXEL_DATA, known_vr, known_vrs
@@ -39,6 +39,8 @@ _CODES = {
     Option.RETAIN_INSTITUTION_IDENTITY: ("113112", "Retain Institution Identity Option"),
 }
 """PS3.16 CID 7050."""
+ENGINE_REVISION = "1"
+"""To be raised whenever the engine treats anything in another way than before under the same rules."""
 _BASIC_CODE = ("113100", "Basic Application Confidentiality Profile")
 
 _ALWAYS = {
@@ -49,14 +51,18 @@ _ALWAYS = {
     0x00080100: Rule.CODE,  # CodeValue
     0x00080119: Rule.CODE,  # LongCodeValue
     rules.CODE_MEANING: Rule.CODE,
+    0x00080103: Rule.CODE,  # CodingSchemeVersion
+    0x0008010C: Rule.SCHEME_UID,  # CodingSchemeUID
+    rules.SOP_CLASS_UID: Rule.KEEP,
+    0x00201070: Rule.DELETE,  # OtherStudyNumbers, retired, and forgotten by the table
     rules.CONCEPT_NAME: Rule.CONCEPT,
     0x00700002: Rule.LABEL,  # GraphicLayer, to which the graphics on it refer
 }
 _REMOVED_OF_A_CHOICE = frozenset({0x00081110, 0x00080082, 0x00081072})
 """ReferencedStudySequence (empty it would be no valid reference, says dciodvfy), and the codes of institutions and
 operators: of X/Z, X/Z/D and X/D they get the X."""
-_UID_OF_A_VOCABULARY = frozenset({0x0008010C, 0x00080117, 0x00080118})
-"""Coding Scheme, Context and Mapping Resource UID: registered names of code systems, nobody's identity."""
+_UID_OF_A_VOCABULARY = frozenset({0x00080117, 0x00080118})
+"""Context and Mapping Resource UID: names of code systems, nobody's identity where they are registered."""
 _TYPE_1_TEXTS = frozenset({0x0040A160, 0x00620020})
 """TextValue and TrackingID: outside the table, and not allowed to be empty (PS3.3)."""
 _TEXT_IN_CODE_STRING = 0x00700080
@@ -64,7 +70,7 @@ _TEXT_IN_CODE_STRING = 0x00700080
 _TIMEZONE = 0x00080201
 _SIGNATURES = 0x0400
 
-_KEEPING = frozenset({Rule.KEEP, Rule.KEEP_IF_VALID, Rule.KEEP_OR_CLEAN, Rule.SCHEME, Rule.CODE})
+_KEEPING = frozenset({Rule.KEEP, Rule.KEEP_IF_VALID, Rule.KEEP_OR_CLEAN, Rule.KIND, Rule.SCHEME, Rule.CODE})
 _NUMBER_VRS = frozenset({b"DS", b"IS"})
 _DATE_RULES = {b"DA": Rule.DATE, b"DT": Rule.DATE_TIME, b"TM": Rule.TIME}
 _PLAIN_DATE_RULES = {b"DA": Rule.PLAIN_DATE, b"DT": Rule.PLAIN_DATE_TIME, b"TM": Rule.TIME}
@@ -100,12 +106,13 @@ class Policy:
 
     @cached_property
     def digest(self) -> str:
-        """16 hexadecimal digits of all rules: what the same digest has treated was treated the same way."""
+        """16 hexadecimal digits of all rules, reviewed words and the engine: the same digest is the same treatment."""
         tags = sorted({*DicomDictionary, *NEWER_VRS})
         lines = [f"{tag:08X} {self.rule_for(tag, known_vr(tag)).name}" for tag in tags]
         lines += [f"private {self.rule_for(0x00090010, b'LO').name}", repr(self.profile.pixels)]
         lines += [repr(sorted(texts)) for texts in (self.profile.approved_texts, self.profile.approved_words)]
-        return hashlib.sha256("\n".join([table.DIGEST, *lines]).encode()).hexdigest()[:16]
+        data = [ENGINE_REVISION, table.DIGEST, vocabulary.DIGEST, safe_private.DIGEST]
+        return hashlib.sha256("\n".join([*data, *lines]).encode()).hexdigest()[:16]
 
     @cached_property
     def codes(self) -> tuple[tuple[str, str], ...]:
@@ -221,11 +228,16 @@ class Policy:
             case b"PN":
                 return Rule.STAND_IN if StandIn.NAMES in self.profile.stand_ins else Rule.DUMMY
             case b"UI":
-                return Rule.KEEP if self.has(Option.RETAIN_UIDS) or _names_a_kind(tag) else Rule.UID
+                return self._uid_outside(tag)
             case b"AE" | b"UR":
                 return Rule.DELETE
             case _:
                 return _as_it_is(vr)
+
+    def _uid_outside(self, tag: int) -> Rule:
+        if self.has(Option.RETAIN_UIDS):
+            return Rule.KEEP
+        return Rule.KIND if _names_a_kind(tag) else Rule.UID
 
     def _date_outside(self, vr: bytes) -> Rule:
         if self.has(Option.RETAIN_MODIFIED_DATES):

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from dicom.deid.charsets import decoded
-from dicom.deid.encoding import Element, Syntax, known_vr, nested_syntax, read_elements, read_items, read_nested
+from dicom.deid.encoding import (
+    Element,
+    Syntax,
+    check_depth,
+    known_vr,
+    nested_syntax,
+    read_elements,
+    read_items,
+    read_nested,
+)
 from dicom.deid.folding import folded
 from dicom.deid.identifiers import Identifiers, character_set
 from dicom.deid.marks import METHOD, foreign_methods
@@ -30,10 +39,10 @@ _BINARY_VRS = frozenset(
 _DATE_VRS = frozenset({b"DA", b"DT", b"TM", b"AS"})
 _CLEANED = frozenset({Rule.CLEAN_TEXT, Rule.CLEAN_LABEL})
 _DEVICES = frozenset({Rule.KEEP, Rule.KEEP_IF_VALID, Rule.KEEP_OR_CLEAN, Rule.SCHEME, Rule.CODE})
-_CHECKED = _DEVICES | _CLEANED | {Rule.PRIVATE, Rule.PSEUDONYM, Rule.TIME, Rule.UID}
+_CHECKED = _DEVICES | _CLEANED | {Rule.PRIVATE, Rule.PSEUDONYM, Rule.TIME, Rule.UID, Rule.KIND, Rule.SCHEME_UID}
 _SHORTEST_OPAQUE = SHORT_NAME
 """Opaque bytes that are fewer can hold no name that is searched for in them."""
-_TIME = re.compile(rb"([01][0-9]|2[0-3])([0-5][0-9])?([0-6][0-9])?(\.[0-9]{0,6})?|[+-][0-9]{4}")
+_TIME = re.compile(rb"([01][0-9]|2[0-3])([0-5][0-9]([0-6][0-9](\.[0-9]{0,6})?)?)?|[+-][0-9]{4}")
 _NUMBER_BYTES = b"0123456789+-.eE \\\0"
 _NOT_DIGITS = re.compile(r"[^0-9]+")
 _OWN_STUDY_FOLDER = re.compile(r"(?<![0-9A-Za-z])[0-9]{8}-[0-9]{6}(?=-)")
@@ -128,14 +137,17 @@ class _Search:
     uids: frozenset[bytes]
     rule_for: Rules
 
-    def level(self, data: memoryview, elements: list[Element], syntax: Syntax, inherited: bytes) -> None:
+    def level(
+        self, data: memoryview, elements: list[Element], syntax: Syntax, inherited: bytes, depth: int = 0
+    ) -> None:
+        check_depth(depth)
         charset = character_set(data, elements, inherited)
         for element in elements:
             rule = self.rule_for(element.tag, element.vr)
             if rule in SEQUENCE_RULES or (element.tag == _METHOD_CODES and element.vr in {b"SQ", b"UN"}):
                 inner = nested_syntax(element.vr, syntax)
                 for item in read_items(data, element, inner):
-                    self.level(data, read_nested(data, item, inner), inner, charset)
+                    self.level(data, read_nested(data, item, inner), inner, charset, depth + 1)
             elif rule in _CHECKED:
                 self._value(element, rule, bytes(data[element.begin : element.stop]), charset)
 

@@ -10,8 +10,7 @@ SERIES_NUMBER = 0x00200011
 PATIENT_NAME, PATIENT_ID, BIRTH_DATE = 0x00100010, 0x00100020, 0x00100030
 CODING_SCHEME, CODE_MEANING, CONCEPT_NAME = 0x00080102, 0x00080104, 0x0040A043
 CONTENT_SEQUENCE = 0x0040A730
-BIRTH_DATE_CONCEPT = b"121031"
-"""Subject Birth Date (PS3.16 CID 7465): shifted, it would still tell the age to the day."""
+MEASURED_VALUE, MEASUREMENT_UNITS = 0x0040A300, 0x004008EA
 
 
 class Rule(Enum):
@@ -28,6 +27,10 @@ class Rule(Enum):
     EMPTY = auto()
     DUMMY = auto()
     UID = auto()
+    KIND = auto()
+    """Keep a UID that names a kind of thing by the standard; another one is replaced."""
+    SCHEME_UID = auto()
+    """Keep the UID of a public coding scheme; that of another one is replaced."""
     DATE = auto()
     """Shift; a date that cannot be read is emptied."""
     DATE_TIME = auto()

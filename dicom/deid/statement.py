@@ -19,6 +19,8 @@ IN_WORDS = {
     Rule.EMPTY: "emptied",
     Rule.DUMMY: "replaced by a dummy",
     Rule.UID: "replaced by another UID",
+    Rule.KIND: "kept when the standard has it, else replaced by another UID",
+    Rule.SCHEME_UID: "kept when its coding scheme is public, else replaced by another UID",
     Rule.DATE: "shifted",
     Rule.DATE_TIME: "shifted by whole days",
     Rule.TIME: "kept when it is a time or an offset, else emptied",
@@ -34,7 +36,7 @@ IN_WORDS = {
     Rule.DESCEND_STRICTLY: "items treated by these rules, all other text replaced",
     Rule.ONE_DUMMY_ITEM: "replaced by one item that says nothing",
     Rule.CHARACTER_SET: "kept",
-    Rule.SCHEME: "kept",
+    Rule.SCHEME: "kept when it is public, else replaced by a label",
     Rule.CODE: "kept when its coding scheme is public, else replaced by a dummy",
     Rule.CONCEPT: "items treated by these rules",
 }

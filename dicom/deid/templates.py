@@ -5,14 +5,14 @@ at; what differs is treated by the walker and searched for residues like everyth
 does not fit in the least, is the engine's: a template never decides anything for the first time.
 """
 
-from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from dicom.deid import residue, rules
 from dicom.deid.encoding import Element, Syntax, read_beginning, syntax_of
-from dicom.deid.identifiers import Identifiers
-from dicom.deid.needles import Needles, Original, Rules, uid_needles
+from dicom.deid.identifiers import Found, Identifiers
+from dicom.deid.needles import Needles, Rules
 from dicom.deid.walker import Level, Walker
 from models.domain.errors import AditError
 from models.domain.instances import Bytes, EncodedInstance
@@ -21,7 +21,7 @@ _MOST_TEMPLATES = 8
 _ROOM_FOR_LONGER_VALUES = 4096
 _LARGEST_HEADER = 1 << 20
 """A longer one is of a multi-frame instance, of which there are few."""
-_FIXED = frozenset({rules.SPECIFIC_CHARACTER_SET, rules.SOP_CLASS_UID, rules.STUDY_UID})
+_FIXED = frozenset({rules.SPECIFIC_CHARACTER_SET, rules.SOP_CLASS_UID, rules.STUDY_UID, rules.BIRTH_DATE})
 _NOT_EMPTY = frozenset({rules.SOP_INSTANCE_UID, rules.SERIES_UID})
 
 
@@ -47,7 +47,7 @@ class _Piece:
     last_tag: int
     original: bytes
     result: bytes
-    uids: frozenset[bytes]
+    found: Found
     is_fixed: bool
     varies: bool = False
 
@@ -58,7 +58,7 @@ class _Run:
 
     original: bytes
     result: bytes
-    uids: frozenset[bytes]
+    found: Found
     pieces: tuple[_Piece, ...]
 
     @property
@@ -73,14 +73,15 @@ class _Fitted:
     position: int = 0
     results: list[bytes] = field(default_factory=list[bytes])
     changed: list[bytes] = field(default_factory=list[bytes])
-    uids: set[bytes] = field(default_factory=set[bytes])
+    found: Found = field(default_factory=Found)
     sop_uid: bytes = b""
     has_new_variation: bool = False
 
-    def keep(self, original: bytes, result: bytes, uids: frozenset[bytes]) -> None:
-        self.position += len(original)
-        self.results.append(result)
-        self.uids |= uids
+    def keep(self, part: _Piece | _Run) -> None:
+        """Take what became of a piece, or of several, the last time."""
+        self.position += len(part.original)
+        self.results.append(part.result)
+        self.found.add(part.found)
 
 
 class _MisfitError(Exception):
@@ -107,32 +108,36 @@ class Templates:
         return None
 
     def learn(
-        self, source: Source, needles: Needles, marks: Mapping[int, bytes], fixed: Set[int], header: bytes
+        self,
+        source: Source,
+        needles: Needles,
+        level: Level,
+        marks: Mapping[int, bytes],
+        fixed: Set[int],
+        header: bytes,
     ) -> None:
         """Make a template of an instance that passed and whose pixels stay as they are.
 
-        ``header`` is what the engine made of its header, ``marks`` are the elements that were set in it, and ``fixed``
-        the tags whose values decided more than the fate of themselves.
+        ``level`` is that of the data set, ``header`` what the engine made of its header, ``marks`` are the elements
+        that were set in it, and ``fixed`` the tags whose values decided more than the fate of themselves.
         """
         if not _can_be_template(source):
             return
-        template = _Template(source, needles, self._walker, self._identifiers, self._rule_for)
-        template.pieces = list(self._pieces(source, needles, marks, fixed | _FIXED))
+        template = _Template(source, needles, level, self._walker, self._identifiers, self._rule_for)
+        template.pieces = list(self._pieces(source, level, marks, fixed | _FIXED))
         if b"".join(piece.result for piece in template.pieces) == header:
             template.join()
             self._templates.insert(0, template)
             del self._templates[_MOST_TEMPLATES:]
 
-    def _pieces(
-        self, source: Source, needles: Needles, marks: Mapping[int, bytes], fixed: Set[int]
-    ) -> Iterator[_Piece]:
-        level = _level(source, needles)
+    def _pieces(self, source: Source, level: Level, marks: Mapping[int, bytes], fixed: Set[int]) -> Iterator[_Piece]:
+        level = replace(level, safe_private={})
         missing = dict(marks)
         for _, group in groupby(source.elements[: source.position], _unit):
             elements = list(group)
             first, last = elements[0], elements[-1]
             for tag in [tag for tag in missing if tag < first.tag]:
-                yield _Piece(tag, b"", missing.pop(tag), frozenset(), is_fixed=True)
+                yield _Piece(tag, b"", missing.pop(tag), Found(), is_fixed=True)
             mark = missing.pop(first.tag, None)
             chunks = self._walker.treated(source.data, elements, source.syntax, level) if mark is None else [mark]
             found = self._identifiers.found_in(
@@ -142,27 +147,36 @@ class Templates:
                 first.tag | 0xFFFF if _is_private(first.tag) else first.tag,
                 bytes(source.data[first.start : last.end]),
                 b"".join(chunks),
-                uid_needles(found.uids),
+                found,
                 is_fixed=mark is not None or any(element.tag in fixed for element in elements),
                 varies=first.tag == rules.SOP_INSTANCE_UID,
             )
         for tag, result in missing.items():
-            yield _Piece(tag, b"", result, frozenset(), is_fixed=True)
+            yield _Piece(tag, b"", result, Found(), is_fixed=True)
 
 
 class _Template:
     """One instance in pieces; treats others that are like it."""
 
     def __init__(
-        self, source: Source, needles: Needles, walker: Walker, identifiers: Identifiers, rule_for: Rules
+        self,
+        source: Source,
+        needles: Needles,
+        level: Level,
+        walker: Walker,
+        identifiers: Identifiers,
+        rule_for: Rules,
     ) -> None:
         self.pieces: list[_Piece] = []
         self._runs: list[_Run] = []
         self._syntax = source.syntax
         self._transfer_syntax_uid = source.transfer_syntax_uid
-        self._character_set = _character_set(source)
-        self._needles = needles
-        self._originals = _originals(source, identifiers, rule_for)
+        self._level = level
+        self._words = needles.words
+        self._sop_class_uid = _value(source, rules.SOP_CLASS_UID)
+        self._originals = identifiers.found_in(
+            source.data, source.elements, level.character_set, source.syntax, rule_for
+        ).originals
         self._walker = walker
         self._identifiers = identifiers
         self._rule_for = rule_for
@@ -174,12 +188,14 @@ class _Template:
         """The treated data set in pieces, or None when the instance is not like this one."""
         if instance.transfer_syntax_uid != self._transfer_syntax_uid:
             return None
+        if _plain(self._sop_class_uid) != instance.sop_class_uid.strip("\0 "):
+            return None
         size = sum(len(run.original) for run in self._runs) + _ROOM_FOR_LONGER_VALUES
         head = bytes(data[:size])
         fitted = _Fitted()
         try:
             self._fit(head, fitted)
-            if fitted.sop_uid.strip(b"\0 ").decode("latin-1") != instance.sop_uid.strip("\0 "):
+            if _plain(fitted.sop_uid) != instance.sop_uid.strip("\0 ") or fitted.found.originals != self._originals:
                 return None
             if not self._has_like_pixels(head, len(data), fitted.position):
                 return None
@@ -201,21 +217,21 @@ class _Template:
                     _Run(
                         b"".join(piece.original for piece in part),
                         b"".join(piece.result for piece in part),
-                        frozenset[bytes]().union(*(piece.uids for piece in part)),
+                        _joined(piece.found for piece in part),
                         part,
                     )
                 )
 
     def _fit(self, head: bytes, fitted: _Fitted) -> None:
-        level = Level(self._character_set, self._needles.scrub)
+        level = replace(self._level, safe_private={})
         view = memoryview(head)
         for run in self._runs:
             if not run.varies and head.startswith(run.original, fitted.position):
-                fitted.keep(run.original, run.result, run.uids)
+                fitted.keep(run)
                 continue
             for piece in run.pieces:
                 if not piece.varies and head.startswith(piece.original, fitted.position):
-                    fitted.keep(piece.original, piece.result, piece.uids)
+                    fitted.keep(piece)
                 else:
                     self._vary(view, piece, level, fitted)
 
@@ -226,9 +242,7 @@ class _Template:
         elements = read_beginning(view, self._syntax, piece.last_tag, fitted.position)
         if not elements or elements[0].tag < piece.last_tag & (0xFFFF0000 if _is_private(piece.last_tag) else -1):
             raise _MisfitError
-        found = self._identifiers.found_in(view, elements, self._character_set, self._syntax, self._rule_for)
-        if not found.originals <= self._originals:
-            raise _MisfitError
+        found = self._identifiers.found_in(view, elements, level.character_set, self._syntax, self._rule_for)
         if piece.last_tag in _NOT_EMPTY:
             value = bytes(view[elements[0].begin : elements[0].stop])
             if not value.strip(b"\0 "):
@@ -239,7 +253,7 @@ class _Template:
         fitted.position = elements[-1].end
         fitted.results.append(result)
         fitted.changed.append(result)
-        fitted.uids |= uid_needles(found.uids)
+        fitted.found.add(found)
         fitted.has_new_variation = fitted.has_new_variation or not piece.varies
         piece.varies = True
 
@@ -251,9 +265,9 @@ class _Template:
         return head[position:end] == self._pixel_head and size == end + self._pixel_bytes
 
     def _check(self, header: bytes, fitted: _Fitted) -> None:
-        needles = Needles(self._needles.words, frozenset(fitted.uids))
+        needles = Needles(self._words, fitted.found.uid_needles)
         changed = b"".join(fitted.changed)
-        residue.check_changed(header, changed, needles, self._syntax, self._rule_for, self._character_set)
+        residue.check_changed(header, changed, needles, self._syntax, self._rule_for, self._level.character_set)
 
 
 def _can_be_template(source: Source) -> bool:
@@ -276,17 +290,17 @@ def _is_private(tag: int) -> bool:
     return bool(tag & 0x10000)
 
 
-def _level(source: Source, needles: Needles) -> Level:
-    return Level(_character_set(source), needles.scrub)
+def _value(source: Source, tag: int) -> bytes:
+    found = (element for element in source.elements if element.tag == tag)
+    return b"".join(bytes(source.data[element.begin : element.stop]) for element in found)
 
 
-def _character_set(source: Source) -> bytes:
-    for element in source.elements:
-        if element.tag == rules.SPECIFIC_CHARACTER_SET:
-            return bytes(source.data[element.begin : element.stop])
-    return b""
+def _plain(uid: bytes) -> str:
+    return uid.strip(b"\0 ").decode("latin-1")
 
 
-def _originals(source: Source, identifiers: Identifiers, rule_for: Rules) -> frozenset[Original]:
-    found = identifiers.found_in(source.data, source.elements, _character_set(source), source.syntax, rule_for)
-    return frozenset(found.originals)
+def _joined(found: Iterable[Found]) -> Found:
+    together = Found()
+    for each in found:
+        together.add(each)
+    return together

@@ -47,6 +47,10 @@ _INTRODUCTION = split(
     """
 )
 """Words behind which a name, a place or a number is to be expected, whatever it looks like."""
+_PERSONAL = re.compile(
+    r"\b(?:Dr|Prof|Hr|Fr|Tel|geb)\.|\b(?:Herrn?|Frau|Mrs?|Miss|Telefon|geboren)\b|[0-9]{5}|[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{2}"
+)
+"""What stands before or in the name, number or date of somebody, in texts that are no one's business otherwise."""
 _INTRODUCED = 2
 _HARD_SEPARATOR = re.compile(r"[,;|^]")
 _SEPARATOR = re.compile(r"[-_/+*.:;,()\[\]<>=^&%#°'| ]{1,4}")
@@ -67,6 +71,11 @@ class _Piece:
     @property
     def is_number(self) -> bool:
         return self.text[:1].isdigit() and not any(letter.isalpha() for letter in self.text)
+
+
+def is_personal(text: str) -> bool:
+    """Whether a text seems to speak of a person: by a title, a long number or a date."""
+    return _PERSONAL.search(text) is not None
 
 
 class Cleaner:

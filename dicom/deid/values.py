@@ -17,6 +17,8 @@ _REPERTOIRES = {
     b"UI": re.compile(rb"[\d.\\ \0]*"),
     **dict.fromkeys((b"LO", b"SH", b"UC"), re.compile(rb"[^\0-\x1a\x1c-\x1f]*\0?")),
 }
+_NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_CODE_STRING = re.compile(rb"[A-Z\d_ ]{0,16}\0?")
 _PRINTABLE = re.compile(rb"[ -~\s]{3,}\0?")
 
 
@@ -35,3 +37,13 @@ def is_valid(tag: int, value: bytes) -> bool:
     if most:
         return len(value) <= size * most
     return _PRINTABLE.fullmatch(value) is None
+
+
+def is_number(value: bytes) -> bool:
+    """Whether a value without padding is one decimal string (PS3.5 section 6.2)."""
+    return _NUMBER.fullmatch(value) is not None
+
+
+def is_code_string(value: bytes) -> bool:
+    """Whether one of several values could be that of a code string."""
+    return _CODE_STRING.fullmatch(value) is not None

@@ -3,14 +3,17 @@
 The files are read when they are first needed, and only as they were reviewed.
 """
 
+import re
 from functools import cache
+
+from pydicom._uid_dict import UID_dictionary
 
 from dicom.deid.folding import folded, spellings
 from dicom.deid.table import packaged
 
 LEXICON_DIGEST = "6724ca6bd9c3a27000c6a29d663afb7e4d3feeaf8d83669d6a3ebac6c2063f15"
 """SHA-256 of the words that cleaning keeps: another lexicon makes other outputs."""
-_HARMLESS_DIGEST = "74529ce908b44e89fbd89b5bcd87ee3aa31d65540a8fdbcd3923e65ecfb9c3e3"
+_HARMLESS_DIGEST = "98108da45daa58823fafac6dca349ded0bc5e41ea665508cdb23ea4453aa7a82"
 _SCHEMES_DIGEST = "8f90ca9ab92c31401300b80b74234382ee4dd6ee04bef1b679315668e5dfe6d0"
 
 
@@ -24,17 +27,37 @@ def _words(name: str, digest: str) -> frozenset[str]:
     return split(" ".join(line for line in lines if not line.startswith("#")))
 
 
+DIGEST = f"{LEXICON_DIGEST} {_HARMLESS_DIGEST} {_SCHEMES_DIGEST}"
+"""Of all lists: others make other outputs."""
 PUBLIC_SCHEMES = frozenset(word.upper().encode() for word in _words("coding-schemes.txt", _SCHEMES_DIGEST))
 """Coding scheme designators of PS3.16 table 8-1 in upper case, and names that people write for them."""
 
+REGISTERED_UIDS = frozenset(UID_dictionary)
+"""UIDs that PS3.6 annex A gives to classes, transfer syntaxes, well-known frames of reference: nobody's identity."""
+_KIND = re.compile(r"1\.2\.840\.10008(?:\.[0-9]{1,3}){1,10}")
+"""How the standard's UIDs look; those that people make up under its root have a date or longer numbers in them."""
+
+
+def names_a_kind(uid: str) -> bool:
+    """Whether a UID is of the standard itself, also of an edition that is newer than the data dictionary."""
+    return uid in REGISTERED_UIDS or _KIND.fullmatch(uid) is not None
+
+
 NOBODY = split(
     """
-    admin anonym anonymised anonymized anonymous anonymisiert doctor dummy keine leer mr mrs mtra none notfall operator
-    phantom physician prof pseudonym radiologe radiology removed service system tech technician test unbekannt unknown
-    user
+    admin ambulanz anonym anonymised anonymized anonymous anonymisiert chirurgie clinic department doctor dummy innere
+    keine klinik klinikum leer mr mrs mtra neurologie none notaufnahme notfall operator orthopaedie phantom physician
+    praxis prof pseudonym radiologe radiologie radiology removed service station system tech technician test unbekannt
+    unknown user ward
     """
 )
 """What stands in fields for names and identifiers without being one, folded."""
+PARTICLES = split(
+    """
+    abu aus bei ben bin das dal del della den der des die dos ibn las les los san the ten und van vom von zum zur
+    """
+)
+"""Words within names that are in other texts as well, folded: alone they name nobody."""
 
 
 @cache

@@ -3,20 +3,33 @@
 An element that stays is never decoded, and one that was met before is not treated again.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
 from dicom.deid import dates, safe_private, values
 from dicom.deid.charsets import codec_of, decoded
+from dicom.deid.concepts import OLDEST_YEARS, Concept, capped_age, concept_of
 from dicom.deid.dicognito_adapter import StandIns
-from dicom.deid.encoding import Element, Item, Syntax, known_vr, nested_syntax, read_items, read_nested
+from dicom.deid.encoding import Element, Item, Syntax, check_depth, known_vr, nested_syntax, read_items, read_nested
 from dicom.deid.keys import LinkageKey
 from dicom.deid.policy import TEXT_VRS, Policy
-from dicom.deid.rules import BIRTH_DATE_CONCEPT, CODING_SCHEME, SEQUENCE_RULES, Rule, name_of
+from dicom.deid.rules import (
+    BIRTH_DATE,
+    CODE_MEANING,
+    CODING_SCHEME,
+    CONTENT_SEQUENCE,
+    MEASURED_VALUE,
+    MEASUREMENT_UNITS,
+    SEQUENCE_RULES,
+    SPECIFIC_CHARACTER_SET,
+    Rule,
+    name_of,
+)
 from dicom.deid.streams import padded
-from dicom.deid.text import Cleaner
-from dicom.deid.vocabulary import PUBLIC_SCHEMES
+from dicom.deid.text import Cleaner, is_personal
+from dicom.deid.vocabulary import PUBLIC_SCHEMES, names_a_kind
 from models.domain.errors import AditError, RuleFailed
 from models.domain.instances import Bytes
 
@@ -37,21 +50,26 @@ _DUMMIES = {
 _KEPT = frozenset({Rule.KEEP, Rule.PRIVATE})
 _KEPT_WHEN_VALID = frozenset({Rule.KEEP_IF_VALID, Rule.KEEP_OR_CLEAN})
 _UNTREATED_TEXT = _KEPT | _KEPT_WHEN_VALID | {Rule.DUMMY, Rule.CLEAN_TEXT, Rule.CLEAN_LABEL}
-_DEPENDENT = frozenset({Rule.CHARACTER_SET, Rule.SCHEME, Rule.CODE, Rule.CONCEPT})
+_DEPENDENT = frozenset({Rule.CHARACTER_SET, Rule.SCHEME, Rule.SCHEME_UID, Rule.CODE, Rule.CONCEPT})
 """Rules that look at, or change, what is around the element, so that its bytes alone do not decide."""
 _CLEANED = frozenset({Rule.CLEAN_TEXT, Rule.CLEAN_LABEL, Rule.KEEP_OR_CLEAN})
 _EMPTY_INSTEAD = frozenset({(0x0040A370, 0x00081110), (0x0040A370, 0x00401001)})
 """What is removed and these sequences (tag of sequence, tag inside) must at least have empty:
 ReferencedStudySequence and RequestedProcedureID in ReferencedRequestSequence (PS3.3 table C.17-2, type 2)."""
-_OLDEST_YEARS = 90
+_AGE = re.compile(rb"[ \0]*(\d{1,3})([DWMY])[ \0]*")
+_CODE_VALUE = 0x00080100
+_NUMERIC_VALUE = 0x0040A30A
+_OTHER_NUMBERS = frozenset({0x0040A161, 0x0040A162, 0x0040A163})
+"""Floating Point and Rational Value, which say the same again."""
 
 
 @dataclass(slots=True)
 class Level:
-    """What must be known about the data set or item around an element; ``is_birth_date`` changes on the way.
+    """What must be known about the data set or item around an element; ``concept`` and ``unit`` change on the way.
 
     ``scrub`` are the patient's own words, which cleaning drops. ``sequence`` is the tag of the sequence around.
     ``safe_private`` are the private tags that may stay, by their group.
+    ``birth_date`` is the patient's, as eight digits or nothing; ``is_age`` says that the numbers here are an age.
     """
 
     character_set: bytes
@@ -59,8 +77,18 @@ class Level:
     sequence: int = 0
     strict: bool = False
     scheme: bytes = b""
-    is_birth_date: bool = False
+    concept: Concept = Concept.OTHER
+    unit: bytes = b""
+    is_age: bool = False
+    birth_date: bytes = b""
+    depth: int = 0
     safe_private: dict[int, frozenset[int]] = field(default_factory=dict[int, frozenset[int]])
+
+
+def top_level(values: Mapping[int, bytes], scrub: frozenset[str]) -> Level:
+    """The level of a data set itself, by the original values of some of its attributes."""
+    birth_date = bytes(digit for digit in values.get(BIRTH_DATE, b"") if digit in b"0123456789")
+    return Level(values.get(SPECIFIC_CHARACTER_SET, b""), scrub, birth_date=birth_date if len(birth_date) == 8 else b"")
 
 
 class Walker:
@@ -87,7 +115,7 @@ class Walker:
         kept_from = elements[0].start if elements else 0
         for element in elements:
             rule = self._policy.rule_for(element.tag, element.vr)
-            if not level.strict and element.end == element.stop and _is_as_it_should_be(data, element, rule):
+            if _may_stay(element, level) and _is_as_it_should_be(data, element, rule):
                 continue
             if kept_from < element.start:
                 chunks.append(data[kept_from : element.start])
@@ -121,7 +149,7 @@ class Walker:
         level: Level,
     ) -> bool:
         """Whether an element remains, changed or not; values of undefined length may hide anything in their items."""
-        if rule is Rule.DELETE:
+        if rule is Rule.DELETE or (level.is_age and element.tag in _OTHER_NUMBERS):
             return False
         if rule is Rule.PRIVATE:
             return not level.strict and element.tag in _safe_private(data, element.tag >> 16, elements, syntax, level)
@@ -131,12 +159,14 @@ class Walker:
 
     def _remembered(self, data: memoryview, element: Element, rule: Rule, syntax: Syntax, level: Level) -> bytes:
         """The element as the rule leaves it, computed once for elements of the same bytes in the same surroundings."""
-        depends = rule in _DEPENDENT or level.is_birth_date
+        depends = rule in _DEPENDENT or level.is_age or level.concept is not Concept.OTHER
         if depends or element.end - element.start > _MEMO_VALUE_BYTES:
             return self._guarded(data, element, rule, syntax, level)
         scrub = level.scrub if rule in _CLEANED or rule in SEQUENCE_RULES else None
         content = bytes(data[element.start : element.end])
-        key = (syntax, level.strict, level.character_set, scrub, content)
+        is_content = level.sequence == CONTENT_SEQUENCE
+        birth_date = level.birth_date if is_content or rule in SEQUENCE_RULES else b""
+        key = (syntax, level.strict, level.character_set, scrub, birth_date, is_content, level.depth, content)
         known = self._memo.get(key)
         if known is None:
             if len(self._memo) >= _MEMO_ENTRIES:
@@ -165,16 +195,26 @@ class Walker:
         return syntax.encoded(element.tag, element.vr, value)
 
     def _sequence(self, data: memoryview, element: Element, rule: Rule, syntax: Syntax, level: Level) -> bytes:
-        if rule is Rule.CONCEPT:
-            level.is_birth_date = BIRTH_DATE_CONCEPT in bytes(data[element.begin : element.stop])
-        strict = level.strict or rule is Rule.DESCEND_STRICTLY
         inner = nested_syntax(element.vr, syntax)
-        around = Level(level.character_set, level.scrub, element.tag, strict)
+        if rule is Rule.CONCEPT:
+            level.concept = concept_of(_code(data, element, inner))
+        elif element.tag == MEASUREMENT_UNITS:
+            level.unit = _code(data, element, inner)
+        around = Level(
+            level.character_set,
+            level.scrub,
+            sequence=element.tag,
+            strict=level.strict or rule is Rule.DESCEND_STRICTLY,
+            is_age=level.concept is Concept.AGE and element.tag == MEASURED_VALUE,
+            birth_date=level.birth_date,
+            depth=level.depth + 1,
+        )
         return b"".join(self._item(data, item, inner, around) for item in read_items(data, element, inner))
 
     def _item(self, data: memoryview, item: Item, syntax: Syntax, around: Level) -> bytes:
         elements = read_nested(data, item, syntax)
         level = replace(around, scheme=_scheme(data, elements), safe_private={})
+        check_depth(level.depth)
         return syntax.encoded_item(b"".join(self.treated(data, elements, syntax, level)))
 
     def _value(self, value: bytes, element: Element, rule: Rule, level: Level) -> bytes:
@@ -183,15 +223,19 @@ class Walker:
             return b""
         if level.strict and rule in _UNTREATED_TEXT and known_vr(element.tag) in TEXT_VRS:
             return DUMMY_TEXT
+        if level.is_age and element.tag == _NUMERIC_VALUE:
+            return capped_age(value, level.unit)
         if is_kept:
             return value
         match rule:
             case Rule.KEEP_IF_VALID:
                 return b""
             case Rule.KEEP_OR_CLEAN:
-                return self._cleaned(value, level)
-            case Rule.UID:
-                return self._mapped(value)
+                return b"\\".join(self._code_string(single, level) for single in value.split(b"\\"))
+            case Rule.UID | Rule.KIND:
+                return self._mapped(value, keeps_kinds=rule is Rule.KIND)
+            case Rule.CHARACTER_SET | Rule.SCHEME | Rule.SCHEME_UID | Rule.CODE:
+                return self._context(value, element.tag, rule, level)
             case Rule.DATE | Rule.DATE_TIME | Rule.TIME | Rule.PLAIN_DATE | Rule.PLAIN_DATE_TIME:
                 return self._date(value, element.tag, rule, level)
             case Rule.CLEAN_TEXT | Rule.CLEAN_LABEL:
@@ -201,21 +245,53 @@ class Walker:
             case Rule.PSEUDONYM:
                 return in_codec(self._pseudonym, codec_of(level.character_set), element.tag)
             case Rule.LABEL:
-                return self._key.label(decoded(value, level.character_set).strip("\0 ")).encode("ascii")
+                return self._label(value, level)
             case Rule.DUMMY:
                 return _DUMMIES.get(known_vr(element.tag), DUMMY_TEXT)
             case Rule.AGE:
                 return _age(value)
             case _:
-                return _context(value, rule, level)
+                raise LookupError
 
-    def _mapped(self, value: bytes) -> bytes:
-        return b"\\".join(self._key.uid(single.decode("latin-1")).encode("latin-1") for single in value.split(b"\\"))
+    def _mapped(self, value: bytes, keeps_kinds: bool = False) -> bytes:
+        return b"\\".join(self._uid(single.decode("latin-1"), keeps_kinds) for single in value.split(b"\\"))
+
+    def _uid(self, single: str, keeps_kinds: bool) -> bytes:
+        is_kept = keeps_kinds and names_a_kind(single.strip("\0 "))
+        return (single.strip("\0 ") if is_kept else self._key.uid(single)).encode("latin-1")
+
+    def _code_string(self, single: bytes, level: Level) -> bytes:
+        """One of several values; a single small letter is a capital that was meant."""
+        if values.is_code_string(single):
+            return single
+        letter = single.strip(_PADDING).upper()
+        return letter if len(letter) == 1 and values.is_code_string(letter) else self._cleaned(single, level)
+
+    def _context(self, value: bytes, tag: int, rule: Rule, level: Level) -> bytes:
+        """A value that tells about those that follow it in its level, or is told by those before it."""
+        if rule is Rule.CHARACTER_SET:
+            codec_of(value)
+            level.character_set = value
+            return value
+        is_public = level.scheme in PUBLIC_SCHEMES
+        if rule is Rule.SCHEME:
+            return value if is_public else self._label(value, level)
+        if rule is Rule.SCHEME_UID:
+            return value if is_public else self._mapped(value, keeps_kinds=True)
+        if level.strict or not is_public:
+            return DUMMY_TEXT
+        if tag == CODE_MEANING and is_personal(decoded(value, level.character_set)):
+            return self._cleaned(value, level) or DUMMY_TEXT
+        return value
+
+    def _label(self, value: bytes, level: Level) -> bytes:
+        return self._key.label(decoded(value, level.character_set).strip("\0 ")).encode("ascii")
 
     def _date(self, value: bytes, tag: int, rule: Rule, level: Level) -> bytes:
         if rule is Rule.TIME:
             return dates.plain_time(value)
-        if level.is_birth_date:
+        is_own = level.sequence == CONTENT_SEQUENCE and level.birth_date and level.birth_date in value
+        if level.concept is Concept.BIRTH_DATE or is_own:
             return _DUMMIES[known_vr(tag)]
         match rule:
             case Rule.PLAIN_DATE:
@@ -236,6 +312,11 @@ class Walker:
         return self._stand_ins.replacement(tag, known_vr(tag).decode(), text).encode("ascii")
 
 
+def _may_stay(element: Element, level: Level) -> bool:
+    """Whether nothing around an element demands another look at it than its rule does."""
+    return not level.strict and not level.is_age and element.end == element.stop
+
+
 def _is_as_it_should_be(data: memoryview, element: Element, rule: Rule) -> bool:
     """Whether an element stays as it is, which most do."""
     return rule is Rule.KEEP or (rule in _KEPT_WHEN_VALID and _is_valid(data, element))
@@ -251,7 +332,7 @@ def _safe_private(
     """Tags of a private group that may stay; ``elements`` hold all of the group."""
     if group not in level.safe_private:
         block = [element for element in elements if element.tag >> 16 == group]
-        level.safe_private[group] = safe_private.kept(data, block, syntax)
+        level.safe_private[group] = safe_private.kept(data, block)
     return level.safe_private[group]
 
 
@@ -264,25 +345,21 @@ def in_codec(text: str, codec: str, tag: int) -> bytes:
 
 
 def _age(value: bytes) -> bytes:
-    """An age string (PS3.5 section 6.2) of at most 90 years; anything else is emptied."""
-    age = value.strip(_PADDING)
-    if len(age) != 4 or not age[:3].isdigit() or age[3:] not in {b"D", b"W", b"M", b"Y"}:
+    """An age string (PS3.5 section 6.2) of at most 90 years, with leading zeros; anything else is emptied."""
+    match = _AGE.fullmatch(value)
+    if match is None:
         return b""
-    is_old = age.endswith(b"Y") and int(age[:3]) > _OLDEST_YEARS
-    return b"%03dY" % _OLDEST_YEARS if is_old else age
+    number, unit = int(match[1]), match[2]
+    return b"%03d%s" % (min(number, OLDEST_YEARS) if unit == b"Y" else number, unit)
 
 
-def _context(value: bytes, rule: Rule, level: Level) -> bytes:
-    """A value that is kept and tells about those that follow it in its level, or is told by those before it."""
-    match rule:
-        case Rule.CHARACTER_SET:
-            codec_of(value)
-            level.character_set = value
-        case Rule.CODE if level.strict or level.scheme not in PUBLIC_SCHEMES:
-            return DUMMY_TEXT
-        case _:
-            pass
-    return value
+def _code(data: memoryview, sequence: Element, syntax: Syntax) -> bytes:
+    """The code value of a sequence's first item."""
+    for item in read_items(data, sequence, syntax)[:1]:
+        for element in read_nested(data, item, syntax):
+            if element.tag == _CODE_VALUE:
+                return bytes(data[element.begin : element.stop]).strip(_PADDING)
+    return b""
 
 
 def _scheme(data: memoryview, elements: list[Element]) -> bytes:

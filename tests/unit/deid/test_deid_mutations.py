@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 from pydicom.datadict import tag_for_keyword
 
-from dicom.deid import dates, engine, policy, residue, rules, safe_private, walker
+from dicom.deid import concepts, dates, engine, policy, residue, rules, safe_private, walker
+from dicom.deid.concepts import Concept
 from dicom.deid.engine import Deidentifier
 from dicom.deid.keys import LinkageKey
 from dicom.deid.policy import compiled
@@ -204,6 +205,34 @@ def a_type_2_id_of_a_reference_stays_empty() -> bool:
     return found.get(0x00401001) == b""
 
 
+def the_class_of_an_instance_stays() -> bool:
+    newer = b"1.2.840.10008.5.1.4.1.1.9999"
+    return treated({"SOPClassUID": ("UI", newer)})[rules.SOP_CLASS_UID] == newer
+
+
+def a_scheme_of_the_house(**more: tuple[str, bytes]) -> dict[int, bytes]:
+    code: Values = {**a_code(b"99KLINIK", b"K1", b"x "), **more}
+    return item_of({ORDINARY: ("SQ", [code])}, 0x00081115)
+
+
+def versions_of_local_schemes_go() -> bool:
+    found = a_scheme_of_the_house(CodingSchemeVersion=("SH", b"Vogelsang "))
+    return b"Vogel" not in found[0x00080103] and b"KLINIK" not in found[rules.CODING_SCHEME]
+
+
+def uids_of_local_schemes_go() -> bool:
+    return a_scheme_of_the_house(CodingSchemeUID=("UI", b"1.2.276.0.76.3.1.99\0"))[0x0008010C].startswith(b"2.25.")
+
+
+def uids_of_public_schemes_stay() -> bool:
+    code: Values = {**a_code(b"LN", b"1 ", b"x "), "CodingSchemeUID": ("UI", b"2.16.840.1.113883.6.1")}
+    return item_of({ORDINARY: ("SQ", [code])}, 0x00081115)[0x0008010C].startswith(b"2.16.840")
+
+
+def other_study_numbers_go() -> bool:
+    return 0x00201070 not in treated({"OtherStudyNumbers": ("IS", b"20230099")})
+
+
 def graphics_find_their_renamed_layer() -> bool:
     layer: Values = {"GraphicLayer": ("CS", b"VOGELSANG ")}
     top = treated({"GraphicLayerSequence": ("SQ", [layer]), "GraphicAnnotationSequence": ("SQ", [layer])}, "basic")
@@ -262,6 +291,11 @@ CHECKS: tuple[Callable[[], bool], ...] = (
     a_name_under_another_vr_goes,
     a_name_under_a_lost_vr_goes,
     a_type_2_id_of_a_reference_stays_empty,
+    the_class_of_an_instance_stays,
+    versions_of_local_schemes_go,
+    uids_of_local_schemes_go,
+    uids_of_public_schemes_stay,
+    other_study_numbers_go,
     graphics_find_their_renamed_layer,
     labels_of_contents_are_cleaned,
     words_in_the_place_of_a_number_go,
@@ -296,6 +330,10 @@ ALWAYS_NOTICED_BY = {
     0x00080119: long_public_codes_stay,
     rules.CODE_MEANING: public_codes_stay,
     rules.CONCEPT_NAME: a_birth_date_in_a_report_is_not_shifted,
+    rules.SOP_CLASS_UID: the_class_of_an_instance_stays,
+    0x00080103: versions_of_local_schemes_go,
+    0x0008010C: uids_of_public_schemes_stay,
+    0x00201070: other_study_numbers_go,
     0x00700002: graphics_find_their_renamed_layer,
 }
 
@@ -312,6 +350,7 @@ def test_a_rule_that_always_holds_cannot_be_left_out(tag: int, monkeypatch: pyte
 
 KEPT_NOTICED_BY = {
     **ALWAYS_NOTICED_BY,
+    0x0008010C: uids_of_local_schemes_go,
     rules.CODING_SCHEME: coding_schemes_stay_where_all_other_text_goes,
     0x00080100: local_codes_go,
     0x00080119: long_local_codes_go,
@@ -319,7 +358,7 @@ KEPT_NOTICED_BY = {
 }
 
 
-@pytest.mark.parametrize("tag", KEPT_NOTICED_BY)
+@pytest.mark.parametrize("tag", KEPT_NOTICED_BY.keys() - {rules.SOP_CLASS_UID})
 def test_a_rule_that_always_holds_cannot_become_keeping(tag: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(policy._ALWAYS, tag, Rule.KEEP)
     assert is_noticed(KEPT_NOTICED_BY[tag])
@@ -356,7 +395,7 @@ def _with_the_same_uids(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _with_all_private_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(safe_private, "kept", lambda _, found, __: frozenset(each.tag for each in found))
+    monkeypatch.setattr(safe_private, "kept", lambda _, found: frozenset(each.tag for each in found))
 
 
 def _without_safe_private_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,7 +413,7 @@ def _without_strictness(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _without_highest_age(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walker, "_OLDEST_YEARS", 999)
+    monkeypatch.setattr(walker, "OLDEST_YEARS", 999)
 
 
 def _with_any_age(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,11 +437,11 @@ def _with_no_scheme_public(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _without_birth_dates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walker, "BIRTH_DATE_CONCEPT", b"no such code")
+    monkeypatch.setattr(concepts, "BIRTH_DATES", frozenset[bytes]())
 
 
 def _with_every_date_a_birth_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walker, "BIRTH_DATE_CONCEPT", b"DCM")
+    monkeypatch.setattr(walker, "concept_of", lambda _: Concept.BIRTH_DATE)
 
 
 def _without_what_must_be_empty(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,7 +139,7 @@ def test_stand_ins_take_the_place_of_empty_and_dummy_values_only() -> None:
         ("Rows", "US", Rule.KEEP),
         ("Manufacturer", "LO", Rule.KEEP),
         ("SOPClassUID", "UI", Rule.KEEP),
-        ("CodingSchemeUID", "UI", Rule.KEEP),
+        ("CodingSchemeUID", "UI", Rule.SCHEME_UID),
         ("TargetFrameOfReferenceUID", "UI", Rule.UID),
         ("AcquisitionMode", "LO", Rule.DUMMY),
         ("SelectorUCValue", "UC", Rule.DUMMY),
@@ -278,7 +278,8 @@ def test_the_digest_does_not_change_with_what_changes_no_output() -> None:
     profile = load("research")
     renamed = replace(profile, name="other", title="x", summary="x", discloses=("x",))
     reordered = replace(profile, approved_words=frozenset(sorted(profile.approved_words, reverse=True)))
-    told_twice = replace(profile, overrides={0x00100040: Action.KEEP})  # PatientSex is kept by an option already
+    kept_already = {0x00100040: Action.KEEP}  # PatientSex, by an option
+    told_twice = replace(profile, overrides={**profile.overrides, **kept_already})
     assert len({compiled(each).digest for each in (profile, renamed, reordered, told_twice)}) == 1
 
 

@@ -74,7 +74,8 @@ def test_what_extends_inherits_lists_of_its_own_replace_and_overrides_join(a_fol
     assert profile.summary == load("research").summary
     assert profile.options == {Option.RETAIN_UIDS}
     assert profile.stand_ins == {StandIn.IDENTIFIERS}
-    assert profile.overrides == {MANUFACTURER: Action.DELETE, ACCESSION_NUMBER: Action.DELETE}
+    own = {MANUFACTURER: Action.DELETE, ACCESSION_NUMBER: Action.DELETE}
+    assert profile.overrides == {**load("research").overrides, **own}
     assert profile.approved_texts == {"T1 Haus", "T2 Haus"}
     assert profile.approved_words == {"haus"}
     assert profile.pixels.treatments[Kind.VIDEO] is Treatment.REJECT
@@ -86,7 +87,7 @@ def test_a_sites_own_goes_before_the_shipped_one_and_may_extend_it(a_folder: Pat
     profile = load("research", a_folder)
     assert profile.title == "Our research"
     assert profile.options == load("research").options
-    assert profile.overrides == {0x00081010: Action.DELETE}
+    assert profile.overrides == {**load("research", None).overrides, 0x00081010: Action.DELETE}
     assert load("research").title != "Our research"
 
 

@@ -8,7 +8,7 @@ from flows.steps import Running, Start, as_task
 from models.db.engine import Database
 from models.domain.errors import AditError, Bug, Canceled, Incomplete, LeaseLost, Retry, TargetError
 from models.domain.jobs import Item, Lease, State
-from models.domain.receipts import Completeness, Receipt, concerns, instances
+from models.domain.receipts import Completeness, Receipt, concerns, excluded_series, instances
 from models.settings import Settings
 from services import work
 from tasks.attempt import Attempt
@@ -123,11 +123,16 @@ def _succeed(attempt: Attempt) -> None:
     receipt = attempt.receipt
     match receipt.verdict:
         case Completeness.COMPLETE if not receipt.left_out and not receipt.stored_with_warning:
-            _end(attempt, State.SUCCESS, f"{instances(receipt.confirmed)} transferred and confirmed.")
+            _end(attempt, State.SUCCESS, _success(receipt))
         case Completeness.SHORT:
             _fail(attempt, _shortage(receipt))
         case _:
             _end(attempt, State.WARNING, concerns(receipt))
+
+
+def _success(receipt: Receipt) -> str:
+    said = f"{instances(receipt.confirmed)} transferred and confirmed."
+    return f"{said} {excluded_series(receipt)}".strip()
 
 
 def _shortage(receipt: Receipt) -> AditError:
@@ -157,9 +162,9 @@ def _give_up(attempt: Attempt) -> None:
 
 
 def _cancel(attempt: Attempt, canceled: Canceled) -> None:
-    """End a canceled item; one whose study was already proven complete when the word came is a success."""
+    """End a canceled item; one of which all that may pass was already proven to be there ends as if nobody had."""
     attempt.is_quiet_within(QUIET_WITHIN_S)
-    if attempt.receipt.verdict is Completeness.COMPLETE:
+    if attempt.receipt.verdict in {Completeness.COMPLETE, Completeness.HELD}:
         _succeed(attempt)
         return
     attempt.save_receipt()

@@ -22,12 +22,15 @@ class Tried:
 
 
 @contextmanager
-def audited(db: Database, actor: Actor, action: AuditAction, permission: Permission, reason: str) -> Generator[Tried]:
+def audited(
+    db: Database, actor: Actor, action: AuditAction, permission: Permission, reason: str, subject: str = ""
+) -> Generator[Tried]:
     """Do something in one transaction with the line about it; what fails is undone, and gets a line with its error.
 
-    Raises NotPermitted, and BadRequest for a reason of fewer than 10 or more than 500 characters; both leave a line.
+    ``subject`` is known before, or told by the block. Raises NotPermitted, and BadRequest for a reason of fewer than 10
+    or more than 500 characters; both leave a line.
     """
-    tried = Tried("", " ".join(reason.split()))
+    tried = Tried(subject, " ".join(reason.split()))
     try:
         with db.transaction():
             _check(actor, permission, tried.reason)

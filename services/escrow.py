@@ -22,8 +22,8 @@ def look_up(db: Database, actor: Actor, place: Place, pseudonym: str, reason: st
     names the patient), NotFound, WrongState (the trial was forgotten).
     """
     action, right = AuditAction.LOOK_UP_IDENTITY, Permission.READ_ESCROW
-    with audited(db, actor, action, right, reason) as tried:
-        scope_id = _scope_of(db, place, tried)
+    with audited(db, actor, action, right, reason, _named(db, place)) as tried:
+        scope_id = _scope_of(db, place)
         ScopeStore(db).check_is_usable(scope_id)
         if not ScopeStore(db).has_bound(scope_id, pseudonym):
             raise NotFound("Nobody has this pseudonym in this trial or job.")
@@ -33,15 +33,18 @@ def look_up(db: Database, actor: Actor, place: Place, pseudonym: str, reason: st
         return patient_id
 
 
-def forget(db: Database, actor: Actor, place: Place, reason: str) -> None:
+def forget(db: Database, actor: Actor, place: Place, reason: str) -> bool:
     """Destroy the linkage key of a trial or job with all that leads from its pseudonyms to patients, for good.
 
     What was transferred stays where it is, and copies of our database stay as they are. Afterwards the trial's jobs
-    cannot go on, and no job can be added to it. Raises NotPermitted, BadRequest, NotFound, WrongState (a job has not
+    cannot go on, and no job can be added to it. Returns whether the database's own log of earlier states is empty, too.
+    Raises NotPermitted, BadRequest, NotFound, WrongState (a job has not
     ended, or it was forgotten before).
     """
-    with audited(db, actor, AuditAction.FORGET_SCOPE, Permission.FORGET_SCOPE, reason) as tried:
-        ScopeStore(db).forget(_scope_of(db, place, tried))
+    action, right = AuditAction.FORGET_SCOPE, Permission.FORGET_SCOPE
+    with audited(db, actor, action, right, reason, _named(db, place)):
+        ScopeStore(db).forget(_scope_of(db, place))
+    return db.empty_log()
 
 
 def _check_names_nobody(tried: Tried, patient_id: str) -> None:
@@ -51,13 +54,21 @@ def _check_names_nobody(tried: Tried, patient_id: str) -> None:
         raise BadRequest("reason: it must not name the patient.")
 
 
-def _scope_of(db: Database, place: Place, tried: Tried) -> int:
+def _scope_of(db: Database, place: Place) -> int:
     if isinstance(place, str):
-        scope_id = ScopeStore(db).of_trial(place)
-        tried.subject = f"trial {place}"
-        return scope_id
+        return ScopeStore(db).of_trial(place)
     job = JobStore(db).get(place)
-    tried.subject = f"job {job.id}"
     if job.trial_protocol_id and not job.keep_identity:
         raise BadRequest("The job belongs to a trial. Name the trial.")
     return job.linkage_scope_id
+
+
+def _named(db: Database, place: Place) -> str:
+    """What a trial or job that there is is called in the trail; what there is none of may be a patient's name."""
+    try:
+        if isinstance(place, str):
+            ScopeStore(db).of_trial(place)
+            return f"trial {place}"
+        return f"job {JobStore(db).get(place).id}"
+    except NotFound:
+        return ""

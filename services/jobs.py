@@ -109,7 +109,7 @@ def cancel(db: Database, actor: Actor, job_id: int) -> Job:
 
 
 def resume(db: Database, actor: Actor, job_id: int) -> Job:
-    """Let a canceled job go on; raises WrongState for any other, and when its trial was forgotten."""
+    """Let the canceled items of a job go on; raises WrongState when there are none, or its trial was forgotten."""
     return _again(db, actor, job_id, JobStore(db).resume)
 
 

@@ -1,16 +1,19 @@
 """Gives patients their pseudonyms: one patient, one pseudonym within a trial or job, before anything is moved."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from dicom.deid.identity import plain_id
 from dicom.deid.keys import LinkageKey
+from dicom.deid.needles import needles_of_study
+from dicom.deid.residue import check_pseudonym
 from models.db.engine import Database
 from models.db.escrow import EscrowStore
 from models.db.jobs import JobStore
 from models.db.scopes import ScopeStore
-from models.domain.errors import BadRequest, IdentityConflict, NotPermitted
+from models.domain.errors import BadRequest, IdentityConflict, NotPermitted, ResidueFound
 from models.domain.jobs import Item, Job, Lease
 from models.domain.people import Actor
 from models.domain.pseudonyms import CANDIDATES, Ledger
@@ -18,6 +21,8 @@ from models.domain.refs import StudyFound
 from models.domain.requests import StudyWish, name_problems
 from models.settings import Settings
 
+_SHORTEST_TELLING_ID = 4
+"""A shorter ID is in many pseudonyms by chance."""
 _TRIES = 200
 """A generated pseudonym must not hold the patient ID, which very short IDs make likely."""
 
@@ -55,12 +60,15 @@ def bind_request(
     patients = {
         row: _patient(key, wish.patient_id, wish.pseudonym)
         for row, wish in enumerate(studies, start=1)
-        if _plain(wish.patient_id)
+        if plain_id(wish.patient_id)
     }
     given_first = sorted(patients, key=lambda row: not patients[row].pseudonym)
-    names, conflicts = dict[int, str](), dict[int, str]()
+    names = dict[int, str]()
+    conflicts = _telling(patients)
     with _ledger(db, scope_id, [*patients.values()]) as ledger:
         for row in given_first:
+            if row in conflicts:
+                continue
             try:
                 names[row] = patients[row].entered(ledger)
             except IdentityConflict as conflict:
@@ -68,7 +76,7 @@ def bind_request(
         if conflicts:
             raise BadRequest(" ".join(f"{row_name} {row}: pseudonym: {conflicts[row]}" for row in sorted(conflicts)))
     if settings.escrow:
-        EscrowStore(db).keep(scope_id, {names[row]: _plain(patients[row].patient_id) for row in names})
+        EscrowStore(db).keep(scope_id, {names[row]: plain_id(patients[row].patient_id) for row in names})
     return tuple(replace(wish, pseudonym=names.get(row, wish.pseudonym)) for row, wish in enumerate(studies, start=1))
 
 
@@ -106,12 +114,44 @@ def bind_item(db: Database, settings: Settings, lease: Lease, job: Job, item: It
     scope_id = job.linkage_scope_id
     key = linkage_key(db, scope_id)
     patient = _patient_of(key, item, study)
+    _check_tells_nobody(patient, study)
     with db.transaction():
         with _ledger(db, scope_id, [patient]) as ledger:
             pseudonym = patient.entered(ledger)
         if settings.escrow and patient.patient_id:
             EscrowStore(db).keep(scope_id, {pseudonym: patient.patient_id})
         return JobStore(db).set_pseudonym(lease, pseudonym)
+
+
+def _telling(patients: Mapping[int, _Patient]) -> dict[int, str]:
+    """By row, why a wished pseudonym would name a patient of the request: it holds an ID, in whatever case."""
+    ids = {patient.patient_id.casefold() for patient in patients.values()}
+    sizes = {len(patient_id) for patient_id in ids if len(patient_id) >= _SHORTEST_TELLING_ID}
+    return {
+        row: "It holds the ID of a patient of this request."
+        for row, patient in patients.items()
+        if patient.pseudonym and _holds_one(patient.pseudonym.casefold(), ids, sizes)
+    }
+
+
+def _holds_one(pseudonym: str, ids: Collection[str], sizes: Collection[int]) -> bool:
+    pieces = (pseudonym[start : start + size] for size in sizes for start in range(len(pseudonym) - size + 1))
+    return pseudonym in ids or any(piece in ids for piece in pieces)
+
+
+def _check_tells_nobody(patient: _Patient, study: StudyFound) -> None:
+    """Raise IdentityConflict when a wished pseudonym is made of what the source says of the patient.
+
+    Before it is bound: a bound one cannot be taken back.
+    """
+    if not patient.pseudonym:
+        return
+    try:
+        check_pseudonym(patient.pseudonym, needles_of_study(study))
+    except ResidueFound as residue:
+        raise IdentityConflict(f"{residue.message} Choose another one.") from None
+    if _telling({1: patient}):
+        raise IdentityConflict("The pseudonym holds the ID of the patient. Choose another one.")
 
 
 def _ledger(db: Database, scope_id: int, patients: Sequence[_Patient]) -> AbstractContextManager[Ledger]:
@@ -122,14 +162,14 @@ def _ledger(db: Database, scope_id: int, patients: Sequence[_Patient]) -> Abstra
 
 def _patient(key: LinkageKey, patient_id: str, pseudonym: str) -> _Patient:
     candidates = () if pseudonym else tuple(islice(_candidates(key, patient_id), CANDIDATES))
-    return _Patient(key.patient_digest(patient_id), _plain(patient_id), pseudonym, candidates)
+    return _Patient(key.patient_digest(patient_id), plain_id(patient_id), pseudonym, candidates)
 
 
 def _patient_of(key: LinkageKey, item: Item, study: StudyFound) -> _Patient:
     """The patient of a study; one without an ID is known by the study alone, and then needs a given pseudonym."""
-    if _plain(study.patient_id):
+    if plain_id(study.patient_id):
         return _patient(key, study.patient_id, item.pseudonym)
-    if _plain(item.patient_id):
+    if plain_id(item.patient_id):
         raise IdentityConflict("The source lists the study without a patient ID, so nobody knows whose it is.")
     if not item.pseudonym:
         raise IdentityConflict("The source lists the study without a patient ID. Give it a pseudonym of its own.")
@@ -138,12 +178,8 @@ def _patient_of(key: LinkageKey, item: Item, study: StudyFound) -> _Patient:
 
 
 def _candidates(key: LinkageKey, patient_id: str) -> Iterator[str]:
-    own = _plain(patient_id).casefold()
+    own = plain_id(patient_id).casefold()
     for number in range(_TRIES):
         candidate = key.pseudonym(patient_id, number=number)
         if own not in candidate.casefold():
             yield candidate
-
-
-def _plain(patient_id: str) -> str:
-    return patient_id.strip("\0 ")

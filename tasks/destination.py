@@ -188,8 +188,8 @@ def _staged(attempt: Attempt, folder: Folder) -> StagedStudy:
         job_folder=layout.job_folder(attempt.job.kind.value, attempt.job.id, attempt.job.created_at, attempt.job.owner),
         patient_folder=layout.patient_folder(str(header.PatientID)),
         study_folder=layout.study_folder(
-            str(header.StudyDate or ""),
-            str(header.StudyTime or ""),
+            str(header.get("StudyDate") or ""),
+            str(header.get("StudyTime") or ""),
             tuple(sorted({_modality(attempt, planned) for planned in attempt.plan.series})),
             str(header.StudyInstanceUID),
         ),
@@ -217,7 +217,7 @@ def _output_header(attempt: Attempt, plan: Plan) -> Dataset:
 def _modality(attempt: Attempt, planned: PlannedSeries) -> str:
     header = Dataset()
     header.Modality = planned.series.modality
-    return str(attempt.treated_dataset(header).Modality or "")
+    return str(attempt.treated_dataset(header).get("Modality") or "")
 
 
 def _series_names(attempt: Attempt) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from dicom.deid.engine import Deidentifier
+from dicom.deid.identity import plain_id
 from dicom.deid.policy import Policy
 from dicom.network import choose
 from dicom.network.ports import Finder
@@ -131,7 +132,7 @@ def _the_study(source: Server, item: Item, finder: Finder) -> StudyFound:
     if len(found) > 1:
         raise Ambiguous("The source lists this study for more than one patient.")
     (study,) = found.values()
-    if item.patient_id and study.patient_id and study.patient_id != item.patient_id:
+    if item.patient_id and study.patient_id and plain_id(study.patient_id) != plain_id(item.patient_id):
         raise IdentityConflict("The study belongs to another patient than the request says.")
     return study
 

@@ -50,6 +50,8 @@ def deidentify(
     with errors_shown():
         if report is not None and destination.resolve() in report.resolve().parents:
             raise BadRequest("--report: it must not be in OUT_DIR, since it ties originals to results.")
+        if report is not None:
+            outcomes.write_report(report, [])
         session = open_session(data_dir, makes_key=True)
         wishes = read_pseudonyms(pseudonyms) if pseudonyms else []
         name = profile or session.settings.profile
@@ -79,7 +81,7 @@ def _show(found: list[Outcome]) -> None:
     show_table(f"{len(found)} files", ("outcome", "code", "reason", "files"), outcomes.counts(found))
     others = [outcome for outcome in found if outcome.fate is not Fate.DONE]
     for outcome in others[:_MOST_SHOWN]:
-        say(f"{outcome.fate.value}: {outcome.path}")
+        say(f"{outcome.fate.value}: {os.fsencode(outcome.path).decode('utf-8', 'backslashreplace')}")
     if len(others) > _MOST_SHOWN:
         say(f"and {len(others) - _MOST_SHOWN} more; --report names all.")
 

@@ -101,8 +101,10 @@ def forget(
         session = open_session(data_dir)
         if not yes:
             typer.confirm("Nobody can ever tell again who is behind its pseudonyms. Go on?", abort=True)
-        escrows.forget(session.db, session.actor, place, reason)
+        is_gone = escrows.forget(session.db, session.actor, place, reason)
         say("Forgotten. Copies of the database from before, such as backups, still know.")
+        if not is_gone:
+            say("So does the database's own log until adit up has ended, or with PostgreSQL until the next VACUUM.")
 
 
 def audit(

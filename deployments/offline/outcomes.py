@@ -61,7 +61,7 @@ def write_report(path: Path, outcomes: Sequence[Outcome]) -> None:
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", newline="", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             rows = csv.writer(file)
             rows.writerow(("file", "outcome", "code", "reason", "output"))
             rows.writerows((each.path, each.fate.value, each.code, each.reason, each.output) for each in outcomes)

@@ -12,15 +12,16 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from deployments.offline.outcomes import Fate, Outcome
+from deployments.offline.outcomes import Fate, Outcome, of_error
 from deployments.offline.survey import Found, files_below, studies_of, survey
 from deployments.offline.treatment import STAGING_PREFIX, Batch, Place, Task, Treatment, batches, begin, opened, treat
 from dicom.deid.identity import plain_id
 from dicom.files.folder import STAGING, sweep_staging
 from dicom.files.trouble import writing
 from models.db.engine import Database
-from models.domain.errors import BadRequest, Bug, Unreadable, WrongState
+from models.domain.errors import AditError, BadRequest, Bug, Unreadable, WrongState
 from models.domain.people import Actor
+from models.domain.requests import name_problems
 from models.settings import Settings
 from services import pseudonyms
 
@@ -58,6 +59,8 @@ class Run:
         _check_folders(source, destination)
         with _alone_in(destination):
             found, outcomes = self._survey(source)
+            found, refused = _with_usable_ids(found)
+            outcomes += refused
             patients = {each.heading.patient_id for each in found} - {patient_id for patient_id, _ in wishes}
             named = [*wishes, *((patient_id, "") for patient_id in sorted(patients))]
             scope_id, names = pseudonyms.bind_patients(self._db, self._settings, self._actor, trial, named)
@@ -67,10 +70,12 @@ class Run:
 
     def _survey(self, source: Path) -> tuple[list[Found], list[Outcome]]:
         try:
-            paths = files_below(source)
+            paths, links = files_below(source)
         except OSError as exc:
             raise Unreadable(f"The input cannot be listed ({exc.strerror}).") from exc
-        seen: list[Found | Outcome] = []
+        seen: list[Found | Outcome] = [
+            Outcome(path, Fate.LEFT_OUT, "Link", "A link to a folder, which is not followed.") for path in links
+        ]
         for start in range(0, len(paths), _FILES_AT_ONCE):
             self._say("Looking", start, len(paths))
             seen += survey(source, paths[start : start + _FILES_AT_ONCE], self._settings.exclude_modalities)
@@ -83,7 +88,12 @@ class Run:
         work: list[Batch] = []
         for study in studies:
             pseudonym = names[study.heading.patient_id]
-            work += batches(study, pseudonym, own.place_of(study, pseudonym), _FILES_AT_ONCE)
+            try:
+                place = own.place_of(study, pseudonym)
+            except AditError as error:
+                outcomes += [of_error(found.path, error) for found in study.instances]
+            else:
+                work += batches(study, pseudonym, place, _FILES_AT_ONCE)
         outcomes += self._published(task, own, work)
         return outcomes
 
@@ -121,6 +131,19 @@ class Run:
                 pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _with_usable_ids(found: Sequence[Found]) -> tuple[list[Found], list[Outcome]]:
+    """The instances whose patients can be told apart by their IDs, and what becomes of the others."""
+    usable: list[Found] = []
+    refused: list[Outcome] = []
+    for each in found:
+        problems = name_problems(each.heading.patient_id, "")
+        if problems:
+            refused.append(Outcome(each.path, Fate.FAILED, "BadRequest", f"Its {problems[0]}"))
+        else:
+            usable.append(each)
+    return usable, refused
+
+
 def read_pseudonyms(path: Path) -> list[tuple[str, str]]:
     """Patient IDs with their pseudonyms, out of a CSV file with these columns; raises BadRequest naming the row."""
     try:
@@ -139,9 +162,14 @@ def read_pseudonyms(path: Path) -> list[tuple[str, str]]:
 
 
 def _finished(task: Task, place: Place, outcomes: list[Outcome]) -> list[Outcome]:
-    """Publish a study of which everything was treated; a study of an earlier run gives way to it."""
+    """Publish a study of which everything was treated, together with what earlier runs brought of it from elsewhere.
+
+    What may not be delivered any more goes, unless it is all there is: to empty a folder is for a person to decide.
+    """
     staged = place.staged(task.destination)
-    if any(outcome.fate is Fate.DONE for outcome in outcomes):
+    files = {place.files[outcome.path] for outcome in outcomes}
+    staged.keep_published(but=files)
+    if any(outcome.fate is Fate.DONE for outcome in outcomes) or staged.is_begun:
         staged.publish()
     elif staged.path.exists():
         reason = "Nothing of the study may be delivered, but the output has it from an earlier run. Remove it."
@@ -163,8 +191,7 @@ def _alone_in(destination: Path) -> Generator[None]:
     staging = destination / STAGING
     with writing(destination, "folder"):
         destination.mkdir(exist_ok=True)
-        staging.mkdir(mode=0o700, exist_ok=True)
-        lock = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
+        lock = os.open(destination, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -173,7 +200,7 @@ def _alone_in(destination: Path) -> Generator[None]:
         sweep_staging(destination, lambda key: not key.startswith(STAGING_PREFIX))
         yield
         with writing(destination, "folder"):
-            if not any(staging.iterdir()):
+            if staging.is_dir() and not any(staging.iterdir()):
                 staging.rmdir()
     finally:
         os.close(lock)

@@ -39,13 +39,18 @@ class Study:
         return self.instances[0].heading
 
 
-def files_below(root: Path) -> list[str]:
-    """The paths of all regular files below a folder, sorted; raises OSError for a folder that cannot be listed."""
+def files_below(root: Path) -> tuple[list[str], list[str]]:
+    """The paths of all regular files below a folder, and of links to other folders; sorted.
+
+    Raises OSError for a folder that cannot be listed.
+    """
     found: list[str] = []
-    for parent, _, names in os.walk(root, onerror=_raise):
+    links: list[str] = []
+    for parent, folders, names in os.walk(root, onerror=_raise):
         paths = (Path(parent, name) for name in names)
         found += [str(path.relative_to(root)) for path in paths if path.is_file()]
-    return sorted(found)
+        links += [str(Path(parent, name).relative_to(root)) for name in folders if Path(parent, name).is_symlink()]
+    return sorted(found), sorted(links)
 
 
 def survey(root: Path, paths: Iterable[str], excluded: Collection[str]) -> list[Found | Outcome]:

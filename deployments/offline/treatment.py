@@ -1,5 +1,6 @@
 """Treats the instances of one study; runs in worker processes, each of which reads the linkage key for itself."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -48,6 +49,8 @@ class Place:
     study_folder: str
     staging_key: str
     series: Mapping[str, str]
+    files: Mapping[str, str]
+    """Names of files, by the paths of the instances."""
 
     def staged(self, destination: Path) -> StagedStudy:
         """The study on its way into the output folder."""
@@ -97,13 +100,12 @@ class Treatment:
                 headers[uid] = deidentifier.dataset(_header(found.heading))
                 numbers[uid] = found.heading.series_number
         first = next(iter(headers.values()))
-        modalities = tuple(sorted({_text(header, "Modality") for header in headers.values()} - {""}))
+        study_uid = deidentifier.uid(study.heading.study_uid)
         return Place(
             patient_folder=layout.patient_folder(pseudonym),
-            study_folder=layout.study_folder(
-                _text(first, "StudyDate"), _text(first, "StudyTime"), modalities, first.StudyInstanceUID
-            ),
-            staging_key=layout.component(f"{STAGING_PREFIX}{first.StudyInstanceUID}"),
+            study_folder=layout.study_folder(_text(first, "StudyDate"), _text(first, "StudyTime"), (), study_uid),
+            staging_key=f"{STAGING_PREFIX}{hashlib.sha256(f'{pseudonym} {study_uid}'.encode()).hexdigest()}",
+            files={found.path: layout.instance_file(deidentifier.uid(found.sop_uid)) for found in study.instances},
             series={
                 uid: layout.series_folder(numbers[uid], _text(header, "Modality"), "", uid)
                 for uid, header in headers.items()

@@ -26,6 +26,7 @@ class Found:
     kept_uids: set[bytes] = field(default_factory=set[bytes])
 
     def add(self, other: "Found") -> None:
+        """Take in what was found elsewhere."""
         self.originals |= other.originals
         self.uids |= other.uids
         self.kept_uids |= other.kept_uids

@@ -16,12 +16,14 @@ from dicom.deid.charsets import codec_of, decoded
 from dicom.deid.folding import folded, spellings
 from dicom.deid.vocabulary import NOBODY, PARTICLES, names_a_kind
 from models.domain.errors import RuleFailed
+from models.domain.refs import StudyFound
 
 
 def _tags(text: str) -> frozenset[int]:
     return frozenset(int(tag, 16) for tag in text.split())
 
 
+_ACCESSION_NUMBER = 0x00080050
 ALWAYS_SEARCHED = frozenset({rules.PATIENT_ID, 0x00101000})
 """PatientID and OtherPatientIDs: no profile keeps them, wherever else it lets them stand."""
 ID_TAGS = ALWAYS_SEARCHED | _tags(
@@ -336,6 +338,17 @@ def words_of(originals: Iterable[Original]) -> Words:
             for single in text.split("\\"):
                 gathering.add(tag, vr, single.strip("\0 "))
     return gathering.words()
+
+
+def needles_of_study(study: StudyFound) -> Needles:
+    """Return what a peer's list of studies says of a patient, to be searched for in a pseudonym."""
+    said = {
+        rules.PATIENT_NAME: (b"PN", study.patient_name),
+        rules.PATIENT_ID: (b"LO", study.patient_id),
+        rules.BIRTH_DATE: (b"DA", study.birth_date),
+        _ACCESSION_NUMBER: (b"SH", study.accession_number),
+    }
+    return Needles(words_of((tag, vr, text.encode(), b"ISO_IR 192") for tag, (vr, text) in said.items() if text))
 
 
 def uid_needles(values: Collection[bytes]) -> frozenset[bytes]:

@@ -14,7 +14,7 @@ from pydicom.datadict import tag_for_keyword
 
 from dicom.deid.encoding import known_vr
 from dicom.deid.pixels.rules import PixelRules
-from dicom.deid.rules import PATIENT_ID, PATIENT_NAME, name_of
+from dicom.deid.rules import PATIENT_ID, PATIENT_NAME, SERIES_UID, SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_UID, name_of
 from dicom.deid.table import Option as Option
 from models.domain.errors import ProfileInvalid
 
@@ -24,6 +24,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),\s*([0-9A-Fa-f]{4})\)?")
 _DEEPEST = 5
 """How many profiles may extend one another; more is a circle, or a maze."""
+_IDENTIFYING = frozenset({SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_UID, SERIES_UID})
 _SET_BY_US = frozenset({PATIENT_NAME, PATIENT_ID, 0x00120062, 0x00120063, 0x00120064, 0x00280303})
 _DATES, _UIDS = frozenset({b"DA", b"DT", b"TM"}), frozenset({b"UI"})
 _TEXTS = frozenset({b"LO", b"LT", b"SH", b"ST", b"UC", b"UT"})
@@ -230,6 +231,8 @@ def _check_override(profile: Profile, tag: int, action: Action) -> None:
     shifts = Option.RETAIN_MODIFIED_DATES in profile.options
     if tag in _SET_BY_US:
         raise ProfileInvalid(f"{what}: its value is set for every instance and cannot be chosen.")
+    if tag in _IDENTIFYING and action not in {Action.KEEP, Action.MAP}:
+        raise ProfileInvalid(f"{what}: no instance can be without it.")
     if action is Action.SHIFT and not (shifts and vr in _DATES):
         raise ProfileInvalid(f"{what}: shift is for dates and times of profiles with retain_modified_dates.")
     if action is Action.KEEP and shifts and vr in _DATES - {b"TM"}:

@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +93,18 @@ class StagedStudy:
             for path in published.values():
                 self._stage_again(path)
         return staged.keys() | published.keys()
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything is staged that could be published."""
+        return self._study.is_dir()
+
+    def keep_published(self, but: Collection[str]) -> None:
+        """Stage again what is published under other file names than these, so that publishing does not remove it."""
+        with writing(self.destination, "folder"):
+            for path in _files(self.path):
+                if path.name not in but and not (self._study / path.relative_to(self.path)).exists():
+                    self._stage_again(path)
 
     def publish(self) -> None:
         """Let the staged study appear at its place in one move, and in the place of one that is there already.

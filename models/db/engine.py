@@ -78,6 +78,17 @@ class Database:
             finally:
                 self._open.session = None
 
+    def empty_log(self) -> bool:
+        """Remove what SQLite's write-ahead log still holds of earlier states; False while somebody else reads from it.
+
+        PostgreSQL keeps earlier states until its next VACUUM, which is not ours to run.
+        """
+        with self._reader.connect() as connection:
+            if connection.dialect.name != "sqlite":
+                return False
+            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").first()
+            return busy is not None and not busy[0]
+
     @contextmanager
     def reading(self) -> Generator[Session]:
         """A session for questions; it never waits for writers. Inside a transaction it sees what that one wrote."""

@@ -144,8 +144,12 @@ class JobStore:
         return tuple(job_id for job_id in ids if self._has_ended_canceled(job_id, now))
 
     def resume(self, job_id: int) -> Job:
-        """Let the canceled items of a canceled job wait again; their attempts and receipts are kept."""
-        return self._reopen(job_id, {State.CANCELED}, {State.CANCELED}, keeps_attempts=True)
+        """Let the canceled items of a finished job wait again; their attempts and receipts are kept."""
+        with self._db.transaction() as session:
+            row = _locked(session, job_id)
+            if row.state is not State.CANCELED and not _counts(session, job_id).get(State.CANCELED):
+                raise WrongState(f"This cannot be done with a job that is {row.state.value}.")
+            return self._reopen(job_id, FINISHED, {State.CANCELED}, keeps_attempts=True)
 
     def retry_failed(self, job_id: int) -> Job:
         """Let the failed items of a failed job wait again; receipts are kept, so only what is missing is sent."""

@@ -110,7 +110,15 @@ def concerns(receipt: Receipt) -> str:
     if receipt.verdict is Completeness.UNKNOWN:
         side = "destination" if not receipt.is_confirmable else "source"
         sentences.append(f"Completeness cannot be proven: the {side} does not list its instances reliably.")
-    return " ".join(sentences)
+    sentences.append(excluded_series(receipt))
+    return " ".join(filter(None, sentences))
+
+
+def excluded_series(receipt: Receipt) -> str:
+    """Which series the settings have left out, and why; empty when none."""
+    counts = Counter(receipt.left_out_series.values()).most_common()
+    reasons = " ".join(f"{count} x {reason}" for reason, count in counts)
+    return f"Series left out: {reasons}" if reasons else ""
 
 
 def instances(uids: Sized) -> str:

@@ -277,3 +277,11 @@ def test_any_text_is_a_profile_or_is_refused(tmp_path_factory: pytest.TempPathFa
         assert load("site", folder).name == "site"
     except ProfileInvalid as refused:
         assert refused.message
+
+
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"])
+@pytest.mark.parametrize("action", ["delete", "empty", "dummy"])
+def test_no_profile_can_take_an_instances_own_uids_away(a_folder: Path, keyword: str, action: str) -> None:
+    write(a_folder, "site", f"extends: basic\noverrides: {{{keyword}: {action}}}\n")
+    with pytest.raises(ProfileInvalid, match="no instance can be without it"):
+        load("site", a_folder)

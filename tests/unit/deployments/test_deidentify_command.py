@@ -263,6 +263,73 @@ def test_what_may_not_be_delivered_any_more_is_named_when_it_is_still_there(orig
     assert "the output has it from an earlier run" in " ".join(result.output.split())
 
 
+def test_files_of_one_study_from_two_discs_come_together(a_data_dir: Path, tmp_path: Path, results: Path) -> None:
+    put(tmp_path / "one", "ct")
+    put(tmp_path / "two", "mr")
+    assert deidentified(tmp_path / "one", results).exit_code == 0
+    assert deidentified(tmp_path / "two", results).exit_code == 0
+    assert len(contents(results)) == 2
+    assert len(list(results.glob("*/*"))) == 1
+
+
+def test_two_patients_with_one_study_uid_are_kept_apart(a_data_dir: Path, tmp_path: Path, results: Path) -> None:
+    put(tmp_path / "in", "ct")
+    other = put(tmp_path / "in", "mr")
+    mine = instance_of("ct").patient.patient_id.encode()
+    other.write_bytes(other.read_bytes().replace(mine, b"PAT4719999"))
+    report = tmp_path / "report.csv"
+    assert deidentified(tmp_path / "in", results, "--report", report).exit_code == 0
+    assert len(list(results.iterdir())) == 2
+    with report.open(newline="") as file:
+        assert all((results / row["output"]).is_file() for row in csv.DictReader(file))
+
+
+def test_a_file_with_a_patient_id_that_cannot_be_used_stops_only_itself(originals: Path, results: Path) -> None:
+    odd = put(originals, "pet")
+    odd.write_bytes(odd.read_bytes().replace(instance_of("pet").patient.patient_id.encode(), b"PAT*711037"))
+    result = deidentified(originals, results)
+    assert result.exit_code == 2
+    assert "wildcards are not allowed" in result.output
+    assert len(contents(results)) == len(DELIVERED)
+
+
+@pytest.mark.parametrize("pseudonym", ["X{id}X", "s-{lower}"])
+def test_a_pseudonym_that_holds_a_patients_id_is_refused_and_can_be_mended(
+    originals: Path, results: Path, tmp_path: Path, pseudonym: str
+) -> None:
+    patient_id = instance_of("ct").patient.patient_id
+    named = pseudonym.format(id=patient_id, lower=patient_id.lower())
+    result = deidentified(originals, results, "--pseudonyms", a_list(tmp_path / "p.csv", f"{patient_id},{named}"))
+    assert result.exit_code == 2
+    assert "Row 1: pseudonym: It holds the ID of a patient" in result.output
+    mended = deidentified(originals, results, "--pseudonyms", a_list(tmp_path / "q.csv", f"{patient_id},SUBJ-1"))
+    assert mended.exit_code == 0, mended.output
+
+
+def test_names_of_files_need_not_be_utf_8(originals: Path, results: Path, tmp_path: Path) -> None:
+    name = b"caf\xe9.txt"
+    (originals / os.fsdecode(name)).write_text("hello")
+    result = deidentified(originals, results, "--report", tmp_path / "report.csv")
+    assert result.exit_code == 1
+    assert "caf\\xe9.txt" in result.output
+    assert name in (tmp_path / "report.csv").read_bytes()
+
+
+def test_links_to_folders_are_named_and_not_followed(originals: Path, results: Path, tmp_path: Path) -> None:
+    put(tmp_path / "elsewhere", "pet")
+    (originals / "link").symlink_to(tmp_path / "elsewhere")
+    result = deidentified(originals, results)
+    assert result.exit_code == 1
+    assert "left out: link" in result.output
+
+
+def test_a_report_that_cannot_be_written_is_noticed_before_the_work(originals: Path, results: Path) -> None:
+    result = deidentified(originals, results, "--report", originals / "no such folder" / "report.csv")
+    assert result.exit_code == 2
+    assert "The report cannot be written" in result.output
+    assert not results.exists()
+
+
 # --- trouble
 
 
@@ -314,8 +381,8 @@ def test_a_killed_run_is_finished_by_the_next_with_the_same_bytes(originals: Pat
 
 
 def test_two_runs_do_not_write_to_one_folder(originals: Path, results: Path) -> None:
-    (results / STAGING).mkdir(parents=True)
-    lock = os.open(results / STAGING, os.O_RDONLY)
+    results.mkdir()
+    lock = os.open(results, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     result = deidentified(originals, results)
     os.close(lock)

@@ -5,10 +5,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.db.receipts import ReceiptStore
+from models.db.tables import ScopeRow
 from models.domain.audit import AuditAction
 from models.domain.errors import AditError, BadRequest, NotFound, NotPermitted, WrongState
 from models.domain.jobs import Job, JobKind, State
@@ -45,11 +47,11 @@ def test_a_look_up_is_answered_and_written_down(database: Database, tmp_path: Pa
 @pytest.mark.parametrize(
     ("actor", "place", "pseudonym", "reason", "error", "subject"),
     [
-        (Actor("eve"), "T1", "ANON", WHY, NotPermitted, ""),
-        (replace(TRUSTEE, is_staff=True, permissions=frozenset()), "T1", "ANON", WHY, NotPermitted, ""),
-        (TRUSTEE, "T1", "ANON", "", BadRequest, ""),
-        (TRUSTEE, "T1", "ANON", " too short ", BadRequest, ""),
-        (TRUSTEE, "T1", "ANON", "x" * 501, BadRequest, ""),
+        (Actor("eve"), "T1", "ANON", WHY, NotPermitted, "trial T1"),
+        (replace(TRUSTEE, is_staff=True, permissions=frozenset()), "T1", "ANON", WHY, NotPermitted, "trial T1"),
+        (TRUSTEE, "T1", "ANON", "", BadRequest, "trial T1"),
+        (TRUSTEE, "T1", "ANON", " too short ", BadRequest, "trial T1"),
+        (TRUSTEE, "T1", "ANON", "x" * 501, BadRequest, "trial T1"),
         (TRUSTEE, "PATIENT-77", "ANON", WHY, NotFound, ""),
         (TRUSTEE, 4711, "ANON", WHY, NotFound, ""),
         (TRUSTEE, "T1", "PATIENT-77", WHY, NotFound, "trial T1"),
@@ -100,6 +102,25 @@ def test_forgetting_needs_its_own_right_and_is_written_down(database: Database, 
         ("tester", "forget_scope", "done"),
         ("trustee", "forget_scope", "NotPermitted"),
     ]
+
+
+def test_a_forgotten_trial_leaves_nothing_in_the_log_that_others_keep_open(tmp_path: Path, clock: Clock) -> None:
+    """As `adit up` does while somebody forgets a trial."""
+    database = Database(f"sqlite:///{tmp_path}/adit.db", MASTER_KEY, clock)
+    database.migrate()
+    other = Database(f"sqlite:///{tmp_path}/adit.db", MASTER_KEY, clock)
+    job = a_trial(database, tmp_path)
+    sealed = sealed_key(database)
+    assert jobs.items(other, TESTER, job.id)
+    jobs.cancel(database, TESTER, job.id)
+    assert any(sealed in path.read_bytes() for path in tmp_path.glob("adit.db*"))
+    assert escrow.forget(database, TESTER, "T1", WHY)
+    assert not any(sealed in path.read_bytes() for path in tmp_path.glob("adit.db*"))
+
+
+def sealed_key(database: Database) -> bytes:
+    with database.reading() as session:
+        return session.scalars(select(ScopeRow.key).where(ScopeRow.name == "T1")).one()
 
 
 def test_a_forgotten_trial_leaves_nothing_that_leads_to_its_patients(tmp_path: Path, clock: Clock) -> None:

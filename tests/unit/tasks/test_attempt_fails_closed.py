@@ -7,9 +7,12 @@ from pydicom import Dataset
 
 from dicom.deid.policy import compiled
 from dicom.deid.profile import load
-from models.domain.errors import Bug
+from models.domain.errors import Bug, IdentityConflict
 from models.domain.instances import EncodedInstance
+from models.domain.plans import Plan
+from models.domain.refs import StudyFound
 from tasks.attempt import Attempt
+from tests.corpus import instance_of
 
 INSTANCE = EncodedInstance("1.2.840.10008.5.1.4.1.1.2", "1.2.3", "1.2.840.10008.1.2.1", (b"a data set",))
 UNUSED = ("db", "settings", "job", "item", "lease", "source", "destination", "local", "receipt")
@@ -33,9 +36,15 @@ def test_before_the_pseudonym_is_known_nothing_passes() -> None:
             call()
 
 
-def test_where_the_identity_is_kept_everything_passes_as_it_is() -> None:
+def test_where_the_identity_is_kept_everything_of_the_study_passes_as_it_is() -> None:
     attempt = an_attempt(None)
+    original = instance_of("ct")
+    study_uid, patient_id = str(original.dataset.StudyInstanceUID), original.patient.patient_id
+    attempt.plan = Plan(StudyFound(study_uid, patient_id), (), (), True)
     assert attempt.keeps_identity
-    assert attempt.treated(INSTANCE) is INSTANCE
+    assert attempt.treated(original.instance) is original.instance
     assert attempt.target_uid("1.2.3") == "1.2.3"
     attempt.check_name("DOE")
+    attempt.plan = Plan(StudyFound(study_uid, "SOMEBODY"), (), (), True)
+    with pytest.raises(IdentityConflict):
+        attempt.treated(original.instance)

@@ -109,6 +109,7 @@ def _make_the_audit_trail_stay() -> None:
 
 def downgrade() -> None:
     _name_the_nameless()
+    op.execute("UPDATE receipts SET verdict = 'unknown' WHERE verdict = 'held'")
     op.drop_table("audit_entries")
     if op.get_bind().dialect.name == "postgresql":
         op.execute("DROP FUNCTION refuse_to_change_audit()")

@@ -66,6 +66,9 @@ def add_server(
     idle_timeout_s: Seconds = 60,
     association_budget: Annotated[int, typer.Option(help="Connections that all workers together may hold.")] = 8,
     store_associations: Annotated[int, typer.Option(help="Instances sent at the same time.")] = 2,
+    pynetdicom: Annotated[
+        bool, typer.Option("--pynetdicom", help="Instances by pynetdicom: slower, for servers that have trouble.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Add a server with the protocols that it supports."""
@@ -101,6 +104,7 @@ def add_server(
             ),
             association_budget=association_budget,
             store_associations=store_associations,
+            uses_pynetdicom=pynetdicom,
         )
         nodes.add_server(session.db, session.actor, server)
         say(f"Added server {name}. adit node test {name!r} tries it.")

@@ -1,110 +1,43 @@
-"""The one place that opens associations with pynetdicom, and that knows the rules of DIMSE sockets.
+"""Associations with a server (PS3.8 chapter 7): what the ports over DIMSE need of one, and how they keep it.
 
-pynetdicom negotiates, frames and keeps the state machine. The messages of a service are exchanged here, by the one
-thread that uses the association, for two reasons. pynetdicom's own calls pause its reactor thread anew for each
-message, and a response that arrives within a millisecond may be taken by the reactor before it pauses: it is lost,
-the caller waits for its time-out and the association is aborted (measured: in half of the runs with two sending
-associations). And its calls decode and log data sets that we want as bytes and never in a log. So the reactor is
-parked from the first moment until the end.
+There are two kinds: ``reactor`` works with pynetdicom, ``direct`` is for many bytes.
 """
 
-import errno
-import logging
-import queue
 import socket
 import ssl
 import threading
-import time
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Set
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Generic, Protocol, Self, TypeVar
 
-from pynetdicom import _config, evt
-from pynetdicom.ae import ApplicationEntity
-from pynetdicom.association import Association as Wire
-from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_GET, C_MOVE, C_STORE
-from pynetdicom.events import Event
-from pynetdicom.pdu_primitives import A_ABORT, P_DATA
-from pynetdicom.presentation import build_context, build_role
-from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
-
+from dicom.network.commands import Message
 from dicom.network.contexts import Context, Proposal
-from dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from models.domain.errors import AssociationRejected, Canceled, PeerError, PeerLied, TimedOut, Unreachable, Unsupported
+from models.domain.errors import Canceled, PeerError, Unreachable, Unsupported
 from models.domain.instances import Bytes
 from models.domain.nodes import Server, Tls
 
 MAX_PDU_BYTES = 128 << 10
 """What we announce and send at most. More gains nothing and costs memory."""
-
-Message = C_ECHO | C_FIND | C_GET | C_MOVE | C_STORE
-
-_RELEASE_PATIENCE_S = 5.0
-_ABORT_PATIENCE_S = 0.25
-_WAITING_PDUS = 8
-_DATA_TRANSFER = "Sta6"
-"""The state of an established association (PS3.8 table 9-3)."""
-_BREAKING = threading.Lock()
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
-def _silence_pynetdicom() -> None:
-    """Keep pynetdicom from formatting and logging messages, which hold patients' names."""
-    _config.LOG_HANDLER_LEVEL = "none"
-    _config.LOG_REQUEST_IDENTIFIERS = False
-    _config.LOG_RESPONSE_IDENTIFIERS = False
-    logger = logging.getLogger("pynetdicom")
-    logger.addHandler(logging.NullHandler())
-    logger.setLevel(logging.CRITICAL + 1)
-    logger.propagate = False
-
-
-_silence_pynetdicom()
-
-
-def _set_no_delay(event: Event) -> None:
-    """Send each PDU at once. pynetdicom leaves Nagle's algorithm on, which waits for the peer's delayed ACK."""
-    if (sock := socket_of(event.assoc)) is not None:
-        with suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    _rearm_quick_ack(event)
-
-
-def _rearm_quick_ack(event: Event) -> None:
-    """Acknowledge at once what the peer sends; the kernel forgets the option, so it is set again and again.
-
-    DCMTK, and Orthanc with it, writes each PDU in two pieces with Nagle's algorithm on: without this the second piece
-    waits 40 ms for our delayed ACK, for every instance. Only Linux has the option.
-    """
-    sock = socket_of(event.assoc)
-    if sock is not None and _QUICKACK is not None:
-        with suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-
-
-SOCKET_RULES: Final[list[Any]] = [
-    (evt.EVT_CONN_OPEN, _set_no_delay),
-    (evt.EVT_DATA_SENT, _rearm_quick_ack),
-    (evt.EVT_DATA_RECV, _rearm_quick_ack),
-]
-"""Event handlers for every association of ours, requested or accepted."""
-
-
-class Association:
+class Association(Protocol):
     """An association with a server. One thread opens and uses it; ``abort`` may come from any other."""
 
-    def __init__(self, server: Server, calling_ae_title: str, proposal: Proposal) -> None:
-        self.proposal = proposal
-        self._server = server
-        self._calling_ae_title = calling_ae_title
-        self._wire: Wire | None = None
-        self._accepted: dict[Context, int] = {}
-        self._by_id: dict[int, Context] = {}
-        self._last_activity = time.monotonic()
-        self.is_aborted = False
-        self._is_busy = False
-        self._message_id = 0
+    proposal: Proposal
+
+    def __init__(self, server: Server, calling_ae_title: str, proposal: Proposal) -> None: ...
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is open, between two messages, and the server has not ended it in the meantime."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The server's name."""
+        ...
 
     def open(self) -> None:
         """Connect and negotiate.
@@ -112,78 +45,30 @@ class Association:
         Raises Unreachable, TimedOut, AssociationRejected with the server's reason, Unsupported when it accepts no
         context (as NoContextAccepted) or TLS fails, Canceled after ``abort``.
         """
-        requestor = _Requestor(self)
-        proposed = [build_context(*context) for context in self.proposal.contexts]
-        for number, context in enumerate(proposed):
-            context.context_id = 2 * number + 1
-        started = time.monotonic()
-        try:
-            wire = requestor.associate(
-                self._server.host,
-                self._server.port,
-                proposed,
-                self._server.ae_title,
-                MAX_PDU_BYTES,
-                [build_role(uid, scu_role=True, scp_role=True) for uid in sorted(self.proposal.stored_by_us)],
-                evt_handlers=[
-                    *SOCKET_RULES,
-                    (evt.EVT_ESTABLISHED, _park_reactor),
-                    (evt.EVT_DATA_SENT, self._note_activity),
-                    (evt.EVT_DATA_RECV, self._note_activity),
-                ],
-            )
-        except OSError as exc:
-            raise Unreachable(f"The host name of {self._server.name} cannot be resolved.") from exc
-        except (ValueError, TypeError) as exc:
-            raise Unsupported(f"The AE titles for {self._server.name} are not valid.") from exc
-        if not wire.is_established or self.is_aborted:
-            self.break_off()
-            error = requestor.socket_error
-            raise self._why_not_open(wire, error, time.monotonic() - started) from error
-        self._accept(wire)
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether it is open, between two messages, and the server has not ended it in the meantime."""
-        wire = self._wire
-        if wire is None or self._is_busy or self.is_aborted:
-            return False
-        return wire.dul.is_alive() and wire.dul.peek_next_pdu() is None
-
-    @property
-    def name(self) -> str:
-        return self._server.name
+        ...
 
     def context_id(self, context: Context) -> int | None:
         """The number of a context that the server accepted, or None."""
-        return self._accepted.get(context)
+        ...
 
     def context(self, context_id: int) -> Context:
         """The accepted context with this number; raises PeerLied when there is none."""
-        if context_id not in self._by_id:
-            raise PeerLied(f"{self.name} uses a presentation context that was not accepted.")
-        return self._by_id[context_id]
+        ...
 
     def accepts_any(self, sop_class_uids: Set[str]) -> bool:
         """Whether the server accepted at least one of the SOP classes, in any transfer syntax."""
-        return any(context.abstract_syntax in sop_class_uids for context in self._accepted)
+        ...
 
     def request(self, message: Message, context: Context, parts: Iterable[Bytes] = ()) -> None:
         """Send a request, and behind it the data set whose encoded bytes are the joined parts.
 
         Raises Unsupported when the server did not accept the context.
         """
-        context_id = self.context_id(context)
-        if context_id is None:
-            raise Unsupported(f"{self.name} does not accept the service that this needs.")
-        self._message_id = self._message_id % 0xFFFF + 1
-        message.MessageID = self._message_id
-        self._is_busy = True
-        self._send(message, context_id, parts)
+        ...
 
     def respond(self, message: Message, context_id: int) -> None:
         """Send the response to a request of the server."""
-        self._send(message, context_id, ())
+        ...
 
     def receive(self, timeout_s: float) -> tuple[Message, int]:
         """The next message and its context's number.
@@ -191,153 +76,40 @@ class Association:
         Raises TimedOut when not even a part of it came for so long, PeerError when the association broke, Canceled
         after ``abort``.
         """
-        self._last_activity = time.monotonic()
-        while True:
-            found = self.poll(1.0)
-            if found is not None:
-                return found
-            if time.monotonic() - self._last_activity > timeout_s:
-                self.break_off()
-                raise TimedOut(f"{self.name} did not answer within {timeout_s:g} s.")
-
-    def poll(self, wait_s: float) -> tuple[Message, int] | None:
-        """The next message and its context's number, or None when none is complete within the time."""
-        wire = self._open_wire()
-        arrived = cast("queue.Queue[tuple[int | None, object]]", wire.dimse.msg_queue)
-        try:
-            context_id, message = arrived.get(timeout=wait_s)
-        except queue.Empty:
-            if wire.dul.is_alive() and wire.dul.peek_next_pdu() is None:
-                return None
-            raise self._broken() from None
-        if not isinstance(message, Message) or context_id is None or self.is_aborted:
-            raise self._broken()
-        return message, context_id
+        ...
 
     def rest(self) -> None:
         """Say that the last request is answered completely, so that the association may be used again."""
-        self._is_busy = False
+        ...
 
     def close(self) -> None:
         """Release the association, or break it off where a request is not answered yet."""
-        wire = self._wire
-        if wire is None or not self.is_usable:
-            self.break_off()
-            return
-        wire.acse_timeout = _RELEASE_PATIENCE_S
-        wire.release()
-        self._end()
+        ...
 
     def break_off(self) -> None:
         """End it at once, whatever state it is in, and leave no thread behind."""
-        if self._wire is not None:
-            break_wire(self._wire)
-            self._end()
+        ...
 
     def abort(self) -> None:
         """Break it off from another thread: the blocked call raises Canceled."""
-        self.is_aborted = True
-        wire = self._wire
-        if wire is not None:
-            break_wire(wire)
-            wire.dimse.msg_queue.put((None, None))
-
-    def adopt(self, wire: Wire) -> None:
-        """Take over the association that pynetdicom is about to open, so that ``abort`` reaches it."""
-        self._wire = wire
-        wire.dul.daemon = True
-        if self.is_aborted:
-            raise Canceled
-
-    def tls_arguments(self) -> tuple[ssl.SSLContext, str] | None:
-        """TLS context and host name for the server, or None without TLS; raises Unsupported."""
-        if self._server.tls is None:
-            return None
-        try:
-            return _tls_context(self._server.tls), self._server.host
-        except OSError as exc:
-            raise Unsupported(f"The TLS files of {self.name} cannot be read.") from exc
-
-    @property
-    def server(self) -> Server:
-        return self._server
-
-    @property
-    def calling_ae_title(self) -> str:
-        return self._calling_ae_title
-
-    def _accept(self, wire: Wire) -> None:
-        for accepted in wire.accepted_contexts:
-            context = Context(str(accepted.abstract_syntax), str(accepted.transfer_syntax[0]))
-            self._accepted[context] = accepted.context_id or 0
-            self._by_id[accepted.context_id or 0] = context
-
-    def _open_wire(self) -> Wire:
-        if self.is_aborted:
-            raise Canceled
-        if self._wire is None:
-            raise PeerError(f"The association with {self.name} is closed.")
-        return self._wire
-
-    def _send(self, message: Message, context_id: int, parts: Iterable[Bytes]) -> None:
-        wire = self._open_wire()
-        wire.dimse.send_msg(message, context_id)
-        limit = wire.dimse.maximum_pdu_size or MAX_PDU_BYTES
-        for fragment in _fragments(parts, min(limit, MAX_PDU_BYTES) - 6):
-            pdu = P_DATA()
-            pdu.presentation_data_value_list.append((context_id, fragment))
-            self._wait_until_sent(wire, _WAITING_PDUS)
-            wire.dul.send_pdu(pdu)
-        self._last_activity = time.monotonic()
-
-    def _wait_until_sent(self, wire: Wire, waiting: int) -> None:
-        """Wait until no more PDUs than that wait to be sent, so that a large instance is never in memory twice."""
-        while wire.dul.to_provider_queue.qsize() > waiting:
-            if not wire.dul.is_alive() or self.is_aborted:
-                raise self._broken()
-            time.sleep(0.0005)
-
-    def _note_activity(self, _event: Event) -> None:
-        self._last_activity = time.monotonic()
-
-    def _broken(self) -> PeerError | Canceled:
-        """End what is left of a broken association and return the error to raise."""
-        self.break_off()
-        if self.is_aborted:
-            return Canceled()
-        return PeerError(f"{self.name} broke off the association.")
-
-    def _why_not_open(self, wire: Wire, error: OSError | None, elapsed_s: float) -> PeerError | Canceled:
-        if self.is_aborted:
-            return Canceled()
-        if error is not None:
-            return _connection_error(self._server, error)
-        if wire.is_rejected:
-            reason = getattr(wire.acceptor.primitive, "reason_str", "no reason given")
-            return AssociationRejected(f"{self.name} rejected the association: {reason[:1].lower()}{reason[1:]}.")
-        if wire.acceptor.primitive is not None:
-            return NoContextAccepted(f"{self.name} does not accept the service that this needs.")
-        if elapsed_s >= self._server.timeouts.negotiation.total_seconds():
-            return TimedOut(f"{self.name} did not answer the request for an association in time.")
-        return AssociationRejected(f"{self.name} closed the connection during the association's negotiation.")
-
-    def _end(self) -> None:
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            end_wire(wire)
+        ...
 
 
 class NoContextAccepted(Unsupported):
     """The server accepts none of the proposed services. Check its protocol settings."""
 
 
-class DimsePort:
-    """What the ports over DIMSE share: an association that is opened when first needed, and kept."""
+A = TypeVar("A", bound=Association)
 
-    def __init__(self, server: Server, calling_ae_title: str) -> None:
+
+class DimsePort(Generic[A]):
+    """What the ports over DIMSE share: an association of one kind that is opened when first needed, and kept."""
+
+    def __init__(self, server: Server, calling_ae_title: str, kind: type[A]) -> None:
         self._server = server
         self._calling_ae_title = calling_ae_title
-        self._association: Association | None = None
+        self._kind = kind
+        self._association: A | None = None
         self._is_aborted = False
         self._lock = threading.Lock()
 
@@ -357,14 +129,14 @@ class DimsePort:
         if association is not None:
             association.abort()
 
-    def _associated(self, wanted: Proposal) -> Association:
+    def _associated(self, wanted: Proposal) -> A:
         """The open association when it covers the proposal, else a new one for what was proposed so far and this."""
         kept = self._association
         if kept is not None and kept.is_usable and kept.proposal.covers(wanted):
             return kept
         self._close()
         proposal = wanted if kept is None else kept.proposal.joined(wanted)
-        fresh = Association(self._server, self._calling_ae_title, proposal)
+        fresh = self._kind(self._server, self._calling_ae_title, proposal)
         with self._lock:
             if self._is_aborted:
                 raise Canceled
@@ -377,162 +149,26 @@ class DimsePort:
             self._association.close()
 
 
-class _Requestor(ApplicationEntity):
-    """pynetdicom's local side of one association; hands its wire and socket to our Association."""
-
-    def __init__(self, association: Association) -> None:
-        super().__init__(association.calling_ae_title)
-        timeouts = association.server.timeouts
-        self.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        self.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        self.connection_timeout = timeouts.connect.total_seconds()
-        self.acse_timeout = timeouts.negotiation.total_seconds()
-        self.dimse_timeout = None
-        self.network_timeout = None
-        self._association = association
-        self._socket: _Socket | None = None
-
-    @property
-    def socket_error(self) -> OSError | None:
-        return self._socket.error if self._socket is not None else None
-
-    def _create_socket(self, assoc: Wire, address: AddressInformation, tls_args: object) -> AssociationSocket:
-        """Called by pynetdicom before it connects."""
-        self._association.adopt(assoc)
-        tls_arguments = self._association.tls_arguments()
-        self._socket = _Socket(assoc, address, self._association)
-        self._socket.tls_args = tls_arguments
-        return self._socket
+def send_at_once(sock: socket.socket) -> None:
+    """Send each PDU at once, without Nagle's algorithm, which waits for the peer's delayed ACK."""
+    with suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    acknowledge_at_once(sock)
 
 
-class _Socket(AssociationSocket):
-    """pynetdicom's socket, but it keeps the error of a failed connect, and never blocks for ever."""
+def acknowledge_at_once(sock: socket.socket) -> None:
+    """Acknowledge at once what the peer sends; the kernel forgets the option, so it is set again and again.
 
-    def __init__(self, wire: Wire, address: AddressInformation, association: Association) -> None:
-        super().__init__(wire, address=address)
-        self.error: OSError | None = None
-        self._association = association
-        self._timeouts = association.server.timeouts
-
-    def connect(self, primitive: T_CONNECT) -> None:
-        """Connect and do the TLS handshake, each within the connect time-out."""
-        try:
-            self._connect(primitive)
-            primitive.result = "Evt2"
-        except OSError as exc:
-            self.error = exc
-            self._shutdown_socket()
-            self.socket = None
-            primitive.result = "Evt17"
-        finally:
-            self.provider_queue.put(primitive)
-            self._ready.set()
-
-    def _shutdown_socket(self) -> None:
-        """Close the socket also where it cannot be shut down any more; pynetdicom would leave it open."""
-        if self.socket is not None:
-            with suppress(OSError):
-                socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
-            self.socket.close()
-
-    def _connect(self, primitive: T_CONNECT) -> None:
-        sock = self.socket
-        if sock is None or self._association.is_aborted:
-            raise OSError(errno.ECANCELED, "The association was aborted before it was connected.")
-        sock.settimeout(self._timeouts.connect.total_seconds())
-        sock.connect(primitive.address_info.as_tuple)
-        if self.tls_args:
-            context, host = self.tls_args
-            sock = self.socket = context.wrap_socket(sock, server_hostname=host)
-        # a peer that stops in the middle of a PDU must not hold pynetdicom's thread for ever
-        sock.settimeout(max(self._timeouts.idle, self._timeouts.response).total_seconds())
-        self.assoc.requestor.address_info = AddressInformation.from_tuple(sock.getsockname())
-        self._is_connected = True
-        evt.trigger(self.assoc, evt.EVT_CONN_OPEN, {"address": primitive.address_info.as_tuple})
-
-
-def break_wire(wire: Wire) -> None:
-    """End one of pynetdicom's associations at once, from any thread: by an A-ABORT while its thread still sends.
-
-    pynetdicom's own abort waits for that thread without a limit, also when it is blocked in the socket. Its state
-    machine ends with an exception when a second A-ABORT, or one after the server's own, reaches it.
+    DCMTK, and Orthanc with it, writes each PDU in two pieces with Nagle's algorithm on: without this the second piece
+    waits 40 ms for our delayed ACK, for every instance. Only Linux has the option.
     """
-    with _BREAKING:
-        is_first, wire.is_established = wire.is_established, False
-    wire.is_aborted = True
-    if not wire.dul.is_alive():
-        return
-    if is_first and wire.dul.state_machine.current_state == _DATA_TRANSFER:
-        abort = A_ABORT()
-        abort.abort_source = 0
-        wire.dul.send_pdu(abort)
-    wire.dul.join(_ABORT_PATIENCE_S)
-    _shut_socket(wire)
-
-
-def end_wire(wire: Wire) -> None:
-    """Wait for the threads of a released or broken association."""
-    wire.kill()
-    for thread in (wire, wire.dul):
-        if thread.ident is not None:
-            thread.join(_RELEASE_PATIENCE_S)
-    if (sock := socket_of(wire)) is not None:
-        sock.close()
-
-
-def _park_reactor(event: Event) -> None:
-    """Stop pynetdicom's reactor before it runs for the first time; the module's docstring says why."""
-    event.assoc._reactor_checkpoint.clear()  # pyright: ignore[reportPrivateUsage]
-
-
-def socket_of(wire: Wire) -> socket.socket | None:
-    """The socket below one of pynetdicom's associations, or None once it is gone."""
-    transport = wire.dul.socket
-    return transport.socket if transport is not None else None
-
-
-def _shut_socket(wire: Wire) -> None:
-    """Wake a thread that is blocked in the socket; not SSLSocket.shutdown, which takes its TLS object away."""
-    sock = socket_of(wire)
-    if sock is not None:
+    if _QUICKACK is not None:
         with suppress(OSError):
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
 
-def _fragments(parts: Iterable[Bytes], room: int) -> Iterator[bytes]:
-    """Yield the data set in pieces with their message control header (PS3.8 section E.2), the last one marked.
-
-    All pieces are of even length, because DCMTK refuses odd ones; a data set of odd length, which only a deflated one
-    may have, gets the NULL byte of PS3.5 section A.5.
-    """
-    size = room & ~1
-    pending: bytes | None = None
-    for piece in _pieces(parts, size):
-        if pending is not None:
-            yield b"\x00" + pending
-        pending = piece
-    if pending is not None:
-        yield b"\x02" + pending + b"\0" * (len(pending) % 2)
-
-
-def _pieces(parts: Iterable[Bytes], size: int) -> Iterator[bytes]:
-    """Yield the joined parts in pieces of exactly ``size`` bytes, the last one shorter."""
-    held = bytearray()
-    for part in parts:
-        view = memoryview(part).cast("B")
-        begin = 0
-        while begin < len(view):
-            taken = view[begin : begin + size - len(held)]
-            begin += len(taken)
-            held += taken
-            if len(held) == size:
-                yield bytes(held)
-                held.clear()
-    if held:
-        yield bytes(held)
-
-
-def _tls_context(tls: Tls) -> ssl.SSLContext:
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """TLS for a server; raises OSError when its files cannot be read."""
     context = ssl.create_default_context(cafile=tls.ca_file or None)
     context.check_hostname = tls.check_hostname
     if tls.certificate_file:
@@ -540,7 +176,8 @@ def _tls_context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-def _connection_error(server: Server, error: OSError) -> PeerError:
+def connection_error(server: Server, error: OSError) -> PeerError:
+    """The error for a connection that could not be made, to be raised by the caller."""
     if isinstance(error, ssl.SSLError):
         return Unsupported(f"No TLS connection with {server.name}. Check certificates and TLS settings.")
     if isinstance(error, TimeoutError):

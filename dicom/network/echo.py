@@ -2,8 +2,8 @@
 
 from pynetdicom.dimse_primitives import C_ECHO
 
-from dicom.network.association import Association
 from dicom.network.contexts import service
+from dicom.network.reactor import ReactorAssociation
 from dicom.network.status import SUCCESS, failure
 from models.domain.errors import PeerLied
 from models.domain.nodes import Server
@@ -14,7 +14,7 @@ VERIFICATION = "1.2.840.10008.1.1"
 def echo(server: Server, calling_ae_title: str) -> None:
     """Return when the server answered a C-ECHO; raise the PeerError kind that tells why it did not."""
     proposal = service(VERIFICATION)
-    association = Association(server, calling_ae_title, proposal)
+    association = ReactorAssociation(server, calling_ae_title, proposal)
     association.open()
     try:
         message = C_ECHO()

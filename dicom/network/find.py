@@ -10,10 +10,11 @@ from typing import TypeVar
 from pynetdicom.dimse_primitives import C_FIND
 
 from dicom.network import identifiers as ids
-from dicom.network.association import Association, DimsePort
+from dicom.network.association import DimsePort
 from dicom.network.contexts import service
 from dicom.network.identifiers import Identifier, Keys, encode
 from dicom.network.matching import matches_patient, matches_study
+from dicom.network.reactor import ReactorAssociation
 from dicom.network.status import SUCCESS, failure, is_pending, is_warning
 from models.domain.errors import AditError, BadRequest, PeerLied, Unsupported
 from models.domain.nodes import Server
@@ -45,7 +46,7 @@ _INSTANCE_KEYS = (ids.SOP_UID, ids.SOP_CLASS_UID, ids.TRANSFER_SYNTAX_UID)
 _Found = TypeVar("_Found", SeriesFound, InstanceFound)
 
 
-class DimseFinder(DimsePort):
+class DimseFinder(DimsePort[ReactorAssociation]):
     """A Finder over C-FIND on one association.
 
     Results are yielded as they arrive and filtered again here, because servers ignore matching keys that they do not
@@ -58,7 +59,7 @@ class DimseFinder(DimsePort):
     """
 
     def __init__(self, server: Server, calling_ae_title: str) -> None:
-        super().__init__(server, calling_ae_title)
+        super().__init__(server, calling_ae_title, ReactorAssociation)
         self._running: _Search | None = None
 
     def find_patients(self, query: PatientQuery) -> Iterator[PatientFound]:
@@ -152,7 +153,7 @@ class DimseFinder(DimsePort):
 class _Search:
     """The responses to one C-FIND request, each once, in order of arrival."""
 
-    def __init__(self, association: Association, timeout_s: float) -> None:
+    def __init__(self, association: ReactorAssociation, timeout_s: float) -> None:
         self._association = association
         self._timeout_s = timeout_s
         self._read_ahead: deque[Identifier] = deque()

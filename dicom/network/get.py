@@ -6,6 +6,7 @@ from pynetdicom.dimse_primitives import C_GET, C_STORE
 
 from dicom.network.association import Association, DimsePort
 from dicom.network.contexts import Context, retrieval
+from dicom.network.direct import bulk_kind
 from dicom.network.selections import check_final, chunks, identifier, is_refusal, model_for
 from dicom.network.status import SUCCESS, is_pending
 from models.domain.errors import BadRequest, PeerLied, Unsupported
@@ -16,14 +17,14 @@ from models.domain.refs import Level, Selection
 PATIENT_ROOT, STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.1.3", "1.2.840.10008.5.1.4.1.2.2.3"
 
 
-class GetRetriever(DimsePort):
+class GetRetriever(DimsePort[Association]):
     """A Retriever over C-GET. Its association is kept from one call to the next while its contexts suffice.
 
     The server sends the next instance when the sink has taken the one before. An instance is in memory once.
     """
 
     def __init__(self, server: Server, calling_ae_title: str) -> None:
-        super().__init__(server, calling_ae_title)
+        super().__init__(server, calling_ae_title, bulk_kind(server))
         self._takes_lists = True
 
     def retrieve(self, selection: Selection, sink: Sink) -> None:

@@ -5,9 +5,10 @@ from io import BytesIO
 
 from pynetdicom.dimse_primitives import C_MOVE
 
-from dicom.network.association import Association, DimsePort
+from dicom.network.association import DimsePort
 from dicom.network.contexts import service
 from dicom.network.inbox import Expectation, Inbox
+from dicom.network.reactor import ReactorAssociation
 from dicom.network.selections import check_final, chunks, identifier, is_refusal, model_for
 from dicom.network.status import is_pending
 from models.domain.errors import BadRequest, Canceled, PeerLied, TimedOut, Unsupported
@@ -20,14 +21,14 @@ PATIENT_ROOT, STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.1.2", "1.2.840.10008.5.1.4.1
 _LOOK_EVERY_S = 0.03
 
 
-class MoveRetriever(DimsePort):
+class MoveRetriever(DimsePort[ReactorAssociation]):
     """A Retriever over C-MOVE. The server must know our receiver by ``receiver_ae_title``, and its address.
 
     Instances are recognised by SOP Instance UID, so the selection has to name them all, at every level.
     """
 
     def __init__(self, server: Server, calling_ae_title: str, receiver_ae_title: str, inbox: Inbox) -> None:
-        super().__init__(server, calling_ae_title)
+        super().__init__(server, calling_ae_title, ReactorAssociation)
         self._receiver_ae_title = receiver_ae_title
         self._inbox = inbox
         self._takes_lists = True
@@ -82,7 +83,7 @@ class MoveRetriever(DimsePort):
         association.rest()
         return response
 
-    def _final_response(self, association: Association, transfer: "_Transfer") -> C_MOVE:
+    def _final_response(self, association: ReactorAssociation, transfer: "_Transfer") -> C_MOVE:
         timeouts = self._server.timeouts
         patience = max(timeouts.response, timeouts.idle).total_seconds()
         transfer.note_progress()

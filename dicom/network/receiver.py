@@ -19,10 +19,11 @@ from pynetdicom.service_class import ServiceClass, StorageServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 from pynetdicom.transport import ThreadedAssociationServer
 
-from dicom.network.association import MAX_PDU_BYTES, SOCKET_RULES, break_wire, end_wire, socket_of
+from dicom.network.association import MAX_PDU_BYTES
 from dicom.network.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, TRANSFER_SYNTAXES
 from dicom.network.echo import VERIFICATION
 from dicom.network.inbox import Arrival, Inbox
+from dicom.network.reactor import SOCKET_RULES, break_wire, end_wire, socket_of
 from dicom.network.status import NOT_AUTHORIZED, OUT_OF_RESOURCES, SUCCESS
 from dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, part10_prefix
 from models.domain.errors import AditError, BadRequest, NoSpace

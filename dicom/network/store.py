@@ -6,13 +6,14 @@ from pynetdicom.dimse_primitives import C_STORE
 
 from dicom.network.association import Association, DimsePort, NoContextAccepted
 from dicom.network.contexts import Context, storage
+from dicom.network.direct import bulk_kind
 from dicom.network.status import CLASS_NOT_SUPPORTED, SUCCESS, failure, is_out_of_resources, is_warning
 from models.domain.errors import PeerLied
 from models.domain.instances import EncodedInstance, StoreOutcome, Verdict
 from models.domain.nodes import Server
 
 
-class DimseSender(DimsePort):
+class DimseSender(DimsePort[Association]):
     """A Sender over C-STORE. Its association has a context for each SOP class and transfer syntax that occurred.
 
     An instance of a new kind costs a new association. After a broken association the next ``send`` opens another.
@@ -20,7 +21,7 @@ class DimseSender(DimsePort):
     """
 
     def __init__(self, server: Server, calling_ae_title: str) -> None:
-        super().__init__(server, calling_ae_title)
+        super().__init__(server, calling_ae_title, bulk_kind(server))
         self._not_accepted: set[Context] = set()
 
     def send(self, instance: EncodedInstance) -> StoreOutcome:

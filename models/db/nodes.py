@@ -33,6 +33,7 @@ _SAME = (
     "dicomweb_stow_prefix",
     "association_budget",
     "store_associations",
+    "uses_pynetdicom",
 )
 """Fields that a server and its row have in common, name for name and value for value."""
 

@@ -111,6 +111,7 @@ class ServerRow(NodeRow):
     idle_timeout_s: Mapped[float]
     association_budget: Mapped[int]
     store_associations: Mapped[int]
+    uses_pynetdicom: Mapped[bool]
     __mapper_args__ = {"polymorphic_identity": "server"}  # noqa: RUF012
 
 

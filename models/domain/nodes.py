@@ -59,6 +59,8 @@ class Server:
     """How many associations and DICOMweb connections all workers together may hold."""
     store_associations: int = 2
     """How many instances are sent at the same time. More than 2 gains nothing and breaks some archives."""
+    uses_pynetdicom: bool = False
+    """Whether instances travel by pynetdicom instead of our own engine: slower, for peers that have trouble with it."""
 
 
 @dataclass(frozen=True, slots=True)

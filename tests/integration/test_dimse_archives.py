@@ -26,6 +26,8 @@ from models.domain.nodes import Server
 from models.domain.refs import Level, PatientQuery, Selection, StudyQuery, StudyRef
 from tests.peers import Peer, dcmqrscp, free_port, orthanc, storescp
 
+pytestmark = pytest.mark.usefixtures("bulk_engine")
+
 US, RECEIVER = "ADIT_US", "ADIT_RECV"
 
 

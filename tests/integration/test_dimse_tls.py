@@ -25,6 +25,9 @@ from models.domain.instances import EncodedInstance, Verdict
 from models.domain.nodes import Server, Tls
 from tests.peers import free_port, storescp
 
+pytestmark = pytest.mark.usefixtures("bulk_engine")
+
+
 NOW = datetime.datetime.now(datetime.UTC)
 
 

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pynetdicom import evt
 
-from dicom.network import association as rules
-from dicom.network.association import SOCKET_RULES, Association
+from dicom.network import reactor as rules
 from dicom.network.contexts import service
 from dicom.network.echo import VERIFICATION
 from dicom.network.inbox import Inbox
+from dicom.network.reactor import SOCKET_RULES, ReactorAssociation
 from dicom.network.receiver import Receiver
 from models.domain.nodes import Server
 from tests.peers import free_port
@@ -87,7 +87,7 @@ def test_the_rules_hold_on_both_sides_of_an_association(tmp_path: object) -> Non
     port = free_port()
     receiver = Receiver("RECV", "127.0.0.1", port, Inbox(tmp_path / "inbox"), lambda: ["US"])  # type: ignore[operator]
     receiver.start()
-    association = Association(Server("R", "RECV", "127.0.0.1", port), "US", service(VERIFICATION))
+    association = ReactorAssociation(Server("R", "RECV", "127.0.0.1", port), "US", service(VERIFICATION))
     try:
         association.open()
         ours = association._wire

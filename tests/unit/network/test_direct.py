@@ -1,0 +1,426 @@
+"""Our own engine against peers that send anything: each ends as the right error, soon, and nothing is left open."""
+
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from io import BytesIO
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pynetdicom.dimse_primitives import C_GET, C_STORE
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
+from pynetdicom.presentation import PresentationContext
+
+from dicom.network import commands
+from dicom.network.contexts import retrieval
+from dicom.network.direct import DirectAssociation
+from dicom.network.get import GetRetriever
+from dicom.network.pdus import ABORT_PDU, RELEASE_REQUEST_PDU, RELEASE_RESPONSE_PDU, data_pdus
+from dicom.network.store import DimseSender
+from models.domain.errors import AssociationRejected, Canceled, PeerBusy, PeerError, PeerLied, TimedOut, Unsupported
+from models.domain.instances import EncodedInstance, Verdict
+from models.domain.nodes import Server, Timeouts
+from models.domain.refs import Level, Selection, StudyRef
+
+US = "ADIT"
+CT, EXPLICIT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"
+MODEL = "1.2.840.10008.5.1.4.1.2.2.3"
+SHORT = Timeouts(*(timedelta(seconds=s) for s in (2, 2, 1, 1)))
+STUDY = Selection(
+    StudyRef("1.2.3"),
+    Level.STUDY,
+    sop_class_uids=frozenset({CT}),
+    transfer_syntax_uids=frozenset({EXPLICIT}),
+)
+INSTANCE = EncodedInstance(CT, "1.2.3.4", EXPLICIT, (b"\x08\0\x16\0UI\x02\x00" + b"1\0",))
+Script = Callable[["Peer"], None]
+
+
+class Peer:
+    """The other end of an accepted association, as raw bytes."""
+
+    def __init__(self, sock: socket.socket, limit: int) -> None:
+        self.sock = sock
+        self.sock.settimeout(10)
+        self.context_ids: dict[str, int] = {}
+        self.limit = limit
+
+    def read_pdu(self) -> tuple[int, bytes]:
+        head = self.exactly(6)
+        return head[0], self.exactly(int.from_bytes(head[2:], "big"))
+
+    def exactly(self, size: int) -> bytes:
+        found = b""
+        while len(found) < size:
+            piece = self.sock.recv(size - len(found))
+            if not piece:
+                raise ConnectionError
+            found += piece
+        return found
+
+    def accept(self) -> None:
+        kind, body = self.read_pdu()
+        request = A_ASSOCIATE_RQ()
+        request.decode(bytes((kind, 0)) + struct.pack(">I", len(body)) + body)
+        asked = request.to_primitive()
+        self.sock.sendall(self.acceptance(asked))
+
+    def acceptance(self, asked: A_ASSOCIATE) -> bytes:
+        answer = A_ASSOCIATE()
+        answer.application_context_name = "1.2.840.10008.3.1.1.1"
+        answer.calling_ae_title, answer.called_ae_title = asked.calling_ae_title, asked.called_ae_title
+        answer.result, answer.result_source = 0, 1
+        results = []
+        for context in asked.presentation_context_definition_list:
+            result = PresentationContext()
+            result.context_id, result.result = context.context_id, 0
+            result.transfer_syntax = [context.transfer_syntax[0]]
+            results.append(result)
+            if context.abstract_syntax != CT or context.transfer_syntax[0] == EXPLICIT:
+                self.context_ids[str(context.abstract_syntax)] = context.context_id
+        answer.presentation_context_definition_results_list = results
+        length, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
+        length.maximum_length_received = self.limit
+        implementation.implementation_class_uid = "1.2.3.4.5"
+        answer.user_information = [length, implementation]
+        accepted = A_ASSOCIATE_AC()
+        accepted.from_primitive(answer)
+        return accepted.encode()
+
+    def read_message(self) -> None:
+        """Read PDUs up to the end of a message with a data set."""
+        while True:
+            kind, body = self.read_pdu()
+            if kind != 4:
+                raise ConnectionError
+            if body[5] == 2:
+                return
+
+    def agree_to_release(self) -> None:
+        """Read what comes, and let the other side go when it asks to."""
+        while True:
+            kind, _ = self.read_pdu()
+            if kind == 5:
+                self.sock.sendall(RELEASE_RESPONSE_PDU)
+                return
+
+    def storing(self, uid: str = "1.2.3.4", data: bytes = b"1234", limit: int = 100) -> bytes:
+        """A C-STORE request as it is sent during a C-GET."""
+        message = C_STORE()
+        message.MessageID, message.Priority = 1, 0
+        message.AffectedSOPClassUID, message.AffectedSOPInstanceUID = CT, uid
+        message.DataSet = BytesIO()
+        return b"".join(data_pdus(self.context_ids[CT], commands.encoded(message), (data,), limit))
+
+    def got(self, status: int = 0) -> bytes:
+        message = C_GET()
+        message.MessageIDBeingRespondedTo, message.AffectedSOPClassUID, message.Status = 1, MODEL, status
+        return b"".join(data_pdus(self.context_ids[MODEL], commands.encoded(message), None, 200))
+
+    def stored(self, status: int = 0) -> bytes:
+        message = C_STORE()
+        message.MessageIDBeingRespondedTo, message.AffectedSOPClassUID, message.Status = 1, CT, status
+        return b"".join(data_pdus(self.context_ids[CT], commands.encoded(message), None, 200))
+
+
+@contextmanager
+def a_peer(script: Script, limit: int = 16384, accepts: bool = True) -> Iterator[Server]:
+    """A server that accepts one association after the other and does what the script says."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(20)
+    is_over = threading.Event()
+
+    def serve() -> None:
+        while not is_over.is_set():
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            with sock, suppress(OSError, ConnectionError):
+                peer = Peer(sock, limit)
+                if accepts:
+                    peer.accept()
+                script(peer)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    port = listener.getsockname()[1]
+    fields = {"study_root_get_support": True, "store_scp_support": True}
+    try:
+        yield Server("peer", "PEER", "127.0.0.1", port, timeouts=SHORT, **fields)  # type: ignore[arg-type]
+    finally:
+        is_over.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(15)
+        assert not thread.is_alive()
+
+
+def retrieved(server: Server) -> list[EncodedInstance]:
+    found: list[EncodedInstance] = []
+    with GetRetriever(server, US) as retriever:
+        retriever.retrieve(STUDY, found.append)
+    return found
+
+
+def after_the_request(*pieces: Callable[[Peer], bytes]) -> Script:
+    def script(peer: Peer) -> None:
+        peer.read_message()
+        for piece in pieces:
+            peer.sock.sendall(piece(peer))
+        peer.agree_to_release()
+
+    return script
+
+
+def test_instances_arrive_byte_for_byte_whatever_the_size_of_the_pieces() -> None:
+    data = bytes(range(256)) * 40
+    for limit in (16, 64, 16384, 1 << 20):
+        with a_peer(
+            after_the_request(lambda peer, limit=limit: peer.storing("1.2.3", data, limit), Peer.got)
+        ) as server:
+            (instance,) = retrieved(server)
+        assert b"".join(instance.parts) == data
+        assert (instance.sop_uid, instance.transfer_syntax_uid) == ("1.2.3", EXPLICIT)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=30), st.binary(min_size=2, max_size=400))
+def test_instances_arrive_whatever_pieces_the_network_makes(cuts: list[int], data: bytes) -> None:
+    even = data + b"\0" * (len(data) % 2)
+
+    def script(peer: Peer) -> None:
+        peer.read_message()
+        stream = peer.storing("1.2.3", even, 40) + peer.got()
+        for cut in cuts:
+            peer.sock.sendall(stream[:cut])
+            stream = stream[cut:]
+        peer.sock.sendall(stream)
+        peer.agree_to_release()
+
+    with a_peer(script) as server:
+        (instance,) = retrieved(server)
+    assert b"".join(instance.parts) == even
+
+
+def a_pdu(kind: int, body: bytes, length: int | None = None) -> bytes:
+    return struct.pack(">BxI", kind, len(body) if length is None else length) + body
+
+
+def a_value(context_id: int, control: int, content: bytes, length: int | None = None) -> bytes:
+    size = len(content) + 2 if length is None else length
+    return struct.pack(">IBB", size, context_id, control) + content
+
+
+NONSENSE: dict[str, Callable[[Peer], bytes]] = {
+    "an unknown type": lambda _: a_pdu(9, b"12345678"),
+    "type 0": lambda _: a_pdu(0, b""),
+    "another request": lambda _: a_pdu(1, b"12345678"),
+    "a PDU of 4 GiB": lambda _: a_pdu(4, b"", 0xFFFFFFFF),
+    "a value longer than its PDU": lambda peer: a_pdu(4, a_value(peer.context_ids[CT], 3, b"12", 4000)),
+    "a value of length 0": lambda peer: a_pdu(4, a_value(peer.context_ids[CT], 3, b"12", 0)),
+    "a value of length 1": lambda peer: a_pdu(4, a_value(peer.context_ids[CT], 3, b"12", 1)),
+    "half a value's head": lambda _: a_pdu(4, b"\0\0\0"),
+    "a context that was not accepted": lambda _: a_pdu(4, a_value(200, 3, b"12")),
+    "a data set before a command": lambda peer: a_pdu(4, a_value(peer.context_ids[CT], 2, b"12")),
+    "a command that is none": lambda peer: a_pdu(4, a_value(peer.context_ids[CT], 3, b"123456")),
+    "an endless command": lambda peer: a_pdu(4, a_value(peer.context_ids[CT], 1, b"x" * 70_000)),
+    "two commands for one data set": lambda peer: peer.storing()[: -len(b"1234") - 12] * 2,
+    "more behind the last value": lambda peer: a_pdu(
+        4, a_value(peer.context_ids[MODEL], 3, peer.got()[12:]) + a_value(peer.context_ids[MODEL], 3, b"1234")
+    ),
+    "a message in two contexts": lambda peer: (
+        a_pdu(4, a_value(peer.context_ids[CT], 1, b"12")) + a_pdu(4, a_value(peer.context_ids[MODEL], 3, b"12"))
+    ),
+    "an answer to another question": lambda peer: peer.stored(),
+}
+
+
+@pytest.mark.parametrize("what", NONSENSE)
+def test_nonsense_is_a_lie(what: str) -> None:
+    with a_peer(after_the_request(NONSENSE[what])) as server, pytest.raises(PeerLied) as caught:
+        retrieved(server)
+    assert "1.2.3" not in str(caught.value)
+
+
+@pytest.mark.parametrize("percent", range(0, 100, 3))
+def test_an_end_at_any_byte_breaks_the_association(percent: int) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_message()
+        stream = peer.storing() + peer.got()
+        peer.sock.sendall(stream[: len(stream) * percent // 100])
+
+    with a_peer(script) as server, pytest.raises(PeerError, match="broke off"):
+        retrieved(server)
+
+
+@pytest.mark.parametrize("ending", [ABORT_PDU, RELEASE_REQUEST_PDU, RELEASE_RESPONSE_PDU])
+def test_an_abort_or_a_release_in_the_middle_breaks_the_association(ending: bytes) -> None:
+    with (
+        a_peer(after_the_request(Peer.storing, lambda _: ending)) as server,
+        pytest.raises(PeerError, match="broke off"),
+    ):
+        retrieved(server)
+
+
+@pytest.mark.parametrize("cut", [0, 3, 50])
+def test_silence_at_any_byte_is_a_time_out(cut: int) -> None:
+    release = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.read_message()
+        peer.sock.sendall(peer.storing()[:cut])
+        release.wait(10)
+
+    with a_peer(script) as server:
+        with pytest.raises(TimedOut):
+            retrieved(server)
+        release.set()
+
+
+def test_silence_during_negotiation_is_a_time_out() -> None:
+    release = threading.Event()
+    with a_peer(lambda _: release.wait(10) and None, accepts=False) as server:
+        with pytest.raises(TimedOut, match="request for an association"):
+            retrieved(server)
+        release.set()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"\2\0", b"\2\0\0\0\0\4abcd", b"\2\0\xff\xff\xff\xff", ABORT_PDU, b"HTTP/1.1 400"]
+)
+def test_whatever_is_no_acceptance_ends_the_negotiation(answer: bytes) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_pdu()
+        peer.sock.sendall(answer)
+
+    with a_peer(script, accepts=False) as server, pytest.raises((AssociationRejected, PeerLied, Unsupported)):
+        retrieved(server)
+
+
+def test_a_rejection_is_told_with_its_reason() -> None:
+    def script(peer: Peer) -> None:
+        peer.read_pdu()
+        rejection = A_ASSOCIATE_RJ()
+        rejection.result, rejection.source, rejection.reason_diagnostic = 1, 1, 7
+        peer.sock.sendall(rejection.encode())
+
+    with a_peer(script, accepts=False) as server, pytest.raises(AssociationRejected, match="called AE title"):
+        retrieved(server)
+
+
+def test_a_peer_that_takes_next_to_nothing_is_not_sent_to() -> None:
+    with a_peer(after_the_request(), limit=7) as server, pytest.raises(PeerLied), DimseSender(server, US) as sender:
+        sender.send(INSTANCE)
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"), [(0, Verdict.STORED), (0xB000, Verdict.STORED_WITH_WARNING), (0xC000, Verdict.REFUSED)]
+)
+def test_an_instance_is_stored_and_the_answer_told(status: int, verdict: Verdict) -> None:
+    def script(peer: Peer) -> None:
+        for _ in range(3):
+            peer.read_message()
+            peer.sock.sendall(peer.stored(status))
+        peer.agree_to_release()
+
+    with a_peer(script) as server, DimseSender(server, US) as sender:
+        assert [sender.send(INSTANCE).verdict for _ in range(3)] == [verdict] * 3
+
+
+def test_a_full_archive_is_busy() -> None:
+    with (
+        a_peer(after_the_request(lambda peer: peer.stored(0xA700))) as server,
+        DimseSender(server, US) as sender,
+        pytest.raises(PeerBusy),
+    ):
+        sender.send(INSTANCE)
+
+
+def test_an_archive_that_has_released_gets_a_new_association() -> None:
+    def script(peer: Peer) -> None:
+        peer.read_message()
+        peer.sock.sendall(peer.stored())
+        peer.sock.sendall(RELEASE_REQUEST_PDU)
+        with suppress(OSError):
+            peer.read_pdu()
+
+    with a_peer(script) as server, DimseSender(server, US) as sender:
+        for _ in range(2):
+            assert sender.send(INSTANCE).verdict is Verdict.STORED
+            first = sender._association
+            while first is not None and first.is_usable:
+                pass
+
+
+def test_a_peer_that_stops_reading_is_given_up() -> None:
+    release = threading.Event()
+    large = EncodedInstance(CT, "1.2.3.4", EXPLICIT, (bytes(64 << 20),))
+    with a_peer(lambda _: release.wait(20) and None) as server, DimseSender(server, US) as sender:
+        with pytest.raises(TimedOut, match="takes no data"):
+            sender.send(large)
+        release.set()
+
+
+@pytest.mark.parametrize("moment", ["receiving", "sending"])
+def test_an_abort_from_another_thread_ends_what_is_blocked(moment: str) -> None:
+    release = threading.Event()
+    large = EncodedInstance(CT, "1.2.3.4", EXPLICIT, (bytes(64 << 20) if moment == "sending" else b"12",))
+    patient = Timeouts(*(timedelta(seconds=30) for _ in range(4)))
+    with a_peer(lambda _: release.wait(20) and None) as server:
+        sender = DimseSender(Server(**{**_fields(server), "timeouts": patient}), US)
+        timer = threading.Timer(0.3, sender.abort)
+        timer.start()
+        with sender, pytest.raises(Canceled):
+            sender.send(large)
+        release.set()
+        timer.join()
+
+
+def _fields(server: Server) -> dict[str, object]:
+    return {name: getattr(server, name) for name in server.__dataclass_fields__}
+
+
+def test_a_server_that_accepts_no_storage_class_is_unsupported() -> None:
+    def script(peer: Peer) -> None:
+        kind, body = peer.read_pdu()
+        request = A_ASSOCIATE_RQ()
+        request.decode(bytes((kind, 0)) + struct.pack(">I", len(body)) + body)
+        asked = request.to_primitive()
+        asked.presentation_context_definition_list = [
+            context for context in asked.presentation_context_definition_list if str(context.abstract_syntax) == MODEL
+        ]
+        peer.sock.sendall(peer.acceptance(asked))
+        peer.agree_to_release()
+
+    with a_peer(script, accepts=False) as server, pytest.raises(Unsupported):
+        retrieved(server)
+
+
+@settings(deadline=None, max_examples=120, suppress_health_check=list(HealthCheck))
+@given(st.binary(max_size=300), st.integers(0, 200), st.booleans())
+def test_any_bytes_end_as_an_error_of_ours(noise: bytes, position: int, keeps_beginning: bool) -> None:
+    """A fuzz run: noise alone, or noise within a valid exchange."""
+
+    def script(peer: Peer) -> None:
+        peer.read_message()
+        valid = peer.storing() + peer.got()
+        stream = valid[:position] + noise + valid[position + len(noise) :] if keeps_beginning else noise
+        peer.sock.sendall(stream)
+
+    with a_peer(script) as server, suppress(PeerError):
+        retrieved(server)
+
+
+def test_an_association_has_no_thread_of_its_own() -> None:
+    before = threading.active_count()
+    with a_peer(after_the_request()) as server:
+        association = DirectAssociation(server, US, retrieval(MODEL, STUDY))
+        association.open()
+        assert threading.active_count() == before + 1  # the peer's
+        association.break_off()

@@ -1,6 +1,7 @@
 """Asks the source what the item consists of and freezes the answer as its plan."""
 
 from collections.abc import Mapping
+from enum import Enum, auto
 
 from dicom.deid.engine import Deidentifier
 from dicom.deid.identity import plain_id
@@ -116,7 +117,7 @@ def plan_of(attempt: Attempt, finder: Finder) -> Plan:
         raise NotFound("Nothing is left to transfer: the study has no series, or all its modalities are excluded.")
     return Plan(
         study=study,
-        series=tuple(_planned(finder, ref, series) for series in kept),
+        series=tuple(_planned(finder, ref, series, _detail(attempt)) for series in kept),
         left_out=left_out,
         whole_study=not attempt.item.series_uids and not left_out,
     )
@@ -147,9 +148,30 @@ def _wanted_series(item: Item, found: list[SeriesFound]) -> list[SeriesFound]:
     return [known[uid] for uid in item.series_uids]
 
 
-def _planned(finder: Finder, study: StudyRef, series: SeriesFound) -> PlannedSeries:
+class _Detail(Enum):
+    """What has to be known of instances besides their UIDs, which costs some archives a file each."""
+
+    NOTHING = auto()
+    SAMPLES = auto()
+    """SOP class and transfer syntax of one instance of each series: hardly ever does a series have more."""
+    ALL = auto()
+
+
+def _detail(attempt: Attempt) -> _Detail:
+    """All, when an earlier attempt has not brought everything, since a guess may be the reason."""
+    if not choose.negotiates_classes(attempt.source):
+        return _Detail.NOTHING
+    return _Detail.SAMPLES if attempt.item.attempts <= 1 else _Detail.ALL
+
+
+def _planned(finder: Finder, study: StudyRef, series: SeriesFound, detail: _Detail) -> PlannedSeries:
     try:
-        instances = tuple(finder.find_instances(study, series.series_uid))
+        found = finder.find_instances(study, series.series_uid, only_uids=detail is not _Detail.ALL)
+        instances = {instance.sop_uid: instance for instance in found}
+        if detail is _Detail.SAMPLES and instances:
+            first = next(iter(instances))
+            for sample in finder.find_instances(study, series.series_uid, sop_uid=first):
+                instances[sample.sop_uid] = sample
     except Unsupported:
         return PlannedSeries(series, None)
-    return PlannedSeries(series, instances or None)
+    return PlannedSeries(series, tuple(instances.values()) or None)

@@ -59,10 +59,10 @@ class Association(Protocol):
         """Whether the server accepted at least one of the SOP classes, in any transfer syntax."""
         ...
 
-    def request(self, message: Message, context: Context, parts: Iterable[Bytes] = ()) -> None:
-        """Send a request, and behind it the data set whose encoded bytes are the joined parts.
+    def request(self, message: Message, context: Context, parts: Iterable[Bytes] | None = None) -> None:
+        """Send a request, and behind it the data set whose encoded bytes are the joined parts, if there is one.
 
-        Raises Unsupported when the server did not accept the context.
+        Gives the message its number. Raises Unsupported when the server did not accept the context.
         """
         ...
 

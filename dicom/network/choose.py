@@ -53,6 +53,12 @@ def retriever(server: Server, local: Local) -> Retriever:
     raise Unsupported(f"{server.name} offers none of WADO-RS, C-GET and C-MOVE. Check its protocol settings.")
 
 
+def negotiates_classes(server: Server) -> bool:
+    """Whether SOP classes and transfer syntaxes have to be named before instances can be retrieved, as C-GET wants."""
+    uses_wado = server.dicomweb_wado_support and bool(server.dicomweb_root_url)
+    return not uses_wado and (server.study_root_get_support or server.patient_root_get_support)
+
+
 def sender(server: Server, local: Local) -> Sender:
     """Return C-STORE where the server has it, else STOW-RS."""
     if server.store_scp_support:

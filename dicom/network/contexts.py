@@ -139,14 +139,19 @@ def service(sop_class_uid: str) -> Proposal:
 def retrieval(model: str, selection: Selection) -> Proposal:
     """The proposal for a C-GET of the selection: its information model, and the storage classes that may come back.
 
-    Known SOP classes, private ones too, get every transfer syntax there is room for; otherwise the modalities'
-    classes are proposed, and without any knowledge the most frequent classes of all.
+    Known SOP classes, private ones too, get every transfer syntax there is room for. What is left of the room is for
+    the classes that the modalities make, since not every instance may have been looked at; without any knowledge the
+    most frequent classes of all are proposed.
     """
-    classes = tuple(sorted(selection.sop_class_uids)) or tuple(_likely_classes(selection.modalities))
-    classes = classes[: MAX_CONTEXTS - 1]
-    stored = _storage_contexts(classes, selection.transfer_syntax_uids)
-    model_context = service(model).contexts
-    return Proposal((*model_context, *stored), frozenset(context.abstract_syntax for context in stored))
+    known = tuple(sorted(selection.sop_class_uids))[: MAX_CONTEXTS - 1]
+    likely = tuple(uid for uid in _likely_classes(selection.modalities) if uid not in selection.sop_class_uids)
+    stored = _storage_contexts(known or likely[: MAX_CONTEXTS - 1], selection.transfer_syntax_uids)
+    if known and selection.modalities:
+        named = tuple(sorted(selection.transfer_syntax_uids, key=_rank))
+        usual = tuple(dict.fromkeys((*named, *_UNCOMPRESSED)))
+        stored += tuple(Context(uid, syntax) for syntax in usual for uid in likely)
+    contexts = (*service(model).contexts, *stored)[:MAX_CONTEXTS]
+    return Proposal(contexts, frozenset(context.abstract_syntax for context in contexts[1:]))
 
 
 def storage(pairs: Iterable[Context]) -> Proposal:

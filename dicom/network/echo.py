@@ -1,7 +1,6 @@
 """Tests whether a server answers (PS3.4 annex A)."""
 
-from pynetdicom.dimse_primitives import C_ECHO
-
+from dicom.network.commands import Message, Operation
 from dicom.network.contexts import service
 from dicom.network.reactor import ReactorAssociation
 from dicom.network.status import SUCCESS, failure
@@ -17,14 +16,12 @@ def echo(server: Server, calling_ae_title: str) -> None:
     association = ReactorAssociation(server, calling_ae_title, proposal)
     association.open()
     try:
-        message = C_ECHO()
-        message.AffectedSOPClassUID = VERIFICATION
-        association.request(message, proposal.contexts[0])
+        association.request(Message(Operation.ECHO, VERIFICATION), proposal.contexts[0])
         response, _ = association.receive(server.timeouts.response.total_seconds())
         association.rest()
     finally:
         association.close()
-    if not isinstance(response, C_ECHO) or response.Status is None:
+    if response.operation is not Operation.ECHO or response.status is None:
         raise PeerLied(f"{server.name} answered C-ECHO with another message.")
-    if response.Status != SUCCESS:
-        raise failure(server.name, "C-ECHO", response.Status)
+    if response.status != SUCCESS:
+        raise failure(server.name, "C-ECHO", response.status)

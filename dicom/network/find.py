@@ -4,17 +4,15 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from io import BytesIO
 from typing import TypeVar
 
-from pynetdicom.dimse_primitives import C_FIND
-
 from dicom.network import identifiers as ids
-from dicom.network.association import DimsePort
+from dicom.network.association import Association, DimsePort
+from dicom.network.commands import Message, Operation
 from dicom.network.contexts import service
+from dicom.network.direct import association_kind
 from dicom.network.identifiers import Identifier, Keys, encode
 from dicom.network.matching import matches_patient, matches_study
-from dicom.network.reactor import ReactorAssociation
 from dicom.network.status import SUCCESS, failure, is_pending, is_warning
 from models.domain.errors import AditError, BadRequest, PeerLied, Unsupported
 from models.domain.nodes import Server
@@ -46,7 +44,7 @@ _INSTANCE_KEYS = (ids.SOP_UID, ids.SOP_CLASS_UID, ids.TRANSFER_SYNTAX_UID)
 _Found = TypeVar("_Found", SeriesFound, InstanceFound)
 
 
-class DimseFinder(DimsePort[ReactorAssociation]):
+class DimseFinder(DimsePort[Association]):
     """A Finder over C-FIND on one association.
 
     Results are yielded as they arrive and filtered again here, because servers ignore matching keys that they do not
@@ -59,7 +57,7 @@ class DimseFinder(DimsePort[ReactorAssociation]):
     """
 
     def __init__(self, server: Server, calling_ae_title: str) -> None:
-        super().__init__(server, calling_ae_title, ReactorAssociation)
+        super().__init__(server, calling_ae_title, association_kind(server))
         self._running: _Search | None = None
 
     def find_patients(self, query: PatientQuery) -> Iterator[PatientFound]:
@@ -107,11 +105,13 @@ class DimseFinder(DimsePort[ReactorAssociation]):
         of_study = (found for found in answers if found.text(ids.STUDY_UID) in ("", study.study_uid))
         return _each_once(of_study, lambda found: _series(found, study.study_uid), lambda found: found.series_uid)
 
-    def find_instances(self, study: StudyRef, series_uid: str, only_uids: bool = False) -> Iterator[InstanceFound]:
-        """Yield the instances of the series; raises PeerLied when one has no valid UID."""
+    def find_instances(
+        self, study: StudyRef, series_uid: str, only_uids: bool = False, sop_uid: str = ""
+    ) -> Iterator[InstanceFound]:
+        """Yield the instances of the series, or the one that is named; raises PeerLied when one has no valid UID."""
         wanted = (ids.SOP_UID,) if only_uids else _INSTANCE_KEYS
         keys = dict.fromkeys(wanted, "") | {ids.STUDY_UID: study.study_uid, ids.SERIES_UID: series_uid}
-        answers = self._search_below(study, Level.IMAGE, keys)
+        answers = self._search_below(study, Level.IMAGE, keys | {ids.SOP_UID: sop_uid})
         of_series = (found for found in answers if found.text(ids.SERIES_UID) in ("", series_uid))
         return _each_once(of_series, lambda found: _instance(found, series_uid), lambda found: found.sop_uid)
 
@@ -135,11 +135,7 @@ class DimseFinder(DimsePort[ReactorAssociation]):
             self._running.read_all()
         proposal = service(model)
         association = self._associated(proposal)
-        message = C_FIND()
-        message.AffectedSOPClassUID = model
-        message.Priority = 0
-        message.Identifier = BytesIO(encode(level, keys))
-        association.request(message, proposal.contexts[0])
+        association.request(Message(Operation.FIND, model), proposal.contexts[0], (encode(level, keys),))
         search = self._running = _Search(association, self._server.timeouts.response.total_seconds())
         try:
             yield from search
@@ -153,7 +149,7 @@ class DimseFinder(DimsePort[ReactorAssociation]):
 class _Search:
     """The responses to one C-FIND request, each once, in order of arrival."""
 
-    def __init__(self, association: ReactorAssociation, timeout_s: float) -> None:
+    def __init__(self, association: Association, timeout_s: float) -> None:
         self._association = association
         self._timeout_s = timeout_s
         self._read_ahead: deque[Identifier] = deque()
@@ -182,17 +178,17 @@ class _Search:
 
     def _read_one(self) -> None:
         response, _ = self._association.receive(self._timeout_s)
-        if not isinstance(response, C_FIND) or response.Status is None:
+        if response.operation is not Operation.FIND or response.status is None:
             raise PeerLied(f"{self._association.name} answered C-FIND with another message.")
-        if is_pending(response.Status):
-            if response.Identifier is None:
+        if is_pending(response.status):
+            if response.data_set is None:
                 raise PeerLied(f"{self._association.name} announced a match and sent none.")
-            self._read_ahead.append(Identifier(response.Identifier.getvalue()))
+            self._read_ahead.append(Identifier(response.data_set.getvalue()))
             return
         self.is_finished = True
         self._association.rest()
-        if response.Status != SUCCESS and not is_warning(response.Status):
-            raise failure(self._association.name, "C-FIND", response.Status)
+        if response.status != SUCCESS and not is_warning(response.status):
+            raise failure(self._association.name, "C-FIND", response.status)
 
 
 def _each_once(

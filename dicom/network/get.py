@@ -1,12 +1,9 @@
 """Retrieves instances by C-GET (PS3.4 section C.4.3), as bytes, without ever decoding a data set."""
 
-from io import BytesIO
-
-from pynetdicom.dimse_primitives import C_GET, C_STORE
-
 from dicom.network.association import Association, DimsePort
+from dicom.network.commands import Message, Operation
 from dicom.network.contexts import Context, retrieval
-from dicom.network.direct import bulk_kind
+from dicom.network.direct import association_kind
 from dicom.network.selections import check_final, chunks, identifier, is_refusal, model_for
 from dicom.network.status import SUCCESS, is_pending
 from models.domain.errors import BadRequest, PeerLied, Unsupported
@@ -24,7 +21,7 @@ class GetRetriever(DimsePort[Association]):
     """
 
     def __init__(self, server: Server, calling_ae_title: str) -> None:
-        super().__init__(server, calling_ae_title, bulk_kind(server))
+        super().__init__(server, calling_ae_title, association_kind(server))
         self._takes_lists = True
 
     def retrieve(self, selection: Selection, sink: Sink) -> None:
@@ -49,18 +46,15 @@ class GetRetriever(DimsePort[Association]):
             check_final(self._server.name, *self._request(single, sink))
         self._takes_lists = False
 
-    def _request(self, selection: Selection, sink: Sink) -> tuple[C_GET, int]:
+    def _request(self, selection: Selection, sink: Sink) -> tuple[Message, int]:
         """The final response to one C-GET, and how many instances came before it."""
         model = self._model(selection)
         proposal = retrieval(model, selection)
         association = self._associated(proposal)
         self._check_storage(association)
-        message = C_GET()
-        message.AffectedSOPClassUID = model
-        message.Priority = 0
-        message.Identifier = BytesIO(identifier(selection, model == PATIENT_ROOT))
+        keys = identifier(selection, model == PATIENT_ROOT)
         try:
-            association.request(message, proposal.contexts[0])
+            association.request(Message(Operation.GET, model), proposal.contexts[0], (keys,))
             response, count = self._take_all(association, sink)
         except BaseException:
             association.break_off()
@@ -68,20 +62,20 @@ class GetRetriever(DimsePort[Association]):
         association.rest()
         return response, count
 
-    def _take_all(self, association: Association, sink: Sink) -> tuple[C_GET, int]:
+    def _take_all(self, association: Association, sink: Sink) -> tuple[Message, int]:
         """Serve the server's C-STORE sub-operations until its final response."""
         timeouts = self._server.timeouts
         patience = max(timeouts.response, timeouts.idle).total_seconds()
         count = 0
         while True:
             message, context_id = association.receive(patience)
-            if isinstance(message, C_STORE):
+            if message.operation is Operation.STORE and message.status is None:
                 sink(_instance(message, association.context(context_id)))
                 association.respond(_stored(message), context_id)
                 count += 1
-            elif not isinstance(message, C_GET) or message.Status is None:
+            elif message.operation is not Operation.GET or message.status is None:
                 raise PeerLied(f"{self._server.name} answered C-GET with another message.")
-            elif not is_pending(message.Status):
+            elif not is_pending(message.status):
                 return message, count
 
     def _model(self, selection: Selection) -> str:
@@ -98,22 +92,16 @@ class GetRetriever(DimsePort[Association]):
             raise Unsupported(f"{self._server.name} accepts none of the SOP classes that this C-GET needs.")
 
 
-def _instance(message: C_STORE, context: Context) -> EncodedInstance:
-    if message.DataSet is None or not message.AffectedSOPInstanceUID:
+def _instance(message: Message, context: Context) -> EncodedInstance:
+    if message.data_set is None or not message.sop_uid:
         raise PeerLied("The server sent a C-STORE without an instance.")
     return EncodedInstance(
-        sop_class_uid=str(message.AffectedSOPClassUID or context.abstract_syntax),
-        sop_uid=str(message.AffectedSOPInstanceUID),
+        sop_class_uid=message.sop_class_uid or context.abstract_syntax,
+        sop_uid=message.sop_uid,
         transfer_syntax_uid=context.transfer_syntax,
-        parts=(message.DataSet.getbuffer(),),
+        parts=(message.data_set.getbuffer(),),
     )
 
 
-def _stored(message: C_STORE) -> C_STORE:
-    response = C_STORE()
-    response.MessageID = message.MessageID
-    response.MessageIDBeingRespondedTo = message.MessageID
-    response.AffectedSOPClassUID = message.AffectedSOPClassUID
-    response.AffectedSOPInstanceUID = message.AffectedSOPInstanceUID
-    response.Status = SUCCESS
-    return response
+def _stored(message: Message) -> Message:
+    return Message(Operation.STORE, message.sop_class_uid, message.sop_uid, number=message.number, status=SUCCESS)

@@ -1,11 +1,9 @@
 """Retrieves instances by C-MOVE to our own receiver (PS3.4 section C.4.2), which hands them over in the inbox."""
 
 import time
-from io import BytesIO
-
-from pynetdicom.dimse_primitives import C_MOVE
 
 from dicom.network.association import DimsePort
+from dicom.network.commands import Message, Operation
 from dicom.network.contexts import service
 from dicom.network.inbox import Expectation, Inbox
 from dicom.network.reactor import ReactorAssociation
@@ -64,18 +62,15 @@ class MoveRetriever(DimsePort[ReactorAssociation]):
             self._conclude(response, transfer, transfer.count - before)
         self._takes_lists = False
 
-    def _request(self, selection: Selection, transfer: "_Transfer") -> C_MOVE:
+    def _request(self, selection: Selection, transfer: "_Transfer") -> Message:
         """The final response to one C-MOVE; what arrives before it is handed over."""
         model = self._model(selection)
         proposal = service(model)
         association = self._associated(proposal)
-        message = C_MOVE()
-        message.AffectedSOPClassUID = model
-        message.MoveDestination = self._receiver_ae_title
-        message.Priority = 0
-        message.Identifier = BytesIO(identifier(selection, model == PATIENT_ROOT))
+        message = Message(Operation.MOVE, model, destination=self._receiver_ae_title)
+        keys = identifier(selection, model == PATIENT_ROOT)
         try:
-            association.request(message, proposal.contexts[0])
+            association.request(message, proposal.contexts[0], (keys,))
             response = self._final_response(association, transfer)
         except BaseException:
             association.break_off()
@@ -83,7 +78,7 @@ class MoveRetriever(DimsePort[ReactorAssociation]):
         association.rest()
         return response
 
-    def _final_response(self, association: ReactorAssociation, transfer: "_Transfer") -> C_MOVE:
+    def _final_response(self, association: ReactorAssociation, transfer: "_Transfer") -> Message:
         timeouts = self._server.timeouts
         patience = max(timeouts.response, timeouts.idle).total_seconds()
         transfer.note_progress()
@@ -92,17 +87,17 @@ class MoveRetriever(DimsePort[ReactorAssociation]):
             transfer.hand_over()
             if found is not None:
                 message, _ = found
-                if not isinstance(message, C_MOVE) or message.Status is None:
+                if message.operation is not Operation.MOVE or message.status is None:
                     raise PeerLied(f"{self._server.name} answered C-MOVE with another message.")
-                if not is_pending(message.Status):
+                if not is_pending(message.status):
                     return message
                 transfer.note_progress()
             if transfer.silence_s() > patience:
                 raise TimedOut(f"{self._server.name} neither sent anything nor answered within {patience:g} s.")
 
-    def _conclude(self, response: C_MOVE, transfer: "_Transfer", count: int) -> None:
+    def _conclude(self, response: Message, transfer: "_Transfer", count: int) -> None:
         check_final(self._server.name, response, count)
-        transfer.failed_count += response.NumberOfFailedSuboperations or 0
+        transfer.failed_count += response.failed_count or 0
 
     def _wait(self, transfer: "_Transfer") -> None:
         """Go on after the C-MOVE's end: some servers say that they are done before they are."""

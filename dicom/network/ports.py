@@ -44,8 +44,10 @@ class Finder(Port, Protocol):
 
     def find_series(self, study: StudyRef) -> Iterator[SeriesFound]: ...
 
-    def find_instances(self, study: StudyRef, series_uid: str, only_uids: bool = False) -> Iterator[InstanceFound]:
-        """Yield the instances of a series; with ``only_uids`` their SOP Instance UIDs and nothing else.
+    def find_instances(
+        self, study: StudyRef, series_uid: str, only_uids: bool = False, sop_uid: str = ""
+    ) -> Iterator[InstanceFound]:
+        """Yield the instances of a series, or only one; with ``only_uids`` their SOP Instance UIDs and nothing else.
 
         That costs the peer much less: Orthanc answers it from its index, and opens a file for each class or syntax.
         """

@@ -86,11 +86,14 @@ class QidoFinder(WebPort):
             if text(item, STUDY_UID) in ("", study.study_uid):
                 yield _series(item, study.study_uid)
 
-    def find_instances(self, study: StudyRef, series_uid: str, only_uids: bool = False) -> Iterator[InstanceFound]:
-        """Yield the instances of the series; raises PeerLied when one has no valid UID."""
+    def find_instances(
+        self, study: StudyRef, series_uid: str, only_uids: bool = False, sop_uid: str = ""
+    ) -> Iterator[InstanceFound]:
+        """Yield the instances of the series, or the one that is named; raises PeerLied when one has no valid UID."""
         keys = () if only_uids else _INSTANCE_KEYS
         path = f"studies/{quote(study.study_uid)}/series/{quote(series_uid)}/instances"
-        for item in self._search(path, (), keys, SOP_UID, NotFound):
+        filters = ((SOP_UID, sop_uid),) if sop_uid else ()
+        for item in self._search(path, filters, keys, SOP_UID, NotFound):
             if text(item, SERIES_UID) in ("", series_uid):
                 yield _instance(item, series_uid)
 

@@ -17,11 +17,13 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Set
 from contextlib import suppress
+from io import BytesIO
 from typing import Any, Final, cast
 
 from pynetdicom import _config, evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association as Wire
+from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_GET, C_MOVE, C_STORE
 from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import A_ABORT, P_DATA
 from pynetdicom.presentation import build_context, build_role
@@ -35,7 +37,7 @@ from dicom.network.association import (
     send_at_once,
     tls_context,
 )
-from dicom.network.commands import Message
+from dicom.network.commands import Message, Operation
 from dicom.network.contexts import Context, Proposal
 from dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from models.domain.errors import AssociationRejected, Canceled, PeerError, PeerLied, TimedOut, Unreachable, Unsupported
@@ -48,6 +50,15 @@ _WAITING_PDUS = 8
 _DATA_TRANSFER = "Sta6"
 """The state of an established association (PS3.8 table 9-3)."""
 _BREAKING = threading.Lock()
+Primitive = C_ECHO | C_FIND | C_GET | C_MOVE | C_STORE
+_PRIMITIVES: dict[Operation, type[Primitive]] = {
+    Operation.ECHO: C_ECHO,
+    Operation.FIND: C_FIND,
+    Operation.GET: C_GET,
+    Operation.MOVE: C_MOVE,
+    Operation.STORE: C_STORE,
+}
+_OPERATIONS = {kind: operation for operation, kind in _PRIMITIVES.items()}
 
 
 def _silence_pynetdicom() -> None:
@@ -160,7 +171,7 @@ class ReactorAssociation:
         """Whether the server accepted at least one of the SOP classes, in any transfer syntax."""
         return any(context.abstract_syntax in sop_class_uids for context in self._accepted)
 
-    def request(self, message: Message, context: Context, parts: Iterable[Bytes] = ()) -> None:
+    def request(self, message: Message, context: Context, parts: Iterable[Bytes] | None = None) -> None:
         """Send a request, and behind it the data set whose encoded bytes are the joined parts.
 
         Raises Unsupported when the server did not accept the context.
@@ -169,13 +180,13 @@ class ReactorAssociation:
         if context_id is None:
             raise Unsupported(f"{self.name} does not accept the service that this needs.")
         self._message_id = self._message_id % 0xFFFF + 1
-        message.MessageID = self._message_id
+        message.number = self._message_id
         self._is_busy = True
-        self._send(message, context_id, parts)
+        self._send(_primitive(message, parts is not None), context_id, parts or ())
 
     def respond(self, message: Message, context_id: int) -> None:
         """Send the response to a request of the server."""
-        self._send(message, context_id, ())
+        self._send(_primitive(message, False), context_id, ())
 
     def receive(self, timeout_s: float) -> tuple[Message, int]:
         """The next message and its context's number.
@@ -202,9 +213,9 @@ class ReactorAssociation:
             if wire.dul.is_alive() and wire.dul.peek_next_pdu() is None:
                 return None
             raise self._broken() from None
-        if not isinstance(message, Message) or context_id is None or self.is_aborted:
+        if not isinstance(message, Primitive) or context_id is None or self.is_aborted:
             raise self._broken()
-        return message, context_id
+        return _message(message), context_id
 
     def rest(self) -> None:
         """Say that the last request is answered completely, so that the association may be used again."""
@@ -271,7 +282,7 @@ class ReactorAssociation:
             raise PeerError(f"The association with {self.name} is closed.")
         return self._wire
 
-    def _send(self, message: Message, context_id: int, parts: Iterable[Bytes]) -> None:
+    def _send(self, message: Primitive, context_id: int, parts: Iterable[Bytes]) -> None:
         wire = self._open_wire()
         wire.dimse.send_msg(message, context_id)
         limit = wire.dimse.maximum_pdu_size or MAX_PDU_BYTES
@@ -391,6 +402,46 @@ class _Socket(AssociationSocket):
         self.assoc.requestor.address_info = AddressInformation.from_tuple(sock.getsockname())
         self._is_connected = True
         evt.trigger(self.assoc, evt.EVT_CONN_OPEN, {"address": primitive.address_info.as_tuple})
+
+
+def _primitive(message: Message, has_data_set: bool) -> Primitive:
+    """pynetdicom's form of a message; an empty data set says that one follows, whose bytes are sent behind it."""
+    primitive = _PRIMITIVES[message.operation]()
+    primitive.AffectedSOPClassUID = message.sop_class_uid or None
+    if message.status is None:
+        primitive.MessageID = message.number
+    else:
+        primitive.MessageID = primitive.MessageIDBeingRespondedTo = message.number
+        primitive.Status = message.status
+    if isinstance(primitive, C_STORE):
+        primitive.AffectedSOPInstanceUID = message.sop_uid or None
+    if isinstance(primitive, C_MOVE):
+        primitive.MoveDestination = message.destination
+    if not isinstance(primitive, C_ECHO):
+        primitive.Priority = 0
+        setattr(primitive, _data_set_name(primitive), BytesIO() if has_data_set else None)
+    return primitive
+
+
+def _message(primitive: Primitive) -> Message:
+    """Our form of a message that pynetdicom has received."""
+    data_set = getattr(primitive, _data_set_name(primitive), None)
+    is_response = primitive.Status is not None
+    return Message(
+        operation=_OPERATIONS[type(primitive)],
+        sop_class_uid=str(primitive.AffectedSOPClassUID or ""),
+        sop_uid=str(getattr(primitive, "AffectedSOPInstanceUID", None) or ""),
+        number=(primitive.MessageIDBeingRespondedTo if is_response else primitive.MessageID) or 0,
+        status=primitive.Status,
+        completed_count=getattr(primitive, "NumberOfCompletedSuboperations", None),
+        failed_count=getattr(primitive, "NumberOfFailedSuboperations", None),
+        warning_count=getattr(primitive, "NumberOfWarningSuboperations", None),
+        data_set=data_set if data_set is not None and data_set.getbuffer().nbytes else None,
+    )
+
+
+def _data_set_name(primitive: Primitive) -> str:
+    return "DataSet" if isinstance(primitive, C_STORE) else "Identifier"
 
 
 def break_wire(wire: Wire) -> None:

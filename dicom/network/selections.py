@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pynetdicom.dimse_primitives import C_GET, C_MOVE
-
 from dicom.network import identifiers as ids
+from dicom.network.commands import Message
 from dicom.network.identifiers import encode
 from dicom.network.status import SUCCESS, failure, is_warning
 from models.domain.errors import BadRequest, PeerError, PeerLied, Unsupported
@@ -50,24 +49,24 @@ def chunks(selection: Selection, size: int = CHUNK) -> Iterator[Selection]:
         yield replace(selection, sop_uids=selection.sop_uids[begin : begin + size])
 
 
-def is_refusal(response: C_GET | C_MOVE) -> bool:
+def is_refusal(response: Message) -> bool:
     """Whether the server did nothing of what was asked."""
-    return response.Status is not None and response.Status != SUCCESS and not is_warning(response.Status)
+    return response.status is not None and response.status != SUCCESS and not is_warning(response.status)
 
 
-def check_final(server_name: str, response: C_GET | C_MOVE, arrived_count: int | None = None) -> None:
+def check_final(server_name: str, response: Message, arrived_count: int | None = None) -> None:
     """Return when something was done, else raise the PeerError kind that the response stands for.
 
     A success of which some sub-operations failed is for the caller to find out by comparing; one of which all failed
     is none, whatever the status says. ``arrived_count`` is what has really arrived, where that is known.
     """
-    operation = type(response).__name__.replace("_", "-")
-    status = response.Status
+    operation = response.operation.word
+    status = response.status
     if status is None:
         raise PeerLied(f"{server_name} answered {operation} without a status.")
     if is_refusal(response):
         raise failure(server_name, operation, status)
-    failed = response.NumberOfFailedSuboperations or 0
-    completed = (response.NumberOfCompletedSuboperations or 0) + (response.NumberOfWarningSuboperations or 0)
+    failed = response.failed_count or 0
+    completed = (response.completed_count or 0) + (response.warning_count or 0)
     if failed and not completed and not arrived_count:
         raise PeerError(f"{server_name} could not send any of {failed} instances ({operation} status {status:04X}).")

@@ -1,12 +1,9 @@
 """Sends instances by C-STORE (PS3.4 annex B), their bytes as they are, without ever decoding a data set."""
 
-from io import BytesIO
-
-from pynetdicom.dimse_primitives import C_STORE
-
 from dicom.network.association import Association, DimsePort, NoContextAccepted
+from dicom.network.commands import Message, Operation
 from dicom.network.contexts import Context, storage
-from dicom.network.direct import bulk_kind
+from dicom.network.direct import association_kind
 from dicom.network.status import CLASS_NOT_SUPPORTED, SUCCESS, failure, is_out_of_resources, is_warning
 from models.domain.errors import PeerLied
 from models.domain.instances import EncodedInstance, StoreOutcome, Verdict
@@ -21,7 +18,7 @@ class DimseSender(DimsePort[Association]):
     """
 
     def __init__(self, server: Server, calling_ae_title: str) -> None:
-        super().__init__(server, calling_ae_title, bulk_kind(server))
+        super().__init__(server, calling_ae_title, association_kind(server))
         self._not_accepted: set[Context] = set()
 
     def send(self, instance: EncodedInstance) -> StoreOutcome:
@@ -34,7 +31,8 @@ class DimseSender(DimsePort[Association]):
         if association is None:
             return StoreOutcome(instance.sop_uid, Verdict.REFUSED, CLASS_NOT_SUPPORTED)
         try:
-            association.request(_request(instance), context, instance.parts)
+            request = Message(Operation.STORE, instance.sop_class_uid, instance.sop_uid)
+            association.request(request, context, instance.parts)
             status = self._answer(association)
         except BaseException:
             association.break_off()
@@ -57,9 +55,9 @@ class DimseSender(DimsePort[Association]):
 
     def _answer(self, association: Association) -> int:
         response, _ = association.receive(self._server.timeouts.response.total_seconds())
-        if not isinstance(response, C_STORE) or response.Status is None:
+        if response.operation is not Operation.STORE or response.status is None:
             raise PeerLied(f"{self._server.name} answered C-STORE with another message.")
-        return response.Status
+        return response.status
 
     def _outcome(self, sop_uid: str, status: int) -> StoreOutcome:
         if is_out_of_resources(status):
@@ -67,12 +65,3 @@ class DimseSender(DimsePort[Association]):
         if status == SUCCESS:
             return StoreOutcome(sop_uid, Verdict.STORED)
         return StoreOutcome(sop_uid, Verdict.STORED_WITH_WARNING if is_warning(status) else Verdict.REFUSED, status)
-
-
-def _request(instance: EncodedInstance) -> C_STORE:
-    message = C_STORE()
-    message.AffectedSOPClassUID = instance.sop_class_uid
-    message.AffectedSOPInstanceUID = instance.sop_uid
-    message.Priority = 0
-    message.DataSet = BytesIO()  # empty, but says that a data set follows; its parts are sent behind the command
-    return message

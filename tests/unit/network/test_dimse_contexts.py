@@ -72,8 +72,15 @@ def test_a_proposal_always_fits_and_no_class_is_left_without_a_syntax(numbers: s
     proposal = retrieval(MODEL, a_selection(classes, None, *modalities))
     assert len(proposal.contexts) <= MAX_CONTEXTS
     assert len(set(proposal.contexts)) == len(proposal.contexts)
-    if classes:
-        assert len(proposal.stored_by_us) == min(len(classes), MAX_CONTEXTS - 1)
+    assert set(sorted(classes)[: MAX_CONTEXTS - 1]) <= proposal.stored_by_us
+
+
+def test_known_classes_have_every_syntax_before_likely_ones_have_any() -> None:
+    proposal = retrieval(MODEL, a_selection({SR}, {J2K}, "CT"))
+    assert {SR, CT} <= proposal.stored_by_us
+    assert J2K in syntaxes_of(proposal, CT)
+    positions = [context.abstract_syntax for context in proposal.contexts]
+    assert positions.index(CT) > len(positions) - 1 - positions[::-1].index(SR)
 
 
 def test_joining_keeps_what_was_asked_before_as_long_as_there_is_room() -> None:

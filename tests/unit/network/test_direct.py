@@ -6,17 +6,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from io import BytesIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pynetdicom.dimse_primitives import C_GET, C_STORE
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
 from pynetdicom.presentation import PresentationContext
 
 from dicom.network import commands
+from dicom.network.commands import Message, Operation
 from dicom.network.contexts import retrieval
 from dicom.network.direct import DirectAssociation
 from dicom.network.get import GetRetriever
@@ -111,21 +110,16 @@ class Peer:
 
     def storing(self, uid: str = "1.2.3.4", data: bytes = b"1234", limit: int = 100) -> bytes:
         """A C-STORE request as it is sent during a C-GET."""
-        message = C_STORE()
-        message.MessageID, message.Priority = 1, 0
-        message.AffectedSOPClassUID, message.AffectedSOPInstanceUID = CT, uid
-        message.DataSet = BytesIO()
-        return b"".join(data_pdus(self.context_ids[CT], commands.encoded(message), (data,), limit))
+        command = commands.encoded(Message(Operation.STORE, CT, uid, number=1), has_data_set=True)
+        return b"".join(data_pdus(self.context_ids[CT], command, (data,), limit))
 
     def got(self, status: int = 0) -> bytes:
-        message = C_GET()
-        message.MessageIDBeingRespondedTo, message.AffectedSOPClassUID, message.Status = 1, MODEL, status
-        return b"".join(data_pdus(self.context_ids[MODEL], commands.encoded(message), None, 200))
+        command = commands.encoded(Message(Operation.GET, MODEL, number=1, status=status), has_data_set=False)
+        return b"".join(data_pdus(self.context_ids[MODEL], command, None, 200))
 
     def stored(self, status: int = 0) -> bytes:
-        message = C_STORE()
-        message.MessageIDBeingRespondedTo, message.AffectedSOPClassUID, message.Status = 1, CT, status
-        return b"".join(data_pdus(self.context_ids[CT], commands.encoded(message), None, 200))
+        command = commands.encoded(Message(Operation.STORE, CT, number=1, status=status), has_data_set=False)
+        return b"".join(data_pdus(self.context_ids[CT], command, None, 200))
 
 
 @contextmanager
@@ -237,6 +231,7 @@ NONSENSE: dict[str, Callable[[Peer], bytes]] = {
     "a message in two contexts": lambda peer: (
         a_pdu(4, a_value(peer.context_ids[CT], 1, b"12")) + a_pdu(4, a_value(peer.context_ids[MODEL], 3, b"12"))
     ),
+    "an instance without a UID": lambda peer: peer.storing(""),
     "an answer to another question": lambda peer: peer.stored(),
 }
 

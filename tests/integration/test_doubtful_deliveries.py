@@ -83,7 +83,7 @@ def test_a_second_attempt_asks_only_for_what_is_missing(
 def test_an_unlikely_class_within_a_series_is_named_in_the_second_attempt(
     an_installation: Installation, an_archive: FaultyArchive, a_study: StudyFiles, tmp_path: Path
 ) -> None:
-    """The first attempt looks at one instance of each series only, because to look at all costs archives a file each."""
+    """The first attempt looks at one instance of each series only: to look at all costs archives a file each."""
     an_archive.data_sets[3].SOPClassUID = "1.2.840.10008.5.1.4.1.1.481.2"
     source = an_installation.server(an_archive, **DIMSE_GET)  # type: ignore[arg-type]
     folder = an_installation.folder(tmp_path / "out")

@@ -442,12 +442,15 @@ def test_our_receiver_refuses_what_nobody_waits_for_and_keeps_nothing(a_receiver
 def test_our_receiver_keeps_nothing_of_an_instance_that_breaks_off(a_receiver: tuple[Server, Inbox]) -> None:
     server, inbox = a_receiver
 
+    class BrokenOffError(Exception):
+        pass
+
     def broken_off() -> Iterator[bytes]:
         yield b"x" * (1 << 20)
-        raise InterruptedError
+        raise BrokenOffError
 
     with inbox.expect(["1.2.3"]) as expectation:
-        with DimseSender(server, "PACS_1") as sender, pytest.raises(InterruptedError):
+        with DimseSender(server, "PACS_1") as sender, pytest.raises(BrokenOffError):
             sender.send(EncodedInstance(*_ct("1.2.3"), broken_off()))  # type: ignore[arg-type]
         assert list(expectation.arrived()) == []
     assert leftovers(inbox) == []

@@ -195,3 +195,29 @@ def test_a_trial_that_was_forgotten_takes_no_job_and_its_jobs_cannot_go_on(
         submit(database, settings, ("P1", "ANON"), trial="T1")
     assert jobs.get(database, TESTER, job.id).state is State.CANCELED
     assert len(JobStore(database).list()) == 1
+
+
+@pytest.mark.parametrize("pseudonym", ["XPATTWO88X", "s-pattwo88", "PATONE77"])
+def test_a_pseudonym_that_holds_an_id_of_the_request_is_refused_and_binds_nobody(
+    database: Database, settings: Settings, pseudonym: str
+) -> None:
+    with pytest.raises(BadRequest, match="Study 2"):
+        submit(database, settings, ("PATONE77", "A"), ("PATTWO88", pseudonym), trial="T1")
+    job = submit(database, settings, ("PATONE77", "A"), ("PATTWO88", "B"), trial="T1")
+    assert names(database, job) == ["A", "B"]
+
+
+@pytest.mark.parametrize("pseudonym", ["S-PATTWO88", "VOGELSANG-1", "S19610823", "230861"])
+def test_a_pseudonym_made_of_what_the_source_tells_is_refused_before_it_is_bound(
+    database: Database, settings: Settings, pseudonym: str
+) -> None:
+    job = submit(database, settings, ("", pseudonym), trial="T1")
+    ((item, lease),) = claims(database, job)
+    study = StudyFound(item.study_uid, "PATTWO88", "Vogelsang^Ada", "19610823")
+    with pytest.raises(IdentityConflict) as raised:
+        pseudonyms.bind_item(database, settings, lease, job, item, study)
+    assert pseudonym not in raised.value.message
+    assert not ScopeStore(database).has_bound(job.linkage_scope_id, pseudonym)
+    other = submit(database, settings, ("", "GOOD-1"), trial="T1")
+    ((item, lease),) = claims(database, other)
+    assert pseudonyms.bind_item(database, settings, lease, other, item, study).pseudonym == "GOOD-1"

@@ -44,6 +44,8 @@ def environment(settings: Settings) -> Mapping[str, str]:
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_CLIENT_MAX_RETRIES": "8",
+        # a flow run ends when its last log lines are sent: with the default of 2 s that is a second after its work
+        "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.2",
         **{f"PREFECT_SERVER_SERVICES_{name}": value for name, value in _BATCHES.items()},
         **_passwords(settings),
     }

@@ -28,6 +28,7 @@ from dicom.network.association import (
 from dicom.network.commands import LARGEST_BYTES, Message, decoded, encoded
 from dicom.network.contexts import Context, Proposal
 from dicom.network.pdus import (
+    ABORT,
     ASSOCIATE_ACCEPT,
     ASSOCIATE_REJECT,
     IS_COMMAND,
@@ -301,7 +302,7 @@ class DirectAssociation:
                 wire.write((RELEASE_RESPONSE_PDU,))
                 raise ConnectionEnded
             if kind != P_DATA or left > _LARGEST_PDU_BYTES:
-                raise ConnectionEnded if kind in {RELEASE_RESPONSE, 7} else assembly.nonsense()
+                raise ConnectionEnded if kind in {RELEASE_RESPONSE, ABORT} else assembly.nonsense()
             while left:
                 length, context_id, control = wire.value_head() if left >= 6 else (0, 0, 0)
                 left -= length + 4
@@ -317,7 +318,8 @@ class DirectAssociation:
         """Wait for the server to agree, but not for long; it may want the same at the same time."""
         wire.socket.settimeout(_RELEASE_PATIENCE_S)
         wire.write((RELEASE_REQUEST_PDU,))
-        while True:
+        end = time.monotonic() + _RELEASE_PATIENCE_S
+        while time.monotonic() < end:
             kind, length = wire.head()
             if length > _LARGEST_ANSWER_BYTES:
                 return

@@ -15,11 +15,6 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotific
 from pynetdicom.presentation import PresentationContext
 
 from dicom.network import commands
-from dicom.network.contexts import retrieval
-from dicom.network.contexts import retrieval
-from dicom.network.contexts import retrieval
-from dicom.network.contexts import retrieval
-from dicom.network.contexts import retrieval
 from dicom.network.commands import Message, Operation
 from dicom.network.contexts import retrieval
 from dicom.network.direct import DirectAssociation

@@ -2,6 +2,7 @@
 
 import random
 import struct
+import tracemalloc
 from collections.abc import Callable, Iterator
 from functools import cache
 
@@ -311,3 +312,24 @@ def test_a_check_that_is_left_out_is_noticed(
     mutate(monkeypatch)
     with pytest.raises(AssertionError):
         check(ct, thorough_runs)
+
+
+@pytest.mark.parametrize("is_followed", [False, True])
+def test_memory_does_not_grow_with_the_pixels(ct: EncodedInstance, is_followed: bool) -> None:
+    """They are passed on as a view, by the engine and by templates."""
+    data, elements = elements_of(ct)
+    pixels = elements[-1]
+    head = bytes(data[pixels.start : pixels.begin - 4])
+    frames = encoded(ct, 0x00280008, b"IS", b"20000")
+    rows = bytes(data[pixels.begin : pixels.stop])
+    large = head + struct.pack("<I", len(rows) * 20_000) + rows * 20_000
+    first = rebuilt(ct, {0x00280008: frames, pixels.tag: large})
+    second = rebuilt(next_one(ct, 1), {0x00280008: frames, pixels.tag: large}, next_one(ct, 1).sop_uid)
+    engine = a_deidentifier()
+    engine.instance(first)
+    tracemalloc.start()
+    treated = (engine if is_followed else a_deidentifier()).instance(second)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(map(len, treated.parts)) > len(rows) * 20_000
+    assert peak < 4 << 20

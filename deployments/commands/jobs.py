@@ -1,6 +1,5 @@
 """`adit transfer`, `status`, `cancel`, `resume`, `retry`: what people do with jobs, at the shell."""
 
-import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ import typer
 
 from deployments import progress
 from deployments.commands.session import DataDir, Session, open_session
+from deployments.rows import read_rows
 from deployments.screen import SUCCESS, errors_shown, say, show_table
 from models.db.engine import Database
 from models.domain.errors import BadRequest
@@ -142,22 +142,8 @@ def _spread(option: str, values: Sequence[str], studies: Sequence[str]) -> Seque
 
 
 def _batch(path: Path) -> tuple[StudyWish, ...]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            missing = set(_BATCH_COLUMNS) - set(rows.fieldnames or ())
-            if missing:
-                raise BadRequest(f"{path.name}: columns are missing: {', '.join(sorted(missing))}.")
-            return tuple(
-                StudyWish(_cell(row, "study_uid"), _cell(row, "patient_id"), (), _cell(row, "pseudonym"))
-                for row in rows
-            )
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        raise BadRequest(f"{path.name} cannot be read as a CSV file in UTF-8.") from exc
-
-
-def _cell(row: dict[str, str | None], column: str) -> str:
-    return (row[column] or "").strip()
+    rows = read_rows(path, _BATCH_COLUMNS)
+    return tuple(StudyWish(row["study_uid"], row["patient_id"], (), row["pseudonym"]) for row in rows)
 
 
 def _say_what_was_accepted(session: Session, job: Job, wishes: Sequence[StudyWish]) -> None:

@@ -1,6 +1,5 @@
 """The order of things: survey, bind pseudonyms, treat in parallel, publish each study when it is complete."""
 
-import csv
 import fcntl
 import multiprocessing
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 from deployments.offline.outcomes import Fate, Outcome, of_error
 from deployments.offline.survey import Found, files_below, studies_of, survey
 from deployments.offline.treatment import STAGING_PREFIX, Batch, Place, Task, Treatment, batches, begin, opened, treat
+from deployments.rows import read_rows
 from dicom.deid.identity import plain_id
 from dicom.files.folder import STAGING, sweep_staging
 from dicom.files.trouble import writing
@@ -146,15 +146,7 @@ def _with_usable_ids(found: Sequence[Found]) -> tuple[list[Found], list[Outcome]
 
 def read_pseudonyms(path: Path) -> list[tuple[str, str]]:
     """Patient IDs with their pseudonyms, out of a CSV file with these columns; raises BadRequest naming the row."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            missing = set(_COLUMNS) - set(rows.fieldnames or ())
-            if missing:
-                raise BadRequest(f"{path.name}: columns are missing: {', '.join(sorted(missing))}.")
-            found = [(plain_id(row["patient_id"] or ""), (row["pseudonym"] or "").strip()) for row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        raise BadRequest(f"{path.name} cannot be read as a CSV file in UTF-8.") from exc
+    found = [(plain_id(row["patient_id"]), row["pseudonym"]) for row in read_rows(path, _COLUMNS)]
     for number, (patient_id, pseudonym) in enumerate(found, start=1):
         if not patient_id or not pseudonym:
             raise BadRequest(f"Row {number}: patient_id and pseudonym are both needed.")

@@ -123,9 +123,10 @@ class Deidentifier:
         """Return a treated copy of some attributes, not a whole instance; raises like ``instance``."""
         data = memoryview(_encoded(dataset))
         elements = read_elements(data, EXPLICIT_LITTLE)
-        needles = self._needles(data, elements, _looked_at(data, elements), EXPLICIT_LITTLE)
-        treated_marks = self._marks(data, elements, EXPLICIT_LITTLE, needles, self._method)
-        header = self._header(data, elements, EXPLICIT_LITTLE, needles, treated_marks)
+        values = _looked_at(data, elements)
+        needles = self._needles(data, elements, values, EXPLICIT_LITTLE)
+        treated_marks = self._marks(data, elements, values, EXPLICIT_LITTLE, needles, self._method)
+        header = self._header(data, elements, values, EXPLICIT_LITTLE, needles, treated_marks)
         return read_dataset(BytesIO(header), is_implicit_VR=False, is_little_endian=True)
 
     def check_name(self, text: str) -> None:
@@ -156,8 +157,8 @@ class Deidentifier:
         position = next((i for i, element in enumerate(elements) if element.tag in PIXEL_DATA), len(elements))
         method = replace(self._method, has_blanked_pixels=plan.is_blank)
         level = top_level(values, needles.scrub)
-        treated_marks = self._marks(data, elements[:position], syntax, needles, method)
-        header = self._header(data, elements[:position], syntax, needles, treated_marks)
+        treated_marks = self._marks(data, elements[:position], values, syntax, needles, method)
+        header = self._header(data, elements[:position], values, syntax, needles, treated_marks)
         if plan.treatment is Treatment.PASS and not is_released:
             source = Source(data, elements, position, syntax, transfer_syntax_uid)
             self._templates.learn(source, needles, level, treated_marks, plan.asked | self._asked, header)
@@ -175,10 +176,15 @@ class Deidentifier:
         return (header, view, *behind), transfer_syntax_uid
 
     def _marks(
-        self, data: memoryview, elements: list[Element], syntax: Syntax, needles: Needles, method: Method
+        self,
+        data: memoryview,
+        elements: list[Element],
+        values: Mapping[int, bytes],
+        syntax: Syntax,
+        needles: Needles,
+        method: Method,
     ) -> dict[int, bytes]:
         """The encoded marks by their tags, in the order of tags."""
-        values = _looked_at(data, elements)
         level = top_level(values, needles.scrub)
         codec = codec_of(level.character_set)
         earlier = foreign_methods(values.get(METHOD, b"").decode(codec, "replace"))
@@ -191,12 +197,13 @@ class Deidentifier:
         self,
         data: memoryview,
         elements: list[Element],
+        values: Mapping[int, bytes],
         syntax: Syntax,
         needles: Needles,
         encoded_marks: Mapping[int, bytes],
     ) -> bytes:
         """The treated elements with the marks in between, or in the place of what has their tags."""
-        level = top_level(_looked_at(data, elements), needles.scrub)
+        level = top_level(values, needles.scrub)
         chunks: list[Bytes] = []
         position = 0
         for tag, mark in encoded_marks.items():

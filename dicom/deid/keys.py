@@ -4,8 +4,8 @@ Nothing here is stored or random, so that every worker gives the same answer at 
 """
 
 import hmac
-import unicodedata
 
+from dicom.deid.identity import plain_id
 from dicom.deid.vocabulary import REGISTERED_UIDS
 from models.domain.errors import ProfileInvalid
 
@@ -88,4 +88,4 @@ class LinkageKey:
 
 
 def _plain(patient_id: str, issuer: str) -> str:
-    return "\0".join(unicodedata.normalize("NFC", part.strip("\0 ")) for part in (issuer, patient_id))
+    return f"{plain_id(issuer)}\0{plain_id(patient_id)}"

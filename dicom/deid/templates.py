@@ -5,7 +5,7 @@ at; what differs is treated by the walker and searched for residues like everyth
 does not fit in the least, is the engine's: a template never decides anything for the first time.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -123,10 +123,9 @@ class Templates:
         """
         if not _can_be_template(source):
             return
-        template = _Template(source, needles, level, self._walker, self._identifiers, self._rule_for)
-        template.pieces = list(self._pieces(source, level, marks, fixed | _FIXED))
-        if b"".join(piece.result for piece in template.pieces) == header:
-            template.join()
+        pieces = list(self._pieces(source, level, marks, fixed | _FIXED))
+        if b"".join(piece.result for piece in pieces) == header:
+            template = _Template(source, pieces, needles, level, self._walker, self._identifiers, self._rule_for)
             self._templates.insert(0, template)
             del self._templates[_MOST_TEMPLATES:]
 
@@ -161,22 +160,21 @@ class _Template:
     def __init__(
         self,
         source: Source,
+        pieces: list[_Piece],
         needles: Needles,
         level: Level,
         walker: Walker,
         identifiers: Identifiers,
         rule_for: Rules,
     ) -> None:
-        self.pieces: list[_Piece] = []
-        self._runs: list[_Run] = []
+        self._pieces = pieces
+        self._runs = _runs(pieces)
         self._syntax = source.syntax
         self._transfer_syntax_uid = source.transfer_syntax_uid
         self._level = level
         self._words = needles.words
         self._sop_class_uid = _value(source, rules.SOP_CLASS_UID)
-        self._originals = identifiers.found_in(
-            source.data, source.elements, level.character_set, source.syntax, rule_for
-        ).originals
+        self._originals = _joined(piece.found for piece in pieces).originals
         self._walker = walker
         self._identifiers = identifiers
         self._rule_for = rule_for
@@ -204,23 +202,8 @@ class _Template:
         except (_MisfitError, AditError):  # the engine says what is wrong, if anything is
             return None
         if fitted.has_new_variation:
-            self.join()
+            self._runs = _runs(self._pieces)
         return (header, data[fitted.position :]) if self._pixel_head else (header,)
-
-    def join(self) -> None:
-        """Join pieces that are the same in all instances so far."""
-        self._runs = []
-        for varies, group in groupby(self.pieces, lambda piece: piece.varies):
-            pieces = tuple(group)
-            for part in [(piece,) for piece in pieces] if varies else [pieces]:
-                self._runs.append(
-                    _Run(
-                        b"".join(piece.original for piece in part),
-                        b"".join(piece.result for piece in part),
-                        _joined(piece.found for piece in part),
-                        part,
-                    )
-                )
 
     def _fit(self, head: bytes, fitted: _Fitted) -> None:
         level = replace(self._level, safe_private={})
@@ -268,6 +251,24 @@ class _Template:
         needles = Needles(self._words, fitted.found.uid_needles)
         changed = b"".join(fitted.changed)
         residue.check_changed(header, changed, needles, self._syntax, self._rule_for, self._level.character_set)
+
+
+def _runs(pieces: Sequence[_Piece]) -> list[_Run]:
+    """The pieces with those joined that are the same in all instances so far."""
+    runs: list[_Run] = []
+    for varies, group in groupby(pieces, lambda piece: piece.varies):
+        alike = tuple(group)
+        runs += [_run((piece,)) for piece in alike] if varies else [_run(alike)]
+    return runs
+
+
+def _run(pieces: tuple[_Piece, ...]) -> _Run:
+    return _Run(
+        b"".join(piece.original for piece in pieces),
+        b"".join(piece.result for piece in pieces),
+        _joined(piece.found for piece in pieces),
+        pieces,
+    )
 
 
 def _can_be_template(source: Source) -> bool:

@@ -120,7 +120,7 @@ class Walker:
             if kept_from < element.start:
                 chunks.append(data[kept_from : element.start])
             kept_from = element.end
-            if self._stays(data, element, rule, elements, syntax, level):
+            if self._stays(data, element, rule, elements, level):
                 chunks.append(self._remembered(data, element, rule, syntax, level))
             elif rule is Rule.DELETE and (level.sequence, element.tag) in _EMPTY_INSTEAD:
                 chunks.append(syntax.encoded(element.tag, element.vr, b""))
@@ -145,14 +145,13 @@ class Walker:
         element: Element,
         rule: Rule,
         elements: Sequence[Element],
-        syntax: Syntax,
         level: Level,
     ) -> bool:
         """Whether an element remains, changed or not; values of undefined length may hide anything in their items."""
         if rule is Rule.DELETE or (level.is_age and element.tag in _OTHER_NUMBERS):
             return False
         if rule is Rule.PRIVATE:
-            return not level.strict and element.tag in _safe_private(data, element.tag >> 16, elements, syntax, level)
+            return not level.strict and element.tag in _safe_private(data, element.tag >> 16, elements, level)
         if element.end != element.stop and rule not in SEQUENCE_RULES and rule is not Rule.ONE_DUMMY_ITEM:
             return False
         return rule is not Rule.KEEP_IF_VALID or element.vr != b"UN" or _is_valid(data, element)
@@ -326,9 +325,7 @@ def _is_valid(data: memoryview, element: Element) -> bool:
     return values.is_valid(element.tag, bytes(data[element.begin : element.stop]))
 
 
-def _safe_private(
-    data: memoryview, group: int, elements: Sequence[Element], syntax: Syntax, level: Level
-) -> frozenset[int]:
+def _safe_private(data: memoryview, group: int, elements: Sequence[Element], level: Level) -> frozenset[int]:
     """Tags of a private group that may stay; ``elements`` hold all of the group."""
     if group not in level.safe_private:
         block = [element for element in elements if element.tag >> 16 == group]

@@ -13,7 +13,7 @@ from typing import Generic, Protocol, Self, TypeVar
 
 from dicom.network.commands import Message
 from dicom.network.contexts import Context, Proposal
-from models.domain.errors import Canceled, PeerError, Unreachable, Unsupported
+from models.domain.errors import Canceled, PeerError, PeerLied, Unreachable, Unsupported
 from models.domain.instances import Bytes
 from models.domain.nodes import Server, Tls
 
@@ -93,6 +93,38 @@ class Association(Protocol):
     def abort(self) -> None:
         """Break it off from another thread: the blocked call raises Canceled."""
         ...
+
+
+class AcceptedContexts:
+    """What both kinds of association know of the contexts that the server has accepted."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._accepted: dict[Context, int] = {}
+        self._by_id: dict[int, Context] = {}
+
+    @property
+    def name(self) -> str:
+        return self._server.name
+
+    def accept(self, context: Context, context_id: int) -> None:
+        """Remember a context that the server has accepted under this number."""
+        self._accepted[context] = context_id
+        self._by_id[context_id] = context
+
+    def context_id(self, context: Context) -> int | None:
+        """The number of a context that the server accepted, or None."""
+        return self._accepted.get(context)
+
+    def context(self, context_id: int) -> Context:
+        """The accepted context with this number; raises PeerLied when there is none."""
+        if context_id not in self._by_id:
+            raise PeerLied(f"{self.name} uses a presentation context that was not accepted.")
+        return self._by_id[context_id]
+
+    def accepts_any(self, sop_class_uids: Set[str]) -> bool:
+        """Whether the server accepted at least one of the SOP classes, in any transfer syntax."""
+        return any(context.abstract_syntax in sop_class_uids for context in self._accepted)
 
 
 class NoContextAccepted(Unsupported):

@@ -9,16 +9,16 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
 from pynetdicom import pdu, pdu_primitives
-from pynetdicom.presentation import build_context
 
 from dicom.network.association import (
     MAX_PDU_BYTES,
+    AcceptedContexts,
     Association,
     NoContextAccepted,
     connection_error,
@@ -42,7 +42,7 @@ from dicom.network.pdus import (
     PduSocket,
     data_pdus,
 )
-from dicom.network.reactor import ReactorAssociation
+from dicom.network.reactor import ReactorAssociation, proposed_contexts
 from dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from models.domain.errors import AssociationRejected, Canceled, PeerError, PeerLied, TimedOut, Unreachable, Unsupported
 from models.domain.instances import Bytes
@@ -57,18 +57,16 @@ _SMALLEST_PDU_BYTES = 16
 _RELEASE_PATIENCE_S = 5.0
 
 
-class DirectAssociation:
+class DirectAssociation(AcceptedContexts):
     """An association with a server. One thread opens and uses it; ``abort`` may come from any other."""
 
     def __init__(self, server: Server, calling_ae_title: str, proposal: Proposal) -> None:
         self.proposal = proposal
         self.is_aborted = False
-        self._server = server
+        super().__init__(server)
         self._calling_ae_title = calling_ae_title
         self._wire: PduSocket | None = None
         self._lock = threading.Lock()
-        self._accepted: dict[Context, int] = {}
-        self._by_id: dict[int, Context] = {}
         self._peer_limit = MAX_PDU_BYTES
         self._is_busy = False
         self._message_id = 0
@@ -96,21 +94,6 @@ class DirectAssociation:
         if wire is None or self._is_busy or self.is_aborted or wire.has_unread:
             return False
         return not _has_something_to_read(wire.socket)  # a release, an abort, or the end of the connection
-
-    @property
-    def name(self) -> str:
-        return self._server.name
-
-    def context_id(self, context: Context) -> int | None:
-        return self._accepted.get(context)
-
-    def context(self, context_id: int) -> Context:
-        if context_id not in self._by_id:
-            raise PeerLied(f"{self.name} uses a presentation context that was not accepted.")
-        return self._by_id[context_id]
-
-    def accepts_any(self, sop_class_uids: Set[str]) -> bool:
-        return any(context.abstract_syntax in sop_class_uids for context in self._accepted)
 
     def request(self, message: Message, context: Context, parts: Iterable[Bytes] | None = None) -> None:
         context_id = self.context_id(context)
@@ -171,19 +154,13 @@ class DirectAssociation:
             primitive.application_context_name = _APPLICATION_CONTEXT
             primitive.calling_ae_title = self._calling_ae_title
             primitive.called_ae_title = self._server.ae_title
-            primitive.presentation_context_definition_list = self._proposed()
+            primitive.presentation_context_definition_list = proposed_contexts(self.proposal)
             primitive.user_information = list(self._user_information())
             request = pdu.A_ASSOCIATE_RQ()
             request.from_primitive(primitive)
             return request.encode()
         except (ValueError, TypeError) as exc:
             raise Unsupported(f"The AE titles for {self.name} are not valid.") from exc
-
-    def _proposed(self) -> list[Any]:
-        contexts = [build_context(*context) for context in self.proposal.contexts]
-        for number, context in enumerate(contexts):
-            context.context_id = 2 * number + 1
-        return contexts
 
     def _user_information(self) -> Iterable[Any]:
         length = pdu_primitives.MaximumLengthNotification()
@@ -270,8 +247,7 @@ class DirectAssociation:
         for result in answer.presentation_context_definition_results_list:
             context = asked.get(result.context_id)
             if context is not None and result.result == 0 and str(result.transfer_syntax[0]) == context.transfer_syntax:
-                self._accepted[context] = result.context_id
-                self._by_id[result.context_id] = context
+                self.accept(context, result.context_id)
         limit = answer.maximum_length_received or MAX_PDU_BYTES
         self._peer_limit = min(limit, MAX_PDU_BYTES)
         if self._peer_limit < _SMALLEST_PDU_BYTES:

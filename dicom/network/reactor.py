@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import BytesIO
 from typing import Any, Final, cast
@@ -26,11 +26,12 @@ from pynetdicom.association import Association as Wire
 from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_GET, C_MOVE, C_STORE
 from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import A_ABORT, P_DATA
-from pynetdicom.presentation import build_context, build_role
+from pynetdicom.presentation import PresentationContext, build_context, build_role
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
 from dicom.network.association import (
     MAX_PDU_BYTES,
+    AcceptedContexts,
     NoContextAccepted,
     acknowledge_at_once,
     connection_error,
@@ -40,7 +41,7 @@ from dicom.network.association import (
 from dicom.network.commands import Message, Operation
 from dicom.network.contexts import Context, Proposal
 from dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from models.domain.errors import AssociationRejected, Canceled, PeerError, PeerLied, TimedOut, Unreachable, Unsupported
+from models.domain.errors import AssociationRejected, Canceled, PeerError, TimedOut, Unreachable, Unsupported
 from models.domain.instances import Bytes
 from models.domain.nodes import Server
 
@@ -94,16 +95,14 @@ SOCKET_RULES: Final[list[Any]] = [
 """Event handlers for every association of ours, requested or accepted."""
 
 
-class ReactorAssociation:
+class ReactorAssociation(AcceptedContexts):
     """An association with a server. One thread opens and uses it; ``abort`` may come from any other."""
 
     def __init__(self, server: Server, calling_ae_title: str, proposal: Proposal) -> None:
         self.proposal = proposal
-        self._server = server
+        super().__init__(server)
         self._calling_ae_title = calling_ae_title
         self._wire: Wire | None = None
-        self._accepted: dict[Context, int] = {}
-        self._by_id: dict[int, Context] = {}
         self._last_activity = time.monotonic()
         self.is_aborted = False
         self._is_busy = False
@@ -116,9 +115,7 @@ class ReactorAssociation:
         context (as NoContextAccepted) or TLS fails, Canceled after ``abort``.
         """
         requestor = _Requestor(self)
-        proposed = [build_context(*context) for context in self.proposal.contexts]
-        for number, context in enumerate(proposed):
-            context.context_id = 2 * number + 1
+        proposed = proposed_contexts(self.proposal)
         started = time.monotonic()
         try:
             wire = requestor.associate(
@@ -152,24 +149,6 @@ class ReactorAssociation:
         if wire is None or self._is_busy or self.is_aborted:
             return False
         return wire.dul.is_alive() and wire.dul.peek_next_pdu() is None
-
-    @property
-    def name(self) -> str:
-        return self._server.name
-
-    def context_id(self, context: Context) -> int | None:
-        """The number of a context that the server accepted, or None."""
-        return self._accepted.get(context)
-
-    def context(self, context_id: int) -> Context:
-        """The accepted context with this number; raises PeerLied when there is none."""
-        if context_id not in self._by_id:
-            raise PeerLied(f"{self.name} uses a presentation context that was not accepted.")
-        return self._by_id[context_id]
-
-    def accepts_any(self, sop_class_uids: Set[str]) -> bool:
-        """Whether the server accepted at least one of the SOP classes, in any transfer syntax."""
-        return any(context.abstract_syntax in sop_class_uids for context in self._accepted)
 
     def request(self, message: Message, context: Context, parts: Iterable[Bytes] | None = None) -> None:
         """Send a request, and behind it the data set whose encoded bytes are the joined parts.
@@ -272,8 +251,7 @@ class ReactorAssociation:
     def _accept(self, wire: Wire) -> None:
         for accepted in wire.accepted_contexts:
             context = Context(str(accepted.abstract_syntax), str(accepted.transfer_syntax[0]))
-            self._accepted[context] = accepted.context_id or 0
-            self._by_id[accepted.context_id or 0] = context
+            self.accept(context, accepted.context_id or 0)
 
     def _open_wire(self) -> Wire:
         if self.is_aborted:
@@ -402,6 +380,14 @@ class _Socket(AssociationSocket):
         self.assoc.requestor.address_info = AddressInformation.from_tuple(sock.getsockname())
         self._is_connected = True
         evt.trigger(self.assoc, evt.EVT_CONN_OPEN, {"address": primitive.address_info.as_tuple})
+
+
+def proposed_contexts(proposal: Proposal) -> list[PresentationContext]:
+    """pynetdicom's form of what is proposed, under odd numbers in the order of the proposal (PS3.8 section 9.3.2.2)."""
+    contexts = [build_context(*context) for context in proposal.contexts]
+    for number, context in enumerate(contexts):
+        context.context_id = 2 * number + 1
+    return contexts
 
 
 def _primitive(message: Message, has_data_set: bool) -> Primitive:

@@ -96,10 +96,12 @@ class Association(Protocol):
 
 
 class AcceptedContexts:
-    """What both kinds of association know of the contexts that the server has accepted."""
+    """What both kinds of association keep alike: the accepted contexts, the message number, and whether it is busy."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._is_busy = False
+        self._message_id = 0
         self._accepted: dict[Context, int] = {}
         self._by_id: dict[int, Context] = {}
 
@@ -125,6 +127,20 @@ class AcceptedContexts:
     def accepts_any(self, sop_class_uids: Set[str]) -> bool:
         """Whether the server accepted at least one of the SOP classes, in any transfer syntax."""
         return any(context.abstract_syntax in sop_class_uids for context in self._accepted)
+
+    def rest(self) -> None:
+        """Say that the last request is answered completely, so that the association may be used again."""
+        self._is_busy = False
+
+    def _begin(self, message: Message, context: Context) -> int:
+        """Number a request and take the association for it; the context's number, or Unsupported without one."""
+        context_id = self.context_id(context)
+        if context_id is None:
+            raise Unsupported(f"{self.name} does not accept the service that this needs.")
+        self._message_id = self._message_id % 0xFFFF + 1
+        message.number = self._message_id
+        self._is_busy = True
+        return context_id
 
 
 class NoContextAccepted(Unsupported):

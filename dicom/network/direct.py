@@ -68,8 +68,6 @@ class DirectAssociation(AcceptedContexts):
         self._wire: PduSocket | None = None
         self._lock = threading.Lock()
         self._peer_limit = MAX_PDU_BYTES
-        self._is_busy = False
-        self._message_id = 0
 
     def open(self) -> None:
         """Connect and negotiate; raises as ``Association`` says."""
@@ -96,12 +94,7 @@ class DirectAssociation(AcceptedContexts):
         return not _has_something_to_read(wire.socket)  # a release, an abort, or the end of the connection
 
     def request(self, message: Message, context: Context, parts: Iterable[Bytes] | None = None) -> None:
-        context_id = self.context_id(context)
-        if context_id is None:
-            raise Unsupported(f"{self.name} does not accept the service that this needs.")
-        self._message_id = self._message_id % 0xFFFF + 1
-        message.number = self._message_id
-        self._is_busy = True
+        context_id = self._begin(message, context)
         self._send(message, context_id, parts)
 
     def respond(self, message: Message, context_id: int) -> None:
@@ -120,9 +113,6 @@ class DirectAssociation(AcceptedContexts):
         except PeerError:
             self.break_off()
             raise
-
-    def rest(self) -> None:
-        self._is_busy = False
 
     def close(self) -> None:
         wire = self._wire

@@ -105,8 +105,6 @@ class ReactorAssociation(AcceptedContexts):
         self._wire: Wire | None = None
         self._last_activity = time.monotonic()
         self.is_aborted = False
-        self._is_busy = False
-        self._message_id = 0
 
     def open(self) -> None:
         """Connect and negotiate.
@@ -155,12 +153,7 @@ class ReactorAssociation(AcceptedContexts):
 
         Raises Unsupported when the server did not accept the context.
         """
-        context_id = self.context_id(context)
-        if context_id is None:
-            raise Unsupported(f"{self.name} does not accept the service that this needs.")
-        self._message_id = self._message_id % 0xFFFF + 1
-        message.number = self._message_id
-        self._is_busy = True
+        context_id = self._begin(message, context)
         self._send(_primitive(message, parts is not None), context_id, parts or ())
 
     def respond(self, message: Message, context_id: int) -> None:
@@ -195,10 +188,6 @@ class ReactorAssociation(AcceptedContexts):
         if not isinstance(message, Primitive) or context_id is None or self.is_aborted:
             raise self._broken()
         return _message(message), context_id
-
-    def rest(self) -> None:
-        """Say that the last request is answered completely, so that the association may be used again."""
-        self._is_busy = False
 
     def close(self) -> None:
         """Release the association, or break it off where a request is not answered yet."""

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cryptography.fernet import Fernet
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -89,6 +90,53 @@ class Settings(BaseSettings):
         default=False,
         description="Whether the patient ID behind each pseudonym is kept, encrypted, for those who may look it up.",
     )
+    start_unverified: bool = Field(
+        default=True, description="Whether jobs of users begin at once, or wait until staff has verified them."
+    )
+    time_zone: str = Field(
+        default="Europe/Berlin", description="The time zone of transfer windows and of times on pages and in mails."
+    )
+    web_host: str = Field(default="127.0.0.1", description="The address on which the web pages are served.")
+    web_port: Port = Field(default=8000, description="The port on which the web pages are served.")
+    web_url: str = Field(
+        default="http://localhost:8000",
+        description="How browsers reach the pages, through a TLS proxy in production; links in mails begin with it.",
+    )
+    web_proxies: str = Field(
+        default="127.0.0.1",
+        description="Addresses of reverse proxies whose word on the caller's address is taken, with commas between.",
+    )
+    session_idle_minutes: int = Field(default=120, ge=1, description="Minutes after which an idle session has ended.")
+    session_hours: int = Field(default=12, ge=1, description="Hours after which every session has ended.")
+    registration_open: bool = Field(default=True, description="Whether people may register themselves.")
+    registration_domains: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Mail domains from which people may register, such as example.org. Empty: all."
+    )
+    smtp_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="The mail server: smtp://host:port, smtp+starttls://user:pw@host:587 or smtps://user:pw@host:465. "
+        "Empty: mails wait in the database.",
+    )
+    mail_from: str = Field(default="adit@localhost", description="The sender of all mails.")
+    support_email: str = Field(default="", description="Where users get help; error pages and mails name it.")
+    admin_email: str = Field(
+        default="", description="Who is told about new registrations and full folders. Empty: all superusers."
+    )
+    admin_username: str = Field(
+        default="", description="The first superuser, made at the start when there is none. Empty: adit create-admin."
+    )
+    admin_user_email: str = Field(default="", description="The mail address of the first superuser.")
+    admin_password: SecretStr = Field(
+        default=SecretStr(""), description="The password of the first superuser; remove it after the first start."
+    )
+    oidc_issuer: str = Field(
+        default="", description="The issuer URL of an OpenID Connect provider for signing in. Empty: passwords only."
+    )
+    oidc_client_id: str = Field(default="", description="Our client ID at the OpenID Connect provider.")
+    oidc_client_secret: SecretStr = Field(
+        default=SecretStr(""), description="Our client secret at the OpenID Connect provider."
+    )
+    oidc_name: str = Field(default="single sign-on", description="What the sign-in page calls the provider.")
 
     @field_validator("profiles_dir")
     @classmethod
@@ -97,10 +145,38 @@ class Settings(BaseSettings):
 
     @field_validator("exclude_modalities", mode="before")
     @classmethod
-    def _split_at_commas(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(part.strip().upper() for part in value.split(",") if part.strip())
+    def _are_modalities(cls, value: object) -> object:
+        return _split_at_commas(value.upper()) if isinstance(value, str) else value
+
+    @field_validator("registration_domains", mode="before")
+    @classmethod
+    def _are_domains(cls, value: object) -> object:
+        return _split_at_commas(value.lower().replace("@", "")) if isinstance(value, str) else value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, ZoneInfoNotFoundError):
+            raise ValueError("not a time zone, such as Europe/Berlin") from None
+        return value
+
+    @field_validator("web_url")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.path.strip("/"):
+            raise ValueError("not of the form https://host or http://host:port")
+        return value.rstrip("/")
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_a_mail_server(cls, value: SecretStr) -> SecretStr:
+        parts = urlsplit(value.get_secret_value())
+        if value.get_secret_value() and (parts.scheme not in {"smtp", "smtp+starttls", "smtps"} or not parts.hostname):
+            raise ValueError("not of the form smtp://host:port, smtp+starttls://... or smtps://...")
+        return value
 
     @field_validator("database_url")
     @classmethod
@@ -132,6 +208,8 @@ class Settings(BaseSettings):
                 *_unsafe_key(self.master_key),
                 *_unsafe_password(self.database_url),
                 *_unsafe_prefect(self.prefect_host, self.prefect_auth),
+                *_unsafe_web(self.web_host, self.web_url),
+                *_unsafe_admin(self.admin_password),
             ]
             if problems:
                 raise ValueError(" ".join(problems))
@@ -156,12 +234,21 @@ class Settings(BaseSettings):
         return f"http://{self.prefect_host}:{self.prefect_port}/api"
 
     @property
+    def cookies_are_secure(self) -> bool:
+        """Whether browsers send our cookies over TLS only."""
+        return self.web_url.startswith("https://")
+
+    @property
     def lease_for(self) -> timedelta:
         return timedelta(seconds=self.lease_s)
 
     @property
     def retry_wait(self) -> timedelta:
         return timedelta(seconds=self.retry_wait_s)
+
+
+def _split_at_commas(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _unsafe_key(key: SecretStr) -> list[str]:
@@ -183,6 +270,21 @@ def _unsafe_prefect(host: str, auth: SecretStr) -> list[str]:
     password = auth.get_secret_value().partition(":")[2]
     if password.lower() in _GUESSED_PASSWORDS and (password or not _is_loopback(host)):
         return ["prefect_auth: needed where others reach prefect_host, with a password that nobody guesses."]
+    return []
+
+
+def _unsafe_web(host: str, url: str) -> list[str]:
+    """Complain about pages that browsers elsewhere would fetch without TLS: passwords and patients travel there."""
+    outside = not _is_loopback(host) or not _is_loopback(urlsplit(url).hostname or "")
+    if outside and not url.startswith("https://"):
+        return ["web_url: it must begin with https://, with a TLS proxy in front of the web pages."]
+    return []
+
+
+def _unsafe_admin(password: SecretStr) -> list[str]:
+    text = password.get_secret_value()
+    if text and text.lower() in _GUESSED_PASSWORDS:
+        return ["admin_password: one that everybody knows; choose your own."]
     return []
 
 

@@ -18,7 +18,14 @@ class AuditStore:
         with self._db.transaction() as session:
             session.add(
                 AuditRow(
-                    at=self._db.clock(), actor=actor, action=action, subject=subject, reason=reason, outcome=outcome
+                    at=self._db.clock(),
+                    actor=actor,
+                    action=action,
+                    subject=subject,
+                    reason=reason,
+                    outcome=outcome,
+                    address="",
+                    details=b"",
                 )
             )
 

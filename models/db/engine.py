@@ -40,6 +40,9 @@ class Lock(IntEnum):
     SLOTS = 0x41444955
     SCOPES = 0x41444956
     NODES = 0x41444957
+    AUDIT = 0x41444958
+    QUOTAS = 0x41444959
+    PEOPLE = 0x4144495A
 
 
 def utc_now() -> datetime:

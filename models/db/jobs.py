@@ -387,6 +387,7 @@ def _wait_with_items(job: JobRow) -> None:
     if job.state in FINISHED:
         _move_job(job, State.PENDING)
         job.message, job.ended_at, job.run_requested_at = "", None, None
+        job.finished_mail_at = None
 
 
 def _let_wait_again(
@@ -457,6 +458,7 @@ def _new_job(owner: str, request: TransferRequest, scope_id: int, policy_digest:
         profile=request.profile,
         policy_digest=policy_digest,
         keep_identity=request.keep_identity,
+        send_finished_mail=request.send_finished_mail,
         flow_run_id="",
         created_at=now,
     )
@@ -501,6 +503,7 @@ def _job(row: JobRow) -> Job:
         profile=row.profile,
         policy_digest=row.policy_digest,
         keep_identity=row.keep_identity,
+        send_finished_mail=row.send_finished_mail,
     )
 
 

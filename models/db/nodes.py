@@ -1,7 +1,7 @@
 """Keeps servers and folders; a server's authorization header is encrypted on its way in."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 
 from sqlalchemy import func, or_, select
@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from models.db.engine import Database, Lock, hold
 from models.db.tables import FolderRow, ItemRow, NodeRow, ServerRow
 from models.db.vault import Vault
-from models.domain.errors import BadRequest, NotFound, WrongState
-from models.domain.nodes import Folder, Node, Server, Timeouts, Tls
+from models.domain.errors import BadRequest, NotFound, Outdated, WrongState
+from models.domain.nodes import Folder, Node, Server, Timeouts, Tls, Window
 
 _SAME = (
     "ae_title",
@@ -34,6 +34,7 @@ _SAME = (
     "association_budget",
     "store_associations",
     "uses_pynetdicom",
+    "max_search_results",
 )
 """Fields that a server and its row have in common, name for name and value for value."""
 
@@ -50,19 +51,23 @@ class NodeStore:
             _refuse_twins(session, node)
             row = ServerRow() if isinstance(node, Server) else FolderRow()
             _fill(row, node, self._db.vault)
+            row.version = 1
             session.add(row)
             session.flush()
-            return replace(node, id=row.id)
+            return replace(node, id=row.id, version=1)
 
     def update(self, node: Node) -> Node:
-        """The node as it is now; raises NotFound, or BadRequest when its name or AE title is taken."""
+        """The node as it is now; raises NotFound, BadRequest when its name or AE title is taken, or Outdated."""
         with self._db.transaction() as session:
             row = _row(session, node.id)
             if isinstance(row, ServerRow) is not isinstance(node, Server):
                 raise BadRequest("A server cannot become a folder, nor a folder a server.")
             _refuse_twins(session, node)
+            if row.version != node.version:
+                raise Outdated
             _fill(row, node, self._db.vault)
-            return node
+            row.version += 1
+            return replace(node, version=row.version)
 
     def get(self, node_id: int) -> Node:
         """The node with this id; raises NotFound."""
@@ -130,6 +135,7 @@ def _fill(row: NodeRow, node: Node, vault: Vault) -> None:
 def _fill_server(row: ServerRow, server: Server, vault: Vault) -> None:
     for name in _SAME:
         setattr(row, name, getattr(server, name))
+    row.windows = [[window.weekday, f"{window.begin:%H:%M}", f"{window.end:%H:%M}"] for window in server.windows]
     header = server.dicomweb_authorization_header
     row.dicomweb_authorization_header = vault.encrypt(header.encode()) if header else b""
     tls = server.tls
@@ -154,6 +160,9 @@ def _node(row: NodeRow, vault: Vault) -> Node:
         quota_gb=row.quota_gb,
         warn_at_gb=row.warn_at_gb,
         warn_at_percent=row.warn_at_percent,
+        measured_bytes=row.measured_bytes,
+        measured_at=row.measured_at,
+        version=row.version,
     )
 
 
@@ -163,7 +172,11 @@ def _server(row: ServerRow, vault: Vault) -> Server:
         id=row.id,
         name=row.name,
         **{name: getattr(row, name) for name in _SAME},
+        version=row.version,
         dicomweb_authorization_header=vault.decrypt(header).decode() if header else "",
+        windows=tuple(
+            Window(weekday, time.fromisoformat(begin), time.fromisoformat(end)) for weekday, begin, end in row.windows
+        ),
         tls=_tls(row),
         timeouts=Timeouts(
             connect=timedelta(seconds=row.connect_timeout_s),

@@ -2,13 +2,17 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Enum, ForeignKey, Index, LargeBinary, MetaData, String, Text
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Enum, ForeignKey, Index, LargeBinary, MetaData, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from models.domain.audit import AuditAction
 from models.domain.jobs import JobKind, State
+from models.domain.mails import MailState
+from models.domain.people import LinkPurpose, Permission
+from models.domain.project import App
 from models.domain.receipts import Completeness
 from models.domain.reviews import Decision
 
@@ -44,9 +48,9 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def word(kind: type[StrEnum]) -> Enum:
+def word(kind: type[StrEnum], length: int = 24) -> Enum:
     """A column that keeps an enumeration as its value, so that the database can be read by people."""
-    return Enum(kind, native_enum=False, length=24, values_callable=_values)
+    return Enum(kind, native_enum=False, length=length, values_callable=_values)
 
 
 def _values(kind: type[StrEnum]) -> list[str]:
@@ -75,6 +79,7 @@ class NodeRow(Row):
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(8))
     name: Mapped[str] = mapped_column(String(64), unique=True)
+    version: Mapped[int]
     __mapper_args__ = {"polymorphic_on": "kind", "with_polymorphic": "*"}  # noqa: RUF012
 
 
@@ -112,6 +117,8 @@ class ServerRow(NodeRow):
     association_budget: Mapped[int]
     store_associations: Mapped[int]
     uses_pynetdicom: Mapped[bool]
+    max_search_results: Mapped[int]
+    windows: Mapped[list[list[Any]]] = mapped_column(JSON)
     __mapper_args__ = {"polymorphic_identity": "server"}  # noqa: RUF012
 
 
@@ -124,6 +131,8 @@ class FolderRow(NodeRow):
     quota_gb: Mapped[float | None]
     warn_at_gb: Mapped[float | None]
     warn_at_percent: Mapped[float | None]
+    measured_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    measured_at: Mapped[datetime | None]
     __mapper_args__ = {"polymorphic_identity": "folder"}  # noqa: RUF012
 
 
@@ -193,6 +202,8 @@ class JobRow(Row):
     profile: Mapped[str] = mapped_column(String(64))
     policy_digest: Mapped[str] = mapped_column(String(64))
     keep_identity: Mapped[bool]
+    send_finished_mail: Mapped[bool]
+    finished_mail_at: Mapped[datetime | None]
     flow_run_id: Mapped[str] = mapped_column(String(64))
     run_requested_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
@@ -286,3 +297,164 @@ class AuditRow(Row):
     subject: Mapped[str] = mapped_column(Text)
     reason: Mapped[str] = mapped_column(Text)
     outcome: Mapped[str] = mapped_column(String(64))
+    address: Mapped[str] = mapped_column(String(64))
+    details: Mapped[bytes]
+    digest: Mapped[str | None] = mapped_column(String(64))
+
+
+class ReservationRow(Row):
+    """Room in a folder that an item may fill, or has filled (``settled_at`` is set, and the bytes are exact)."""
+
+    __tablename__ = "quota_reservations"
+    item_id: Mapped[int] = mapped_column(
+        ForeignKey("items.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    folder_id: Mapped[int] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), index=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    settled_at: Mapped[datetime | None]
+
+
+class UserRow(Row):
+    """An account; ``..._key`` columns are the same for spellings that people take for one."""
+
+    __tablename__ = "users"
+    __table_args__ = NEVER_REUSE_IDS
+    id: Mapped[int] = mapped_column(primary_key=True)
+    username: Mapped[str] = mapped_column(String(150))
+    username_key: Mapped[str] = mapped_column(String(150), unique=True)
+    email: Mapped[str] = mapped_column(String(254))
+    email_key: Mapped[str] = mapped_column(String(254), unique=True)
+    first_name: Mapped[str] = mapped_column(String(150))
+    last_name: Mapped[str] = mapped_column(String(150))
+    phone_number: Mapped[str] = mapped_column(String(64))
+    department: Mapped[str] = mapped_column(String(128))
+    password_hash: Mapped[str] = mapped_column(String(255))
+    oidc_subject: Mapped[str | None] = mapped_column(String(255), unique=True)
+    is_active: Mapped[bool]
+    is_staff: Mapped[bool]
+    is_superuser: Mapped[bool]
+    preferences: Mapped[dict[str, Any]] = mapped_column(JSON)
+    joined_at: Mapped[datetime]
+    email_confirmed_at: Mapped[datetime | None]
+    approved_at: Mapped[datetime | None]
+    approved_by: Mapped[str] = mapped_column(String(150))
+    last_login_at: Mapped[datetime | None]
+    version: Mapped[int]
+
+
+class GroupRow(Row):
+    """A group."""
+
+    __tablename__ = "groups"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(150), unique=True)
+    version: Mapped[int]
+
+
+class GroupPermissionRow(Row):
+    """A right that a group gives."""
+
+    __tablename__ = "group_permissions"
+    group_id: Mapped[int] = mapped_column(ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True)
+    permission: Mapped[Permission] = mapped_column(word(Permission, length=80), primary_key=True)
+
+
+class MembershipRow(Row):
+    """Who is in which group."""
+
+    __tablename__ = "memberships"
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    group_id: Mapped[int] = mapped_column(ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
+class NodeAccessRow(Row):
+    """Which group may use which node as what; group and flag stand in one row, so rights never leak between groups."""
+
+    __tablename__ = "node_accesses"
+    node_id: Mapped[int] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
+    group_id: Mapped[int] = mapped_column(ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True, index=True)
+    source: Mapped[bool]
+    destination: Mapped[bool]
+
+
+class WebSessionRow(Row):
+    """A signed-in browser. Of its 256-bit token only the SHA-256 is kept."""
+
+    __tablename__ = "web_sessions"
+    __table_args__ = NEVER_REUSE_IDS
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_digest: Mapped[str] = mapped_column(String(64), unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    address: Mapped[str] = mapped_column(String(64))
+    agent: Mapped[str] = mapped_column(String(255))
+
+
+class LinkRow(Row):
+    """A link in a mail that is good for one thing, once; the digest of its token is kept."""
+
+    __tablename__ = "one_time_links"
+    token_digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    purpose: Mapped[LinkPurpose] = mapped_column(word(LinkPurpose))
+    expires_at: Mapped[datetime]
+
+
+class TryRow(Row):
+    """One try of something that is limited; ``subject`` is a digest of who or what tried."""
+
+    __tablename__ = "tries"
+    __table_args__ = (Index("ix_tries_subject_at", "subject", "at"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime] = mapped_column(index=True)
+
+
+class ProjectRow(Row):
+    """The one row of what is set for everybody."""
+
+    __tablename__ = "project_settings"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    announcement: Mapped[str] = mapped_column(Text)
+    maintenance: Mapped[bool]
+    version: Mapped[int]
+
+
+class AppRow(Row):
+    """The state of one application; one without a row is neither locked nor suspended."""
+
+    __tablename__ = "app_settings"
+    app: Mapped[App] = mapped_column(word(App), primary_key=True)
+    locked: Mapped[bool]
+    suspended: Mapped[bool]
+
+
+class BroadcastRow(Row):
+    """A message to many people."""
+
+    __tablename__ = "broadcasts"
+    __table_args__ = NEVER_REUSE_IDS
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(String(200))
+    message: Mapped[str] = mapped_column(Text)
+    sender: Mapped[str] = mapped_column(String(150))
+    flow_run_id: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
+class MailRow(Row):
+    """One mail to one person; its text is encrypted, since it may hold a link that signs in, and emptied when sent."""
+
+    __tablename__ = "mails"
+    __table_args__ = (Index("ix_mails_state_not_before_at", "state", "not_before_at"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    broadcast_id: Mapped[int | None] = mapped_column(ForeignKey("broadcasts.id", ondelete="CASCADE"), index=True)
+    recipient: Mapped[str] = mapped_column(String(254))
+    content: Mapped[bytes]
+    state: Mapped[MailState] = mapped_column(word(MailState))
+    attempts: Mapped[int]
+    error: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    not_before_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]

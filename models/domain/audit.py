@@ -1,4 +1,4 @@
-"""The trail of what people did with identities: each try, who, when, why and how it ended."""
+"""The trail of what people did: each try, who, from where, when, why and how it ended."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +8,32 @@ from enum import StrEnum
 class AuditAction(StrEnum):
     """What is written down, allowed or not."""
 
+    SIGN_IN = "sign_in"
+    SIGN_OUT = "sign_out"
+    END_SESSIONS = "end_sessions"
+    REGISTER = "register"
+    CONFIRM_EMAIL = "confirm_email"
+    ADD_USER = "add_user"
+    APPROVE_USER = "approve_user"
+    CHANGE_USER = "change_user"
+    DEACTIVATE_USER = "deactivate_user"
+    CHANGE_PASSWORD = "change_password"
+    RESET_PASSWORD = "reset_password"
+    CHANGE_GROUP = "change_group"
+    DELETE_GROUP = "delete_group"
+    ADD_NODE = "add_node"
+    CHANGE_NODE = "change_node"
+    DELETE_NODE = "delete_node"
+    TEST_NODE = "test_node"
+    CHANGE_SETTINGS = "change_settings"
+    BROADCAST = "broadcast"
+    SEARCH = "search"
+    SUBMIT_JOB = "submit_job"
+    CHANGE_JOB = "change_job"
+    DELETE_JOB = "delete_job"
+    DOWNLOAD = "download"
+    READ_DETAILS = "read_details"
+    EXPORT_AUDIT = "export_audit"
     LOOK_UP_IDENTITY = "look_up_identity"
     FORGET_SCOPE = "forget_scope"
     RELEASE_HELD = "release_held"
@@ -20,7 +46,11 @@ DONE = "done"
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One try. ``subject`` names trials, jobs, items and pseudonyms, never a patient; so should the ``reason``."""
+    """One try. ``subject`` names trials, jobs, items and pseudonyms, never a patient; so should the ``reason``.
+
+    ``digest`` seals the entry and all before it; None for those that are older than seals. ``has_details`` says that
+    more is kept encrypted, such as the keys of a search.
+    """
 
     id: int
     at: datetime
@@ -29,3 +59,6 @@ class AuditEntry:
     subject: str
     reason: str
     outcome: str
+    address: str = ""
+    digest: str | None = None
+    has_details: bool = False

@@ -4,7 +4,12 @@ AditError
 ├── Refused       a rule said no
 │   ├── NotPermitted
 │   ├── BadRequest
-│   └── WrongState
+│   ├── WrongState
+│   ├── Outdated
+│   ├── TooManyTries
+│   ├── OverQuota
+│   ├── AppLocked
+│   └── UnderMaintenance
 ├── PeerError     the other side of a connection
 │   ├── Unreachable · AssociationRejected · TimedOut · PeerBusy     (retried)
 │   ├── Unsupported                                                 (never)
@@ -24,6 +29,7 @@ AditError
 └── Bug           a broken invariant: loud, not retried
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -67,9 +73,39 @@ class NotPermitted(Refused):
 class BadRequest(Refused):
     """The request is not complete or not consistent."""
 
+    problems: Mapping[str, str] = {}  # noqa: RUF012
+    """What is wrong with which field, where the request came from a form."""
+
+    @classmethod
+    def of(cls, problems: Mapping[str, str]) -> "BadRequest":
+        """The error that names every field with its problem, a sentence each."""
+        error = cls(" ".join(f"{field}: {problem}" for field, problem in problems.items()))
+        error.problems = dict(problems)
+        return error
+
 
 class WrongState(Refused):
     """The job or item is not in a state in which this can be done."""
+
+
+class Outdated(Refused):
+    """Somebody else has changed this in the meantime. Reload the page and enter your change again."""
+
+
+class TooManyTries(Refused):
+    """Too many tries. Wait some minutes, then try again."""
+
+
+class OverQuota(Refused):
+    """The folder has no room left within its quota. Ask an administrator for more, or for space to be freed."""
+
+
+class AppLocked(Refused):
+    """An administrator has locked this application for now."""
+
+
+class UnderMaintenance(Refused):
+    """ADIT is under maintenance. Try again later."""
 
 
 class PeerError(AditError):

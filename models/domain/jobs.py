@@ -183,6 +183,7 @@ class Job:
     profile: str = ""
     policy_digest: str = ""
     keep_identity: bool = False
+    send_finished_mail: bool = False
 
 
 @dataclass(frozen=True, slots=True)

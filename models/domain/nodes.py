@@ -1,7 +1,7 @@
 """Places data comes from or goes to: servers (PACS) and folders."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 
 
@@ -27,6 +27,18 @@ class Timeouts:
     negotiation: timedelta = timedelta(seconds=30)
     response: timedelta = timedelta(seconds=60)
     idle: timedelta = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A time of the week, in the time zone of the settings, in which a server may be used for transfers.
+
+    ``weekday`` 0 is Monday. One that ends at or before its begin goes on into the next day.
+    """
+
+    weekday: int
+    begin: time
+    end: time
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +73,19 @@ class Server:
     """How many instances are sent at the same time. More than 2 gains nothing and breaks some archives."""
     uses_pynetdicom: bool = False
     """Whether instances travel by pynetdicom instead of our own engine: slower, for peers that have trouble with it."""
+    max_search_results: int = 200
+    """How many answers this server gives to one query at most, as far as is known; searches show no more."""
+    windows: tuple[Window, ...] = ()
+    """When transfers may use it; empty: always."""
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A directory that takes transferred studies as files."""
+    """A directory that takes transferred studies as files. A GB is 10^9 bytes.
+
+    ``measured_bytes`` is what lay there at ``measured_at``, without what was being written.
+    """
 
     name: str
     path: Path
@@ -73,6 +93,9 @@ class Folder:
     quota_gb: float | None = None
     warn_at_gb: float | None = None
     warn_at_percent: float | None = None
+    measured_bytes: int | None = None
+    measured_at: datetime | None = None
+    version: int = 1
 
 
 Node = Server | Folder

@@ -17,12 +17,14 @@ class StudyWish:
     """One study to move; ``series_uids`` empty means all of it, ``patient_id`` empty means whoever it belongs to.
 
     An empty ``pseudonym`` means that of the patient, if there is one in the linkage scope, else a generated one.
+    ``expected_bytes`` is about how much will arrive, as far as it is known; a folder's quota must have room for it.
     """
 
     study_uid: str
     patient_id: str = ""
     series_uids: tuple[str, ...] = ()
     pseudonym: str = ""
+    expected_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class TransferRequest:
     urgent: bool = False
     profile: str = ""
     keep_identity: bool = False
+    send_finished_mail: bool = False
 
     def check(self) -> None:
         """Raise BadRequest naming every field that cannot be as it is; rows are counted from 1.

@@ -170,6 +170,7 @@ class User:
 
     @property
     def standing(self) -> Standing:
+        """How far the account has come; only an active one can sign in."""
         if self.email_confirmed_at is None:
             return Standing.UNCONFIRMED
         if self.approved_at is None:

@@ -1,12 +1,16 @@
-"""Writes down who did what with identities, and shows it to those who may see it."""
+"""Writes down who did what, and shows it to those who may see it.
 
-from collections.abc import Generator
+A line costs one question and one insert. From its line on, a transaction keeps everybody else from writing theirs, so
+record late: after the work and after all other locks, right before the transaction ends.
+"""
+
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from models.db.audit import AuditStore
 from models.db.engine import Database
-from models.domain.audit import DONE, AuditAction, AuditEntry
+from models.domain.audit import DONE, EVERYTHING, AuditAction, AuditEntry, AuditFilter
 from models.domain.errors import AditError, BadRequest, NotPermitted
 from models.domain.people import Actor, Permission
 
@@ -19,6 +23,25 @@ class Tried:
 
     subject: str
     reason: str
+
+
+def record(
+    db: Database,
+    actor: Actor | str,
+    action: AuditAction,
+    subject: str,
+    outcome: str = DONE,
+    details: Mapping[str, str] | None = None,
+    address: str = "",
+) -> None:
+    """Write a line down, in the transaction that is open, if one is: then it stands or falls with it.
+
+    What is to be seen of a try that failed has to be recorded after its transaction. ``actor`` may be the name of
+    somebody who is not signed in. ``subject`` never names a patient; what may, such as the keys of a search, goes into
+    ``details``, which are encrypted. The address is the actor's unless given.
+    """
+    name, place = (actor, "") if isinstance(actor, str) else (actor.name, actor.address)
+    AuditStore(db).add(name, action, subject, "", outcome, address or place, details)
 
 
 @contextmanager
@@ -35,18 +58,39 @@ def audited(
         with db.transaction():
             _check(actor, permission, tried.reason)
             yield tried
-            AuditStore(db).add(actor.name, action, tried.subject, tried.reason, DONE)
+            AuditStore(db).add(actor.name, action, tried.subject, tried.reason, DONE, actor.address)
     except Exception as error:
         code = error.code if isinstance(error, AditError) else type(error).__name__
-        AuditStore(db).add(actor.name, action, tried.subject, tried.reason[:_LONGEST_REASON], code)
+        AuditStore(db).add(actor.name, action, tried.subject, tried.reason[:_LONGEST_REASON], code, actor.address)
         raise
 
 
-def entries(db: Database, actor: Actor, limit: int = 100, offset: int = 0) -> tuple[AuditEntry, ...]:
-    """The trail, newest first; raises NotPermitted."""
+def entries(
+    db: Database, actor: Actor, wanted: AuditFilter = EVERYTHING, limit: int = 100, offset: int = 0
+) -> tuple[AuditEntry, ...]:
+    """The trail as far as it matches, newest first; raises NotPermitted."""
+    _check_may_read(actor)
+    return AuditStore(db).entries(wanted, limit, offset)
+
+
+def count(db: Database, actor: Actor, wanted: AuditFilter = EVERYTHING) -> int:
+    """How many entries match; raises NotPermitted."""
+    _check_may_read(actor)
+    return AuditStore(db).count(wanted)
+
+
+def details(db: Database, actor: Actor, entry_id: int, reason: str) -> Mapping[str, str]:
+    """What an entry keeps encrypted, empty for most. Looking is itself recorded, with its reason.
+
+    Raises NotPermitted, BadRequest (as ``audited`` does) or NotFound.
+    """
+    with audited(db, actor, AuditAction.READ_DETAILS, Permission.READ_AUDIT, reason, f"entry {entry_id}"):
+        return AuditStore(db).details(entry_id)
+
+
+def _check_may_read(actor: Actor) -> None:
     if Permission.READ_AUDIT not in actor.permissions:
         raise NotPermitted("You may not read the audit trail.")
-    return AuditStore(db).entries(limit, offset)
 
 
 def _check(actor: Actor, permission: Permission, reason: str) -> None:

@@ -116,7 +116,7 @@ def audit(
         session = open_session(data_dir)
         rows = [
             (f"{line.at:%Y-%m-%d %H:%M:%S}", line.actor, line.action.value, line.subject, line.outcome, line.reason)
-            for line in trail.entries(session.db, session.actor, limit)
+            for line in trail.entries(session.db, session.actor, limit=limit)
         ]
         show_table("Audit trail", ("at (UTC)", "who", "what", "about", "outcome", "reason"), rows)
 

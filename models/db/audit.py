@@ -1,10 +1,36 @@
-"""Keeps the audit trail. It only grows: here is no way to change or delete a line, and the database refuses to."""
+"""Keeps the audit trail. It only grows: here is no way to change or delete a line, and the database refuses to.
 
-from sqlalchemy import select
+Each line is sealed: its digest is an HMAC, with a key derived from the master key, over the digest before it and all
+it says. Who changes the database without that key cannot make the lines after it fit again.
+"""
 
-from models.db.engine import Database
+import hmac
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Select, func, insert, or_, select
+from sqlalchemy.orm import Session
+
+from models.db.engine import Database, Lock, hold
 from models.db.tables import AuditRow
-from models.domain.audit import AuditAction, AuditEntry
+from models.domain.audit import EVERYTHING, AuditAction, AuditEntry, AuditFilter
+from models.domain.errors import NotFound
+
+_AT_A_TIME = 500
+_ACTOR_LENGTH, _OUTCOME_LENGTH, _ADDRESS_LENGTH, _TEXT_LENGTH = 150, 64, 64, 2000
+_SEALED, _OLDER = "sealed", "older than seals"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One entry of the chain; ``fits`` says whether its digest is what it should be."""
+
+    id: int
+    digest: str | None
+    fits: bool
 
 
 class AuditStore:
@@ -12,29 +38,170 @@ class AuditStore:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._key = db.vault.key_for("audit trail")
 
-    def add(self, actor: str, action: AuditAction, subject: str, reason: str, outcome: str) -> None:
-        """Append a line."""
+    def add(
+        self,
+        actor: str,
+        action: AuditAction,
+        subject: str,
+        reason: str,
+        outcome: str,
+        address: str = "",
+        details: Mapping[str, str] | None = None,
+    ) -> None:
+        """Append a line, sealed. From here to the end of the transaction nobody else can append one.
+
+        Texts that the table cannot take are shortened and cleaned: a line must not be lost for its wording.
+        """
         with self._db.transaction() as session:
-            session.add(
-                AuditRow(
-                    at=self._db.clock(),
-                    actor=actor,
-                    action=action,
-                    subject=subject,
-                    reason=reason,
-                    outcome=outcome,
-                    address="",
-                    details=b"",
-                )
+            hold(session.connection(), Lock.AUDIT)
+            newest = session.execute(_lines().order_by(AuditRow.id.desc()).limit(1)).first()
+            before = _Line(*newest) if newest else None
+            line = _Line(
+                id=_next_id(session, before),
+                at=self._db.clock().astimezone(UTC),
+                actor=_plain(actor, _ACTOR_LENGTH),
+                action=action,
+                subject=_plain(subject, _TEXT_LENGTH),
+                reason=_plain(reason, _TEXT_LENGTH),
+                outcome=_plain(outcome, _OUTCOME_LENGTH),
+                address=_plain(address, _ADDRESS_LENGTH),
+                details=self._db.vault.encrypt(json.dumps(dict(details)).encode()) if details else b"",
+                digest=None,
             )
+            digest = self._seal(self._digest_of(session, before), line, _SEALED)
+            session.execute(insert(AuditRow).values({**asdict(line), "digest": digest}))
 
-    def entries(self, limit: int = 100, offset: int = 0) -> tuple[AuditEntry, ...]:
+    def entries(self, wanted: AuditFilter = EVERYTHING, limit: int = 100, offset: int = 0) -> tuple[AuditEntry, ...]:
         """The trail, newest first."""
-        wanted = select(AuditRow).order_by(AuditRow.id.desc()).limit(limit).offset(offset)
+        found = _matching(_lines(), wanted).order_by(AuditRow.id.desc()).limit(limit).offset(offset)
         with self._db.reading() as session:
-            return tuple(_entry(row) for row in session.scalars(wanted))
+            return tuple(_Line(*row).entry for row in session.execute(found))
+
+    def count(self, wanted: AuditFilter = EVERYTHING) -> int:
+        """How many entries match."""
+        with self._db.reading() as session:
+            return session.scalar(_matching(select(func.count(AuditRow.id)), wanted)) or 0
+
+    def oldest_first(self, wanted: AuditFilter = EVERYTHING) -> Iterator[AuditEntry]:
+        """Yield what matches and is there now, the oldest first, with some hundred in memory at a time."""
+        for lines in self._parts(wanted):
+            yield from (line.entry for line in lines)
+
+    def details(self, entry_id: int) -> dict[str, str]:
+        """What an entry keeps encrypted; raises NotFound."""
+        with self._db.reading() as session:
+            kept = session.scalar(select(AuditRow.details).where(AuditRow.id == entry_id))
+        if kept is None:
+            raise NotFound("There is no such entry in the audit trail.")
+        return dict(json.loads(self._db.vault.decrypt(kept))) if kept else {}
+
+    def links(self) -> Iterator[Link]:
+        """Yield every entry that is there now, the oldest first, with whether its seal holds.
+
+        After one that does not, the next are measured by what is written, so that each break shows once.
+        """
+        before, has_seals = "", False
+        for lines in self._parts(EVERYTHING):
+            for line in lines:
+                has_seals = has_seals or line.digest is not None
+                due = self._seal(before, line, _SEALED if has_seals else _OLDER)
+                yield Link(line.id, line.digest, not has_seals or line.digest == due)
+                before = line.digest or due
+
+    def _digest_of(self, session: Session, newest: "_Line | None") -> str:
+        """What the next seal goes on from; the first one covers all entries that are older than seals."""
+        if newest is None or newest.digest is not None:
+            return newest.digest or "" if newest else ""
+        digest = ""
+        for row in session.execute(_lines().order_by(AuditRow.id).execution_options(yield_per=_AT_A_TIME)):
+            digest = self._seal(digest, _Line(*row), _OLDER)
+        return digest
+
+    def _seal(self, before: str, line: "_Line", label: str) -> str:
+        """The digest of an entry. JSON tells where one value ends and the next begins."""
+        *said, details, _ = astuple(line)
+        content = json.dumps([before, label, *said, details.hex()], default=_spelled).encode()
+        return hmac.digest(self._key, content, "sha256").hex()
+
+    def _parts(self, wanted: AuditFilter) -> Iterator[Sequence["_Line"]]:
+        """Yield what is there now in parts; no transaction stays open between them."""
+        with self._db.reading() as session:
+            last = session.scalar(select(func.max(AuditRow.id))) or 0
+        after = 0
+        while after < last:
+            part = _lines().where(AuditRow.id > after, AuditRow.id <= last).order_by(AuditRow.id).limit(_AT_A_TIME)
+            with self._db.reading() as session:
+                lines = [_Line(*row) for row in session.execute(_matching(part, wanted))]
+            if not lines:
+                return
+            yield lines
+            after = lines[-1].id
 
 
-def _entry(row: AuditRow) -> AuditEntry:
-    return AuditEntry(row.id, row.at, row.actor, row.action, row.subject, row.reason, row.outcome)
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A row as it is sealed: the fields are the columns, in their order."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: AuditAction
+    subject: str
+    reason: str
+    outcome: str
+    address: str
+    details: bytes
+    digest: str | None
+
+    @property
+    def entry(self) -> AuditEntry:
+        return AuditEntry(
+            self.id,
+            self.at,
+            self.actor,
+            self.action,
+            self.subject,
+            self.reason,
+            self.outcome,
+            self.address,
+            self.digest,
+            bool(self.details),
+        )
+
+
+def _lines() -> Select[Any]:
+    return select(*AuditRow.__table__.columns)
+
+
+def _matching(query: Select[Any], wanted: AuditFilter) -> Select[Any]:
+    if wanted.since is not None:
+        query = query.where(AuditRow.at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(AuditRow.at < wanted.until)
+    if wanted.action is not None:
+        query = query.where(AuditRow.action == wanted.action)
+    if wanted.who:
+        query = query.where(AuditRow.actor.icontains(wanted.who, autoescape=True))
+    if wanted.text:
+        texts = (AuditRow.subject, AuditRow.reason)
+        query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in texts)))
+    return query
+
+
+def _next_id(session: Session, newest: _Line | None) -> int:
+    """The number of the next entry; PostgreSQL gives it itself, or its sequence would lag behind."""
+    if session.connection().dialect.name == "postgresql":
+        return session.scalars(select(func.nextval("audit_entries_id_seq"))).one()
+    return newest.id + 1 if newest else 1
+
+
+def _plain(text: str, length: int) -> str:
+    """The text without what PostgreSQL or UTF-8 cannot take, cut to the length."""
+    printable = "".join(character if character.isprintable() else " " for character in text[: length + 1])
+    return printable if len(printable) <= length else f"{printable[: length - 1]}…"
+
+
+def _spelled(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds")

@@ -1,6 +1,10 @@
 """Encrypts the few secrets that live in the database (linkage keys, authorization headers) with the master key."""
 
+import base64
+
 from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from models.domain.errors import BadRequest, NotPermitted
 
@@ -16,6 +20,11 @@ class Vault:
             self._fernet = Fernet(master_key)
         except ValueError:
             raise BadRequest("ADIT_MASTER_KEY is not a Fernet key (32 bytes in URL-safe base64).") from None
+        self._secret = base64.urlsafe_b64decode(master_key)
+
+    def key_for(self, purpose: str) -> bytes:
+        """A key of 32 bytes for one purpose only; it tells nothing about the master key or other purposes' keys."""
+        return HKDF(SHA256(), 32, salt=None, info=f"adit {purpose}".encode()).derive(self._secret)
 
     def encrypt(self, secret: bytes) -> bytes:
         return self._fernet.encrypt(secret)

@@ -62,3 +62,38 @@ class AuditEntry:
     address: str = ""
     digest: str | None = None
     has_details: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which entries somebody wants to see. ``since`` is included, ``until`` is not; names and texts match in part."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    who: str = ""
+    action: AuditAction | None = None
+    text: str = ""
+
+
+EVERYTHING = AuditFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the seals of the trail say.
+
+    ``broken_at`` is the id of the first entry that does not fit: it was changed, moved or put in, or the one before it
+    is missing. None when all fit. ``newest`` is the digest of the last entry, empty when nothing is sealed. ``older``
+    entries were written before there were seals; the first seal covers them. ``has_expected`` says that the digest
+    somebody kept elsewhere is still there; without it, entries that were cut off at the end are not missed.
+    """
+
+    count: int
+    older: int
+    newest: str
+    broken_at: int | None
+    has_expected: bool = True
+
+    @property
+    def is_whole(self) -> bool:
+        return self.broken_at is None and self.has_expected

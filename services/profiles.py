@@ -1,5 +1,6 @@
 """The rules that a job is treated by: found by the profile's name, and later the same as when the job was accepted."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -8,6 +9,22 @@ from dicom.deid.policy import Policy
 from models.domain.errors import ProfileInvalid
 from models.domain.jobs import Job
 from models.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileChoice:
+    """A profile for the person who chooses one; ``discloses`` says what an output still tells."""
+
+    name: str
+    title: str
+    summary: str
+    discloses: tuple[str, ...]
+
+
+def choices(settings: Settings) -> tuple[ProfileChoice, ...]:
+    """The profiles that a request can name, that of the settings first; those that are not valid are left out."""
+    names = sorted(profile.available(settings.profiles_dir), key=lambda name: (name != settings.profile, name))
+    return tuple(choice for name in names for choice in _choice(name, settings.profiles_dir))
 
 
 def policy_now(settings: Settings, name: str) -> Policy:
@@ -21,6 +38,14 @@ def policy_of(settings: Settings, job: Job) -> Policy:
     Raises ProfileInvalid when the profile has changed since then, or is gone: a job is never treated by two rules.
     """
     return _unchanged(job.profile, job.policy_digest, settings.profiles_dir)
+
+
+def _choice(name: str, directory: Path | None) -> tuple[ProfileChoice, ...]:
+    try:
+        found = profile.load(name, directory)
+    except ProfileInvalid:
+        return ()
+    return (ProfileChoice(name, found.title, found.summary, found.discloses),)
 
 
 @lru_cache(maxsize=8)

@@ -65,6 +65,19 @@ def audited(
         raise
 
 
+@contextmanager
+def refusals_recorded(db: Database, actor: Actor, action: AuditAction, subject: str) -> Generator[None]:
+    """Record the try when the block raises NotPermitted. What succeeds, or fails otherwise, the block records itself.
+
+    Put it around the transaction, not into one: the line about a refusal must not be undone with it.
+    """
+    try:
+        yield
+    except NotPermitted as error:
+        record(db, actor, action, subject, error.code)
+        raise
+
+
 def entries(
     db: Database, actor: Actor, wanted: AuditFilter = EVERYTHING, limit: int = 100, offset: int = 0
 ) -> tuple[AuditEntry, ...]:

@@ -123,7 +123,7 @@ class ServerRow(NodeRow):
 
 
 class FolderRow(NodeRow):
-    """A folder."""
+    """A folder; ``settled_bytes`` is what was published there since the walk began that found ``measured_bytes``."""
 
     __tablename__ = "folders"
     id: Mapped[int] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
@@ -133,6 +133,7 @@ class FolderRow(NodeRow):
     warn_at_percent: Mapped[float | None]
     measured_bytes: Mapped[int | None] = mapped_column(BigInteger)
     measured_at: Mapped[datetime | None]
+    settled_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     __mapper_args__ = {"polymorphic_identity": "folder"}  # noqa: RUF012
 
 
@@ -303,7 +304,7 @@ class AuditRow(Row):
 
 
 class ReservationRow(Row):
-    """Room in a folder that an item may fill, or has filled (``settled_at`` is set, and the bytes are exact)."""
+    """Room in a folder that an item may fill: no less than what it has there and nobody has measured or settled."""
 
     __tablename__ = "quota_reservations"
     item_id: Mapped[int] = mapped_column(
@@ -311,7 +312,6 @@ class ReservationRow(Row):
     )
     folder_id: Mapped[int] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), index=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
-    settled_at: Mapped[datetime | None]
 
 
 class UserRow(Row):

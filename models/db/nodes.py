@@ -59,7 +59,8 @@ class NodeStore:
     def update(self, node: Node) -> Node:
         """The node as it is now; raises NotFound, BadRequest when its name or AE title is taken, or Outdated."""
         with self._db.transaction() as session:
-            row = _row(session, node.id)
+            hold(session.connection(), Lock.NODES)
+            row = _row(session, node.id, is_fresh=True)
             if isinstance(row, ServerRow) is not isinstance(node, Server):
                 raise BadRequest("A server cannot become a folder, nor a folder a server.")
             _refuse_twins(session, node)
@@ -69,10 +70,16 @@ class NodeStore:
             row.version += 1
             return replace(node, version=row.version)
 
-    def get(self, node_id: int) -> Node:
-        """The node with this id; raises NotFound."""
+    def get(self, node_id: int, with_credentials: bool = True) -> Node:
+        """The node with this id; raises NotFound. Without credentials nothing is decrypted."""
         with self._db.reading() as session:
-            return _node(_row(session, node_id), self._db.vault)
+            return _node(_row(session, node_id), self._db.vault if with_credentials else None)
+
+    def has_authorization(self, node_id: int) -> bool:
+        """Whether an authorization header is kept for the node; raises NotFound."""
+        with self._db.reading() as session:
+            row = _row(session, node_id)
+            return isinstance(row, ServerRow) and bool(row.dicomweb_authorization_header)
 
     def by_name(self, name: str) -> Node:
         """The node with this name; raises NotFound."""
@@ -82,11 +89,11 @@ class NodeStore:
                 raise NotFound("There is no node with this name.")
             return _node(row, self._db.vault)
 
-    def list(self) -> tuple[Node, ...]:
-        """All nodes, servers before folders, then by name."""
+    def list(self, with_credentials: bool = True) -> tuple[Node, ...]:
+        """All nodes, servers before folders, then by name. Without credentials nothing is decrypted."""
         with self._db.reading() as session:
             rows = session.scalars(select(NodeRow).order_by(NodeRow.kind.desc(), NodeRow.name))
-            return tuple(_node(row, self._db.vault) for row in rows)
+            return tuple(_node(row, self._db.vault if with_credentials else None) for row in rows)
 
     def delete(self, node_id: int) -> None:
         """Remove a node; raises WrongState when a job names it, since its history would lose its meaning."""
@@ -98,8 +105,9 @@ class NodeStore:
             session.delete(row)
 
 
-def _row(session: Session, node_id: int) -> NodeRow:
-    row = session.get(NodeRow, node_id)
+def _row(session: Session, node_id: int, is_fresh: bool = False) -> NodeRow:
+    """The row; ``is_fresh`` reads it again, since the transaction may have read it before it waited for the lock."""
+    row = session.get(NodeRow, node_id, populate_existing=is_fresh)
     if row is None:
         raise NotFound("There is no node with this id.")
     return row
@@ -112,15 +120,15 @@ def _is_used(session: Session, node_id: int) -> bool:
 
 def _refuse_twins(session: Session, node: Node) -> None:
     hold(session.connection(), Lock.NODES)
-    problems: list[str] = []
+    problems: dict[str, str] = {}
     if session.scalar(select(NodeRow.id).where(NodeRow.name == node.name, NodeRow.id != node.id)):
-        problems.append("name: another node has it.")
+        problems["name"] = "another node has it."
     if isinstance(node, Server) and session.scalar(
         select(ServerRow.id).where(ServerRow.ae_title == node.ae_title, ServerRow.id != node.id)
     ):
-        problems.append("ae_title: another server has it.")
+        problems["ae_title"] = "another server has it."
     if problems:
-        raise BadRequest(" ".join(problems))
+        raise BadRequest.of(problems)
 
 
 def _fill(row: NodeRow, node: Node, vault: Vault) -> None:
@@ -149,7 +157,7 @@ def _fill_server(row: ServerRow, server: Server, vault: Vault) -> None:
     row.idle_timeout_s = server.timeouts.idle.total_seconds()
 
 
-def _node(row: NodeRow, vault: Vault) -> Node:
+def _node(row: NodeRow, vault: Vault | None) -> Node:
     if isinstance(row, ServerRow):
         return _server(row, vault)
     assert isinstance(row, FolderRow)
@@ -166,14 +174,14 @@ def _node(row: NodeRow, vault: Vault) -> Node:
     )
 
 
-def _server(row: ServerRow, vault: Vault) -> Server:
+def _server(row: ServerRow, vault: Vault | None) -> Server:
     header = row.dicomweb_authorization_header
     return Server(
         id=row.id,
         name=row.name,
         **{name: getattr(row, name) for name in _SAME},
         version=row.version,
-        dicomweb_authorization_header=vault.decrypt(header).decode() if header else "",
+        dicomweb_authorization_header=vault.decrypt(header).decode() if header and vault else "",
         windows=tuple(
             Window(weekday, time.fromisoformat(begin), time.fromisoformat(end)) for weekday, begin, end in row.windows
         ),

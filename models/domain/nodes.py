@@ -79,6 +79,27 @@ class Server:
     """When transfers may use it; empty: always."""
     version: int = 1
 
+    @property
+    def can_be_queried(self) -> bool:
+        """Whether its settings allow to ask what it has."""
+        return self.patient_root_find_support or self.study_root_find_support or self.has_qido
+
+    @property
+    def can_be_read(self) -> bool:
+        """Whether its settings allow to retrieve what it has."""
+        gets = self.patient_root_get_support or self.study_root_get_support
+        moves = self.patient_root_move_support or self.study_root_move_support
+        return gets or moves or (self.dicomweb_wado_support and bool(self.dicomweb_root_url))
+
+    @property
+    def can_be_written(self) -> bool:
+        """Whether its settings allow to store on it."""
+        return self.store_scp_support or (self.dicomweb_stow_support and bool(self.dicomweb_root_url))
+
+    @property
+    def has_qido(self) -> bool:
+        return self.dicomweb_qido_support and bool(self.dicomweb_root_url)
+
 
 @dataclass(frozen=True, slots=True)
 class Folder:
@@ -99,3 +120,12 @@ class Folder:
 
 
 Node = Server | Folder
+
+
+@dataclass(frozen=True, slots=True)
+class NodeName:
+    """What everybody who may use a node may know of it: no address, no credentials."""
+
+    id: int
+    name: str
+    is_server: bool

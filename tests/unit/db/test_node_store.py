@@ -1,15 +1,17 @@
 """Servers and folders come back as they were kept, and names stay unique."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from models.db.engine import Database
 from models.db.nodes import NodeStore
-from models.domain.errors import BadRequest, NotFound, WrongState
-from models.domain.nodes import Folder, Timeouts, Tls
+from models.domain.errors import BadRequest, NotFound, Outdated, WrongState
+from models.domain.nodes import Folder, Server, Timeouts, Tls, Window
 from tests.samples import a_folder, a_server, add_job
 
 FULL_SERVER = a_server(
@@ -30,6 +32,8 @@ FULL_SERVER = a_server(
     timeouts=Timeouts(timedelta(seconds=1.5), timedelta(seconds=2), timedelta(seconds=3), timedelta(seconds=4)),
     association_budget=3,
     store_associations=1,
+    max_search_results=50,
+    windows=(Window(0, time(20), time(6, 30)), Window(5, time(0), time(0))),
 )
 
 
@@ -53,8 +57,48 @@ def test_every_field_of_a_node_comes_back(database: Database, node: Folder) -> N
 def test_an_update_replaces_every_field_and_keeps_the_id(database: Database) -> None:
     store = NodeStore(database)
     added = store.add(FULL_SERVER)
-    changed = a_server("NEW", id=added.id)
-    assert store.update(changed) == store.get(added.id) == changed
+    changed = store.update(a_server("NEW", id=added.id))
+    assert changed == store.get(added.id) == a_server("NEW", id=added.id, version=2)
+
+
+def test_an_update_of_an_older_version_is_refused(database: Database) -> None:
+    store = NodeStore(database)
+    added = store.add(a_server())
+    store.update(replace(added, port=105))
+    with pytest.raises(Outdated):
+        store.update(replace(added, port=106))
+    kept = store.get(added.id)
+    assert isinstance(kept, Server) and kept.port == 105
+
+
+def test_of_two_updates_at_once_one_is_refused(database: Database) -> None:
+    """Both have read the row in their transaction before either writes."""
+    store = NodeStore(database)
+    added = store.add(a_server())
+    together = Barrier(2)
+
+    def change(port: int) -> str:
+        together.wait()
+        try:
+            with database.transaction():
+                store.get(added.id)
+                store.update(replace(added, port=port))
+        except Outdated:
+            return "outdated"
+        return "done"
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(change, (105, 106))) == ["done", "outdated"]
+
+
+def test_without_credentials_nothing_is_decrypted(database: Database) -> None:
+    store = NodeStore(database)
+    added = store.add(FULL_SERVER)
+    bare = replace(added, dicomweb_authorization_header="")
+    assert store.get(added.id, with_credentials=False) == bare
+    assert store.list(with_credentials=False) == (bare,)
+    assert store.has_authorization(added.id)
+    assert not store.has_authorization(store.add(a_folder()).id)
 
 
 def test_names_and_ae_titles_are_unique(database: Database) -> None:
@@ -66,7 +110,7 @@ def test_names_and_ae_titles_are_unique(database: Database) -> None:
         store.add(a_folder("ONE"))
     with pytest.raises(BadRequest, match="ae_title: "):
         store.update(replace(second, ae_title=first.ae_title))
-    assert store.update(second) == second
+    assert store.update(second) == replace(second, version=2)
 
 
 def test_a_server_cannot_become_a_folder(database: Database) -> None:
@@ -99,7 +143,12 @@ def test_a_node_that_jobs_name_cannot_be_deleted(database: Database) -> None:
 
 def test_unknown_nodes_are_not_found(database: Database) -> None:
     store = NodeStore(database)
-    for question in (lambda: store.get(1), lambda: store.by_name("x"), lambda: store.delete(1)):
+    for question in (
+        lambda: store.get(1),
+        lambda: store.by_name("x"),
+        lambda: store.delete(1),
+        lambda: store.has_authorization(1),
+    ):
         with pytest.raises(NotFound):
             question()
     with pytest.raises(NotFound):

@@ -1,0 +1,28 @@
+"""Ways from page to page. What a page is about stands in its address."""
+
+from typing import NoReturn
+
+import streamlit as st
+
+_JOB, _ITEM = "screens/job.py", "screens/item.py"
+
+
+def go_to_job(job_id: int) -> NoReturn:
+    """Leave for the page of a job."""
+    st.switch_page(_JOB, query_params={"id": str(job_id)})
+
+
+def go_to_item(item_id: int) -> NoReturn:
+    """Leave for the page of an item."""
+    st.switch_page(_ITEM, query_params={"id": str(item_id)})
+
+
+def job_link(job_id: int, label: str = "") -> None:
+    """Draw a link to the page of a job."""
+    st.page_link(_JOB, label=label or f"Job {job_id}", query_params={"id": str(job_id)})
+
+
+def asked_id() -> int:
+    """The id in the address of this page; 0, which nothing has, when there is no such number."""
+    text = st.query_params.get("id", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0

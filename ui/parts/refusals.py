@@ -1,0 +1,34 @@
+"""What a service refused, said on the page instead of what was asked for."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import streamlit as st
+
+from models.domain.errors import AditError, Bug
+from ui.parts.escape import escape_markdown
+
+Answer = TypeVar("Answer")
+
+
+def asked(question: Callable[[], Answer]) -> Answer:
+    """Return the answer of a service; where it refuses, say why and end the run."""
+    try:
+        return question()
+    except Bug:
+        raise
+    except AditError as error:
+        st.error(escape_markdown(error.message), icon=":material/error:")
+        st.stop()
+
+
+def tried(act: Callable[[], object]) -> bool:
+    """Do something, and say why where a service refuses it; returns whether it was done."""
+    try:
+        act()
+    except Bug:
+        raise
+    except AditError as error:
+        st.error(escape_markdown(error.message), icon=":material/error:")
+        return False
+    return True

@@ -1,19 +1,24 @@
-"""Looks once a second whether a job needs a flow run, and now and then for what dead workers left in folders."""
+"""Looks once a second whether a job needs a flow run or a mail is due, and now and then for what dead workers left."""
 
 import logging
+import threading
 import time
+from collections.abc import Callable
 
 from deployments.daemon import StopRequest, write_logs
-from models.db.engine import open_database
+from models.db.engine import Database, open_database
 from models.domain.errors import AditError
 from models.settings import settings
-from services import housekeeping
+from services import housekeeping, mails, notifications
 from services.dispatch import dispatch_once
 
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
 _SWEEP_EVERY_S = 60.0
+_TELL_EVERY_S = 5.0
+_MAIL_ENDS_WITHIN_S = 5.0
+_MAILS_AT_A_TIME = 20
 
 
 def main() -> None:
@@ -21,6 +26,8 @@ def main() -> None:
     write_logs()
     stop = StopRequest()
     db = open_database(settings())
+    post = threading.Thread(target=_send_mails, args=(db, stop), name="mails", daemon=True)
+    post.start()
     swept_at = time.monotonic()
     while not stop.comes_within(_LOOK_EVERY_S):
         try:
@@ -30,6 +37,27 @@ def main() -> None:
                 swept_at = time.monotonic()
         except AditError as error:
             log.warning("could not look at the jobs: %s: %s", error.code, error.message)
+    post.join(_MAIL_ENDS_WITHIN_S)
+
+
+def _send_mails(db: Database, stop: StopRequest) -> None:
+    """Send what is due until the program ends; in a thread of its own, since jobs must not wait for a mail server."""
+    told_at = time.monotonic()
+    while not stop.comes_within(_LOOK_EVERY_S):
+        if time.monotonic() - told_at > _TELL_EVERY_S:
+            _attempt("write mails about ended jobs", lambda: notifications.send_finished(db, settings()))
+            told_at = time.monotonic()
+        _attempt("send mails", lambda: mails.send_due(db, settings(), _MAILS_AT_A_TIME))
+
+
+def _attempt(chore: str, call: Callable[[], object]) -> None:
+    """Do something; what goes wrong is logged by its code, and tried again at the next look."""
+    try:
+        call()
+    except AditError as error:
+        log.warning("could not %s: %s: %s", chore, error.code, error.message)
+    except Exception as error:
+        log.error("could not %s: %s", chore, type(error).__name__)
 
 
 if __name__ == "__main__":

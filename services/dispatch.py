@@ -1,27 +1,32 @@
-"""Sees to it that every job with work to do has a flow run, whatever has died in the meantime.
+"""Sees to it that every job and broadcast with work to do has a flow run, whatever has died in the meantime.
 
-Submitting a job only writes it down. The dispatcher reads what is due and asks Prefect for runs, so a job is never
+Submitting one only writes it down. The dispatcher reads what is due and asks Prefect for runs, so a job is never
 lost between the two, and a job whose worker was killed goes on as soon as its leases have run out.
 """
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from models.db.broadcasts import BroadcastStore
 from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.domain.errors import AditError, WrongState
 from models.domain.jobs import Job
+from models.domain.mails import Broadcast
 from models.settings import Settings
+from services import mails
 from services.orchestration import Orchestration, RunState, RunStatus
 
 log = logging.getLogger(__name__)
 
 STARTS_WITHIN = timedelta(minutes=2)
 """A worker that dies between taking a run and starting its process leaves it pending for ever; Prefect does not see."""
+BROADCAST_SPEAKS_WITHIN = timedelta(minutes=5)
+"""Longer than one mail takes with all timeouts. A run that is alive after all does no harm: mails are claimed."""
 
 
 def dispatch_once(db: Database, settings: Settings) -> None:
-    """Look at all jobs once and start what has to be started.
+    """Look at all jobs and broadcasts once and start what has to be started.
 
     An unreachable Prefect API is logged, not raised: the next look tries again.
     """
@@ -34,27 +39,50 @@ def dispatch_once(db: Database, settings: Settings) -> None:
             _see_to(db, orchestration, jobs.get(job_id), settings.lease_for)
         except AditError as error:
             log.warning("job %s could not be started: %s", job_id, error)
+    if mails.has_server(settings):
+        _dispatch_broadcasts(db, orchestration)
+
+
+def _dispatch_broadcasts(db: Database, orchestration: Orchestration) -> None:
+    broadcasts = BroadcastStore(db)
+    for broadcast_id in broadcasts.due():
+        try:
+            _see_to_broadcast(db, orchestration, broadcasts.get(broadcast_id))
+        except AditError as error:
+            log.warning("broadcast %s could not be started: %s", broadcast_id, error)
 
 
 def _see_to(db: Database, orchestration: Orchestration, job: Job, lease_for: timedelta) -> None:
     jobs = JobStore(db)
-    status = orchestration.status(job.flow_run_id) if job.flow_run_id else RunStatus(RunState.GONE, None)
-    match status.state:
-        case RunState.WAITING:
-            return
-        case RunState.CANCELED if job.run_requested_at is not None:
-            _follow_cancellation(jobs, job)
-            return
-        case RunState.STARTING | RunState.RUNNING:
-            patience = lease_for if status.state is RunState.RUNNING else max(lease_for, STARTS_WITHIN)
-            if not _is_dead(db, job, status, patience):
-                return
-            orchestration.mark_crashed(job.flow_run_id, "The process of this run has ended without a word.")
-        case _:
-            pass
+    status = _status(orchestration, job.flow_run_id)
+    if status.state is RunState.CANCELED and job.run_requested_at is not None:
+        _follow_cancellation(jobs, job)
+        return
+    silence = _silence(db, status, jobs.last_activity_at(job.id))
+    if _is_in_hand(orchestration, job.flow_run_id, status, silence, lease_for):
+        return
     run_id = orchestration.start_run(job)
     jobs.set_flow_run(job.id, run_id)
     log.info("job %s runs as flow run %s", job.id, run_id)
+
+
+def _see_to_broadcast(db: Database, orchestration: Orchestration, broadcast: Broadcast) -> None:
+    broadcasts = BroadcastStore(db)
+    status = _status(orchestration, broadcast.flow_run_id)
+    if status.state is RunState.CANCELED:
+        broadcasts.cancel(broadcast.id, "Canceled in Prefect.")
+        log.info("broadcast %s was canceled in Prefect", broadcast.id)
+        return
+    silence = _silence(db, status, broadcasts.last_activity_at(broadcast.id))
+    if _is_in_hand(orchestration, broadcast.flow_run_id, status, silence, BROADCAST_SPEAKS_WITHIN):
+        return
+    run_id = orchestration.start_broadcast(broadcast)
+    broadcasts.set_flow_run(broadcast.id, run_id)
+    log.info("broadcast %s runs as flow run %s", broadcast.id, run_id)
+
+
+def _status(orchestration: Orchestration, flow_run_id: str) -> RunStatus:
+    return orchestration.status(flow_run_id) if flow_run_id else RunStatus(RunState.GONE, None)
 
 
 def _follow_cancellation(jobs: JobStore, job: Job) -> None:
@@ -69,10 +97,24 @@ def _follow_cancellation(jobs: JobStore, job: Job) -> None:
     log.info("job %s was canceled in Prefect", job.id)
 
 
-def _is_dead(db: Database, job: Job, status: RunStatus, patience: timedelta) -> bool:
-    """Whether nothing has been heard of a running flow run for longer than ``patience``.
+def _silence(db: Database, status: RunStatus, last_activity_at: datetime | None) -> timedelta:
+    """For how long nothing has been heard of a run.
 
-    A run that has just started, or is between two items, holds no lease for a moment.
+    One that has just started, or is between two items, holds no lease for a moment.
     """
-    heard = [moment for moment in (status.since, JobStore(db).last_activity_at(job.id)) if moment is not None]
-    return not heard or db.clock() - max(heard) > patience
+    heard = [moment for moment in (status.since, last_activity_at) if moment is not None]
+    return db.clock() - max(heard) if heard else timedelta.max
+
+
+def _is_in_hand(
+    orchestration: Orchestration, flow_run_id: str, status: RunStatus, silence: timedelta, patience: timedelta
+) -> bool:
+    """Whether a run will go on with its work; one that has been silent for too long is dead, and Prefect is told so."""
+    if status.state is RunState.WAITING:
+        return True
+    if status.state not in {RunState.STARTING, RunState.RUNNING}:
+        return False
+    if silence <= (patience if status.state is RunState.RUNNING else max(patience, STARTS_WITHIN)):
+        return True
+    orchestration.mark_crashed(flow_run_id, "The process of this run has ended without a word.")
+    return False

@@ -1,4 +1,4 @@
-"""The one door to Prefect's API: starts flow runs for jobs and tells what has become of them."""
+"""The one door to Prefect's API: starts flow runs for jobs and broadcasts and tells what has become of them."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -16,9 +16,12 @@ from prefect.states import Crashed
 
 from models.domain.errors import NotFound, NotPermitted, PeerError, Unreachable
 from models.domain.jobs import Job
+from models.domain.mails import Broadcast
 
 URGENT_QUEUE = "urgent"
 DEFAULT_QUEUE = "default"
+MAINTENANCE_QUEUE = "maintenance"
+BROADCAST_DEPLOYMENT = "broadcast/broadcast"
 
 
 class RunState(StrEnum):
@@ -55,16 +58,23 @@ class Orchestration:
         Asked again for the same job before the job knows of its new run, Prefect answers with the same run. Raises
         NotFound when the deployment is missing.
         """
+        key = f"adit-job-{job.id}-after-{job.flow_run_id or 'none'}"
+        queue = URGENT_QUEUE if job.urgent else DEFAULT_QUEUE
+        return self._start(job.kind.deployment, {"job_id": job.id}, key, queue)
+
+    def start_broadcast(self, broadcast: Broadcast) -> str:
+        """Ask for a flow run that sends a broadcast's mails, and return the run's id, as ``start_run`` does."""
+        key = f"adit-broadcast-{broadcast.id}-after-{broadcast.flow_run_id or 'none'}"
+        return self._start(BROADCAST_DEPLOYMENT, {"broadcast_id": broadcast.id}, key, MAINTENANCE_QUEUE)
+
+    def _start(self, deployment_name: str, parameters: dict[str, int], key: str, queue: str) -> str:
         with self._client() as client:
             try:
-                deployment = client.read_deployment_by_name(job.kind.deployment)
+                deployment = client.read_deployment_by_name(deployment_name)
             except ObjectNotFound as exc:
-                raise NotFound(f"Prefect has no deployment {job.kind.deployment}. Start the stack again.") from exc
+                raise NotFound(f"Prefect has no deployment {deployment_name}. Start the stack again.") from exc
             run = client.create_flow_run_from_deployment(
-                deployment.id,
-                parameters={"job_id": job.id},
-                idempotency_key=f"adit-job-{job.id}-after-{job.flow_run_id or 'none'}",
-                work_queue_name=URGENT_QUEUE if job.urgent else DEFAULT_QUEUE,
+                deployment.id, parameters=parameters, idempotency_key=key, work_queue_name=queue
             )
         return str(run.id)
 

@@ -1,0 +1,58 @@
+"""Tells people by mail what they asked to be told: that a job of theirs has ended."""
+
+import logging
+
+from models.db.endings import EndingStore
+from models.db.engine import Database
+from models.db.jobs import JobStore
+from models.db.people import UserStore
+from models.domain.errors import BadRequest
+from models.domain.jobs import JobProgress
+from models.domain.people import Standing
+from models.settings import Settings
+from services import mails
+
+log = logging.getLogger(__name__)
+
+
+def send_finished(db: Database, settings: Settings, limit: int = 100) -> int:
+    """Write a mail down for each job that has ended since its owner was last told; how many mails there are.
+
+    Once for each end: a job that is retried and ends again is told about again. Owners without an active account, such
+    as those at the shell, get none. The mail holds nothing of the job's patients.
+    """
+    return sum(_tell(db, settings, job_id) for job_id in EndingStore(db).untold(limit))
+
+
+def _tell(db: Database, settings: Settings, job_id: int) -> bool:
+    """Queue the mail about one job in the transaction that marks its end as told."""
+    with db.transaction():
+        if not EndingStore(db).mark_told(job_id):
+            return False
+        progress = JobStore(db).progress(job_id)
+        address = _address_of(db, progress.job.owner)
+        if not address:
+            return False
+        try:
+            mails.queue(db, mails.render("job_finished", address, **_values(settings, progress)))
+        except BadRequest as error:
+            log.warning("nobody could be told about the end of job %s: %s", job_id, error.code)
+            return False
+        return True
+
+
+def _address_of(db: Database, owner: str) -> str:
+    """Where the owner of a job gets mail, empty for one without an active account."""
+    found = UserStore(db).credentials(owner)
+    return found.user.profile.email if found and found.user.standing is Standing.ACTIVE else ""
+
+
+def _values(settings: Settings, progress: JobProgress) -> dict[str, object]:
+    job = progress.job
+    return {
+        "job_id": job.id,
+        "kind": job.kind.value.replace("_", " "),
+        "state": job.state.value,
+        "counts": {state.value: count for state, count in progress.counts.items() if count},
+        "link": f"{settings.web_url}/job?id={job.id}",
+    }

@@ -10,9 +10,9 @@ from typing import Any
 
 import streamlit as st
 
-from models.domain.errors import AditError, Bug
 from ui.parts.escape import escape_markdown
 from ui.parts.flash import flash
+from ui.parts.refusals import tried
 
 _STATE = "_question"
 _NO, _YES, _WORD = "confirm-no", "confirm-yes", "confirm-word"
@@ -88,15 +88,9 @@ def _draw(asked: _Asked, question: Question, act: Callable[[], Any]) -> None:
 def _is_done(asked: _Asked, act: Callable[[], Any]) -> bool:
     asked.is_busy = True
     try:
-        act()
-    except Bug:
-        raise
-    except AditError as error:
-        st.error(escape_markdown(error.message), icon=":material/error:")
-        return False
+        return tried(act)
     finally:
         asked.is_busy = False
-    return True
 
 
 def _forget() -> None:

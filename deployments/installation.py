@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from cryptography.fernet import Fernet
 from pydantic import SecretStr, ValidationError
@@ -68,6 +68,13 @@ def open_settings(data_dir: Path | None = None, makes_key: bool = False, **overr
             os.environ[_PREFECT_AUTH] = _own_prefect_auth(Path(os.environ["ADIT_DATA_DIR"]), makes_key)
         settings.cache_clear()
         return settings()
+
+
+def with_web_url(chosen: Settings) -> Settings:
+    """The settings, with the address of the pages on this machine where nobody has said how browsers reach them."""
+    if "web_url" in chosen.model_fields_set:
+        return chosen
+    return open_settings(web_url=f"http://localhost:{chosen.web_port}")
 
 
 def profiles_dir() -> Path | None:
@@ -185,8 +192,8 @@ def _exported(settings: Settings, name: str) -> str:
     value: object = getattr(settings, name)
     if isinstance(value, SecretStr):
         return value.get_secret_value()
-    if name == "exclude_modalities":
-        return ",".join(settings.exclude_modalities)
+    if isinstance(value, tuple):
+        return ",".join(map(str, cast("tuple[object, ...]", value)))
     if name == "database_url" and settings.database_url.startswith("sqlite:///"):
         return f"sqlite:///{Path(settings.database_url.removeprefix('sqlite:///')).absolute()}"
     return str(value)

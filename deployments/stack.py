@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
+
 from deployments import installation, ports, prefect_server, processes
 from deployments.supervisor import Program, Supervisor
 from models.settings import Settings
@@ -16,6 +18,8 @@ from models.settings import Settings
 ROOT = Path(__file__).resolve().parents[1]
 STACK_VARIABLE = "ADIT_STACK"
 """Marks every process of a stack with its data directory, so that the next start finds those that lost theirs."""
+_EVERY_ADDRESS = {"0.0.0.0", "::"}
+_TIMEOUT_S = 5.0
 _READY_WITHIN_S = 120.0
 _KILLED_WITHIN_S = 5.0
 
@@ -30,17 +34,29 @@ def start(supervisor: Supervisor, settings: Settings) -> None:
     _lay_out(settings)
     supervisor.start(_program(settings, "prefect-server", *prefect_server.server_command(settings)))
     _migrate(settings)
-    for name in ("receiver", "dispatcher"):
+    for name in ("receiver", "dispatcher", "web"):
         supervisor.start(_program(settings, name, *module(name)))
     supervisor.complete(_program(settings, "prefect-setup", *module("prefect_setup")), _READY_WITHIN_S)
     supervisor.start(_program(settings, "worker", *prefect_server.worker_command()))
-    supervisor.wait_until(lambda: is_ready(settings, begun_at), _READY_WITHIN_S, "The start of the worker and receiver")
+    supervisor.wait_until(
+        lambda: is_ready(settings, begun_at), _READY_WITHIN_S, "The start of worker, receiver and pages"
+    )
 
 
 def is_ready(settings: Settings, begun_at: datetime) -> bool:
     """Whether a stack that was begun at this moment can take jobs."""
     has_worker = prefect_server.has_worker(settings, begun_at)
-    return has_worker and ports.is_listening(settings.receiver_port)
+    return has_worker and ports.is_listening(settings.receiver_port) and has_pages(settings)
+
+
+def has_pages(settings: Settings) -> bool:
+    """Whether the web process answers."""
+    host = "127.0.0.1" if settings.web_host in _EVERY_ADDRESS else settings.web_host
+    try:
+        url = httpx.URL(scheme="http", host=host, port=settings.web_port, path="/health")
+        return httpx.get(url, timeout=_TIMEOUT_S, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
 
 
 def end_leftovers(settings: Settings) -> None:
@@ -87,11 +103,14 @@ def _temporary(settings: Settings) -> Path:
 
 
 def _migrate(settings: Settings) -> None:
-    """Bring our tables to this version. The import takes a second that the server's start has begun by now."""
+    """Bring our tables to this version, with the first administrator. The imports take a second that the server's start
+    has begun by now."""
     from models.db.engine import open_database
+    from services import accounts
 
     database = open_database(settings)
     database.migrate()
+    accounts.ensure_admin(database, settings)
     database.close()
 
 

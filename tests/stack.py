@@ -90,6 +90,7 @@ def stack(directory: Path, **options: object) -> Iterator[Stack]:
         "ADIT_MASTER_KEY": settings.master_key.get_secret_value(),
         "ADIT_PREFECT_PORT": str(prefect_port),
         "ADIT_RECEIVER_PORT": str(settings.receiver_port),
+        "ADIT_WEB_PORT": str(free_port()),
         "ADIT_SPOOL_RESERVE_MB": "1",
         **{f"ADIT_{name.upper()}": str(value) for name, value in options.items()},
     }

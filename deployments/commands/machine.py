@@ -1,4 +1,4 @@
-"""`adit up`, `receiver`, `dispatch`, `demo`: what runs until it is told to stop."""
+"""`adit up`, `web`, `receiver`, `dispatch`, `demo`: what runs until it is told to stop."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -13,8 +13,13 @@ from deployments.supervisor import Supervisor
 from models.domain.errors import Interrupted
 from models.settings import Settings
 
+WebPort = Annotated[
+    int | None, typer.Option(envvar="ADIT_WEB_PORT", min=0, max=65535, help="Of the web pages; 0: any free one.")
+]
+
 
 def up(
+    web_port: WebPort = None,
     prefect_port: Annotated[
         int | None, typer.Option(envvar="ADIT_PREFECT_PORT", min=0, max=65535, help="Of Prefect; 0: any free one.")
     ] = None,
@@ -24,13 +29,25 @@ def up(
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Run everything on this machine until Ctrl-C or SIGTERM: Prefect's server and worker, dispatcher, receiver."""
+    """Run everything on this machine until Ctrl-C or SIGTERM: web pages, Prefect, worker, dispatcher, receiver."""
     with errors_shown():
         chosen = {"prefect_port": _port(prefect_port), "receiver_port": _port(receiver_port)}
-        settings = installation.open_settings(data_dir, makes_key=True, **chosen)
+        settings = installation.open_settings(data_dir, makes_key=True, web_port=_port(web_port), **chosen)
+        settings = installation.with_web_url(settings)
         with installation.locked(settings):
             _run(settings)
     say("Stopped.")
+
+
+def web(web_port: WebPort = None, data_dir: DataDir = None) -> None:
+    """Serve the web pages alone, until Ctrl-C or SIGTERM."""
+    with errors_shown():
+        settings = installation.open_settings(data_dir, makes_key=True, web_port=_port(web_port))
+        settings = installation.with_web_url(settings)
+        ports.check_is_free(settings.web_host, settings.web_port, "--web-port")
+        from deployments.web import main
+
+        main()
 
 
 def receiver(data_dir: DataDir = None) -> None:
@@ -63,6 +80,7 @@ def demo(
 
 
 def _run(settings: Settings) -> None:
+    ports.check_is_free(settings.web_host, settings.web_port, "--web-port")
     ports.check_is_free(settings.prefect_host, settings.prefect_port, "--prefect-port")
     ports.check_is_free(settings.receiver_host, settings.receiver_port, "--receiver-port")
     installation.write_down(settings)
@@ -77,6 +95,7 @@ def _run(settings: Settings) -> None:
 
 def _say_where(settings: Settings) -> None:
     console.rule("[green]ADIT is ready[/]")
+    say(f"Pages      {settings.web_url}")
     say(f"Prefect    {prefect_server.ui_url(settings)}")
     say(f"Sign in    {installation.how_to_sign_in(settings)}")
     say(f"Receiver   {settings.receiver_ae_title} at {settings.receiver_host}:{settings.receiver_port}")

@@ -206,6 +206,8 @@ def _settings(directory: Path) -> Settings:
         prefect_port=ports.free_port(),
         receiver_host=ports.LOOPBACK,
         receiver_port=ports.free_port(),
+        web_port=(web_port := ports.free_port()),
+        web_url=f"http://localhost:{web_port}",
         retry_wait_s=2,
     )
 

@@ -84,7 +84,8 @@ def environment(data_dir: Path) -> dict[str, str]:
 
 def begin(data_dir: Path) -> Up:
     log = data_dir.with_name(f"up-{time.monotonic_ns()}.log")
-    command = [sys.executable, "-m", "deployments.cli", "up", "--prefect-port", "0", "--receiver-port", "0"]
+    any_ports = ["--web-port", "0", "--prefect-port", "0", "--receiver-port", "0"]
+    command = [sys.executable, "-m", "deployments.cli", "up", *any_ports]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, env=environment(data_dir), cwd=data_dir.parent, stdout=output, stderr=output

@@ -1,0 +1,1 @@
+"""What people see in a browser. It calls services and knows nothing of flows, DICOM, SQL or Prefect."""

@@ -1,0 +1,68 @@
+"""Addresses: which are open to everybody, which have moved, and where somebody may be sent after signing in."""
+
+import re
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+HOME = "/"
+SIGN_IN = "/login"
+SIGN_OUT = "/logout"
+ALIVE = "/account/alive"
+HEALTH = "/health"
+API = "/api/"
+
+STATIC = ("/static/", "/app/static/")
+"""Programs, styles, fonts and pictures: the same for everybody."""
+
+FORMS = (SIGN_IN, SIGN_OUT, "/register", "/confirm", "/resend", "/forgot", "/reset")
+"""Pages that need nobody to be signed in, with what is below them."""
+
+_MOVED = tuple(
+    (re.compile(pattern), target)
+    for pattern, target in (
+        (r"/(?:django-admin|admin|admin-section)(?:/.*)?", "/administration"),
+        (r"/jobs?/([0-9]{1,18})/?", "/job?id={}"),
+        (r"/items?/([0-9]{1,18})/?", "/item?id={}"),
+        (r"/users?/([0-9]{1,18})/?", "/users?id={}"),
+        (r"/home/?", HOME),
+        (r"/([a-z][a-z-]*)/", "/{}"),
+    )
+)
+_LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]*")
+_LONGEST = 1000
+
+
+def moved(path: str) -> str | None:
+    """Where a page is found now; None when the path is right. Streamlit's pages have no paths below them."""
+    for pattern, target in _MOVED:
+        if found := pattern.fullmatch(path):
+            return target.format(*found.groups())
+    return None
+
+
+def local(address: str) -> str:
+    """The address if it is a path of this site that one may be sent to, else the home page.
+
+    Browsers take ``//host`` and ``/\\host`` for another site; the sign-in pages would lead round in circles.
+    """
+    if len(address) > _LONGEST or not _LOCAL.fullmatch(address):
+        return HOME
+    path = urlsplit(address).path
+    is_form = any(is_below(path, form) for form in FORMS)
+    return HOME if is_form or path.startswith((API, *STATIC, "/_stcore/", "/media/")) or path == ALIVE else address
+
+
+def sign_in(following: str = HOME) -> str:
+    """The sign-in page that leads to another one."""
+    following = local(following)
+    return SIGN_IN if following == HOME else f"{SIGN_IN}?{urlencode({'next': following})}"
+
+
+def with_query(path: str, query: bytes) -> str:
+    """A path as the browser asked for it, quoted anew."""
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    return quote(path) + (f"?{urlencode(pairs)}" if pairs else "")
+
+
+def is_below(path: str, parent: str) -> bool:
+    """Whether a path is another one, or below it."""
+    return path == parent or path.startswith(f"{parent}/")

@@ -1,0 +1,57 @@
+"""The main script, run anew with everything a person does: frame of the page, menu, and the page itself."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from models.domain.people import User
+from services import project
+from ui import context, navigation, session
+from ui.parts.escape import escape_markdown
+from ui.parts.flash import show_flashes
+
+_STATIC = Path(__file__).parent / "static"
+
+
+def main() -> None:
+    """Draw one run."""
+    st.set_page_config("ADIT", str(_STATIC / "icon.png"), layout="wide")
+    st.html('<script src="/app/static/session.js"></script>', unsafe_allow_javascript=True)
+    st.logo(str(_STATIC / f"logo-{st.context.theme.type or 'light'}.svg"), link=None)
+    found = session.signed_in()
+    show_flashes()
+    screens = navigation.visible(found.actor)
+    pages = {
+        screen.path: st.Page(
+            screen.file, title=screen.title, icon=screen.icon, url_path=screen.path, default=not screen.path
+        )
+        for screen in screens
+    }
+    chosen = st.navigation(list(pages.values()), position="hidden")
+    with st.sidebar:
+        _draw_menu(screens, pages)
+        _draw_person(found.user, pages)
+    if found.actor.is_staff and project.get(context.database()).maintenance:
+        st.warning("Maintenance mode is on: only administrators get in.", icon=":material/construction:")
+    chosen.run()
+
+
+def _draw_menu(screens: tuple[navigation.Screen, ...], pages: dict[str, st.Page]) -> None:
+    """Links below a heading each. Streamlit's own menu nests its sections in a way that screen readers stumble over."""
+    for section in (navigation.TRANSFERS, navigation.ADMINISTRATION):
+        of_section = [screen for screen in screens if screen.section == section]
+        if of_section and section == navigation.ADMINISTRATION:
+            st.subheader(section, anchor=False)
+        for screen in of_section:
+            st.page_link(pages[screen.path], width="stretch")
+
+
+def _draw_person(user: User, pages: dict[str, st.Page]) -> None:
+    st.divider()
+    st.caption(f"Signed in as {escape_markdown(user.full_name or user.username)}")
+    if "profile" in pages:
+        st.page_link(pages["profile"], width="stretch")
+    st.button("Sign out", key="sign_out", icon=":material/logout:", on_click=session.sign_out, width="stretch")
+
+
+main()

@@ -43,6 +43,7 @@ class Lock(IntEnum):
     AUDIT = 0x41444958
     QUOTAS = 0x41444959
     PEOPLE = 0x4144495A
+    TRIES = 0x4144495B
 
 
 def utc_now() -> datetime:

@@ -148,6 +148,8 @@ class Profile:
 class User:
     """An account. The username never changes and is never given again, since jobs know their owner by it.
 
+    Only one whose mail address nobody has confirmed in time disappears again; it never had a job.
+
     ``version`` grows with every change, so that an outdated form is refused.
     """
 
@@ -171,11 +173,11 @@ class User:
     @property
     def standing(self) -> Standing:
         """How far the account has come; only an active one can sign in."""
+        if not self.is_active:
+            return Standing.DEACTIVATED
         if self.email_confirmed_at is None:
             return Standing.UNCONFIRMED
-        if self.approved_at is None:
-            return Standing.AWAITS_APPROVAL
-        return Standing.ACTIVE if self.is_active else Standing.DEACTIVATED
+        return Standing.ACTIVE if self.approved_at else Standing.AWAITS_APPROVAL
 
 
 @dataclass(frozen=True, slots=True)

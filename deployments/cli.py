@@ -14,11 +14,11 @@ for command in (machine.up, machine.demo, jobs.transfer, jobs.cancel, jobs.resum
 app.command("status")(jobs.show)
 app.command("dispatch")(machine.dispatch)
 app.command("receiver")(machine.receiver)
-app.command("audit")(privacy.audit)
 app.add_typer(nodes.app, name="node")
 app.add_typer(profiles.app, name="profile")
 app.add_typer(privacy.review_app, name="review")
 app.add_typer(privacy.escrow_app, name="escrow")
+app.add_typer(privacy.audit_app, name="audit")
 
 if __name__ == "__main__":
     app()

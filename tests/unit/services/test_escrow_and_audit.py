@@ -23,6 +23,7 @@ from tests.samples import add_nodes, some_settings
 
 TESTER = operator("tester")
 TRUSTEE = Actor("trustee", permissions=frozenset({Permission.READ_ESCROW}))
+OF_IDENTITIES = {AuditAction.LOOK_UP_IDENTITY, AuditAction.FORGET_SCOPE}
 WHY = "incidental finding, the patient has to be told"
 
 
@@ -33,7 +34,8 @@ def a_trial(database: Database, tmp_path: Path) -> Job:
 
 
 def trail(database: Database) -> list[tuple[str, AuditAction, str, str, str]]:
-    found = audit.entries(database, TESTER)
+    """What the trail says of identities; submitting the trial has left lines, too."""
+    found = [line for line in audit.entries(database, TESTER) if line.action in OF_IDENTITIES]
     return [(line.actor, line.action, line.subject, line.reason, line.outcome) for line in found]
 
 
@@ -84,8 +86,9 @@ def test_only_who_may_sees_the_trail_newest_first(database: Database, tmp_path: 
         escrow.look_up(database, TRUSTEE, "T1", "ANON", WHY)
     with pytest.raises(NotPermitted):
         audit.entries(database, TRUSTEE)
+    newest = audit.count(database, TESTER)
     numbers = [line.id for line in audit.entries(database, TESTER, limit=2)]
-    assert numbers == [3, 2]
+    assert numbers == [newest, newest - 1]
 
 
 def test_forgetting_needs_its_own_right_and_is_written_down(database: Database, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Looks once a second whether a job needs a flow run or a mail is due, and now and then for what dead workers left."""
+"""Looks once a second whether a job needs a flow run or a mail is due, and now and then after the folders."""
 
 import logging
 import threading
@@ -6,16 +6,17 @@ import time
 from collections.abc import Callable
 
 from deployments.daemon import StopRequest, write_logs
+from deployments.upkeep import FolderKeeper
 from models.db.engine import Database, open_database
 from models.domain.errors import AditError
 from models.settings import settings
-from services import housekeeping, mails, notifications
+from services import mails, notifications
 from services.dispatch import dispatch_once
 
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
-_SWEEP_EVERY_S = 60.0
+_KEEP_EVERY_S = 10.0
 _TELL_EVERY_S = 5.0
 _MAIL_ENDS_WITHIN_S = 5.0
 _MAILS_AT_A_TIME = 20
@@ -28,13 +29,13 @@ def main() -> None:
     db = open_database(settings())
     post = threading.Thread(target=_send_mails, args=(db, stop), name="mails", daemon=True)
     post.start()
-    swept_at = time.monotonic()
+    keeper, kept_at = FolderKeeper(db), 0.0
     while not stop.comes_within(_LOOK_EVERY_S):
         try:
             dispatch_once(db, settings())
-            if time.monotonic() - swept_at > _SWEEP_EVERY_S:
-                housekeeping.sweep_folders(db)
-                swept_at = time.monotonic()
+            if time.monotonic() - kept_at > _KEEP_EVERY_S:
+                keeper.look()
+                kept_at = time.monotonic()
         except AditError as error:
             log.warning("could not look at the jobs: %s: %s", error.code, error.message)
     post.join(_MAIL_ENDS_WITHIN_S)

@@ -8,6 +8,7 @@ from flows.steps import Running, Start, as_task
 from models.db.engine import Database
 from models.domain.errors import AditError, Bug, Canceled, Incomplete, LeaseLost, Retry, TargetError
 from models.domain.jobs import Item, Lease, State
+from models.domain.nodes import Folder
 from models.domain.receipts import Completeness, Receipt, concerns, excluded_series, instances
 from models.settings import Settings
 from services import work
@@ -179,6 +180,14 @@ def _end(attempt: Attempt, state: State, message: str, error_code: str = "") -> 
 
 def _discard(attempt: Attempt) -> None:
     """Remove what is staged, once nobody writes there any more; where that fails, the sweep does it later."""
-    if attempt.has_plan and attempt.is_quiet_within(QUIET_WITHIN_S):
-        with suppress(AditError):
+    with suppress(AditError):
+        if not attempt.has_plan:
+            _give_back_room(attempt)
+        elif attempt.is_quiet_within(QUIET_WITHIN_S):
             destination_of(attempt).discard()
+
+
+def _give_back_room(attempt: Attempt) -> None:
+    """End what was reserved for a study that is not to be had; what earlier attempts have staged, the sweep removes."""
+    if isinstance(attempt.destination, Folder) and attempt.item.attempts <= 1:
+        attempt.room.settle(0)

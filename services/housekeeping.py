@@ -1,48 +1,38 @@
-"""Clears away what dead workers have left at folder destinations."""
+"""Clears away what dead workers have left at folder destinations, and keeps track of how full these are."""
 
-import logging
-import re
+from contextlib import suppress
 
 from dicom.files.folder import sweep_staging
 from models.db.engine import Database
-from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
-from models.domain.errors import AditError, NotFound
-from models.domain.jobs import FINISHED, Item, Job
+from models.domain.errors import WrongState
+from models.domain.jobs import FINISHED
 from models.domain.nodes import Folder
-
-log = logging.getLogger(__name__)
-
-_KEY = re.compile(r"item-(?P<item>\d+)-(?P<created>\d+)")
+from services import quotas, staging
 
 
-def staging_key(job: Job, item: Item) -> str:
-    """Names the staged study of an item; the job's time keeps two installations apart that share a folder."""
-    return f"item-{item.id}-{job.created_at:%Y%m%d%H%M%S%f}"
+def folders(db: Database) -> tuple[Folder, ...]:
+    """All folders, by name."""
+    return tuple(node for node in NodeStore(db).list(with_credentials=False) if isinstance(node, Folder))
 
 
-def sweep_folders(db: Database) -> int:
-    """Remove staged studies of items that have ended, and return how many; those of other installations stay.
+def tend_folder(db: Database, folder: Folder, is_due: bool) -> bool:
+    """Clear up a folder after items that have ended, and measure it if that is due; returns whether it was measured.
 
-    A folder that cannot be reached is logged and left for the next time.
+    Their staged studies are removed, those of other installations stay, and what was reserved for them is given up. A
+    folder is also measured when it never was, and when dead workers leave doubts. Raises WriteFailed when it cannot be
+    reached.
     """
-    removed = 0
-    for node in NodeStore(db).list():
-        if isinstance(node, Folder):
-            try:
-                removed += sweep_staging(node.path, lambda key: not _has_ended(db, key))
-            except AditError as error:
-                log.warning("folder %s could not be swept: %s", node.id, error.code)
-    return removed
+    ended = quotas.ended(db, folder.id)
+    sweep_staging(folder.path, lambda key: not _has_ended(db, key))
+    doubtful_bytes = quotas.drop(db, folder.id, ended)
+    if not (is_due or doubtful_bytes or folder.measured_at is None):
+        return False
+    with suppress(WrongState):  # somebody else is at it
+        quotas.measure(db, folder.id)
+    return True
 
 
 def _has_ended(db: Database, key: str) -> bool:
-    found = _KEY.fullmatch(key)
-    if found is None:
-        return False
-    jobs = JobStore(db)
-    try:
-        item = jobs.item(int(found["item"]))
-    except NotFound:
-        return False
-    return item.state in FINISHED and staging_key(jobs.get(item.job_id), item) == key
+    item = staging.staged_item(db, key)
+    return item is not None and item.state in FINISHED

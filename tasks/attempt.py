@@ -21,6 +21,7 @@ from models.domain.plans import Plan
 from models.domain.receipts import Receipt
 from models.settings import Settings
 from services import budgets, work
+from tasks.room import Room
 from tasks.stream import Stream
 
 P = TypeVar("P", bound=Port)
@@ -33,7 +34,7 @@ class Attempt:
     ``receipt`` begins with what earlier attempts have proven; ``record`` guards it, since several threads write.
     ``handed_on`` are the source's SOP Instance UIDs that this attempt has put on the stream, or need not fetch again.
     ``is_cut_short`` says that the retrieval failed for good, so what came may be half of the study. ``policy`` is None
-    exactly when the job keeps the identity.
+    exactly when the job keeps the identity. ``room`` counts what is written to a folder; archives keep their own count.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Attempt:
         self.retrieved = retrieved
         self.pseudonymized = pseudonymized
         self.policy = policy
+        self.room = Room(db, lease, destination)
         self.handed_on: set[str] = set()
         self.is_cut_short = False
         self.record = threading.RLock()

@@ -15,7 +15,7 @@ from models.domain.nodes import Folder, Server
 from models.domain.plans import Plan, PlannedSeries
 from models.domain.receipts import Receipt
 from models.domain.refs import StudyRef
-from services import housekeeping
+from services import staging
 from tasks.attempt import Attempt
 
 
@@ -116,7 +116,7 @@ class ArchiveDestination:
 
 @dataclass(frozen=True, slots=True)
 class FolderDestination:
-    """A folder: the study is staged out of sight and appears at once when it is complete."""
+    """A folder: the study is staged out of sight, within the folder's quota, and appears at once when complete."""
 
     attempt: Attempt
     staged: StagedStudy
@@ -142,7 +142,13 @@ class FolderDestination:
             self.attempt.check_name(name)
 
     def present(self, receipt: Receipt) -> set[str]:
-        return self._sources(receipt, self.staged.present(self._digests(receipt)))
+        """Also begin to count the room: an earlier attempt may have died before or after publishing."""
+        room = self.attempt.room
+        is_unsettled = room.begin(self.attempt.check) > 0
+        room.hold(self._bytes_on_disk(is_unsettled))
+        present = self.staged.present(self._digests(receipt))
+        room.hold(self._bytes_on_disk(is_unsettled))
+        return self._sources(receipt, present)
 
     def confirm(self, receipt: Receipt) -> set[str]:
         """Publish the study when nothing is missing, then read every file back and compare its SHA-256."""
@@ -151,10 +157,19 @@ class FolderDestination:
         self._check_folders()  # by now, all of the patient's identifiers are known
         self.attempt.save_receipt()  # raises LeaseLost when another worker has taken over
         self.staged.publish()
+        self._settle()
         return self._sources(receipt, self.staged.confirm(self._digests(receipt)))
 
     def discard(self) -> None:
         self.staged.discard()
+        self._settle()
+
+    def _settle(self) -> None:
+        self.attempt.room.settle(self.staged.published_bytes)
+
+    def _bytes_on_disk(self, is_unsettled: bool) -> int:
+        """What no walk and no settlement may have counted; what is published was settled, unless a worker died."""
+        return self.staged.staged_bytes + (self.staged.published_bytes if is_unsettled else 0)
 
     def _check_folders(self) -> None:
         """All but the job's own folder, whose name is made of its kind, number, day and owner."""
@@ -193,10 +208,11 @@ def _staged(attempt: Attempt, folder: Folder) -> StagedStudy:
             tuple(sorted({_modality(attempt, planned) for planned in attempt.plan.series})),
             str(header.StudyInstanceUID),
         ),
-        staging_key=housekeeping.staging_key(attempt.job, attempt.item),
+        staging_key=staging.staging_key(attempt.job, attempt.item),
         series_folder=lambda series_uid: _checked(
             attempt, series_names.get(series_uid) or layout.series_folder("", "", "", series_uid)
         ),
+        make_room=attempt.room.make,
     )
 
 

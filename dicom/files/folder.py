@@ -12,7 +12,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +43,7 @@ class StagedStudy:
 
     ``staging_key`` names the one item whose study this is, in one path component. ``series_folder`` gives the
     name for a Series Instance UID. Studies of any number of processes may go into the same job and patient folders.
+    ``make_room`` is entered with a number of bytes before so many are written, and left when they are, or have failed.
 
     All methods raise NoSpace, or WriteFailed which names the destination, never a patient.
     """
@@ -53,6 +54,7 @@ class StagedStudy:
     study_folder: str
     staging_key: str
     series_folder: Callable[[str], str]
+    make_room: Callable[[int], AbstractContextManager[object]] = nullcontext
 
     @property
     def path(self) -> Path:
@@ -66,7 +68,7 @@ class StagedStudy:
         """
         series = self._study / self.series_folder(series_uid_of(instance))
         head = part10_prefix(instance.sop_class_uid, instance.sop_uid, instance.transfer_syntax_uid)
-        with writing(self.destination, "folder"):
+        with self.make_room(len(head) + instance.size_bytes), writing(self.destination, "folder"):
             self._make_private()
             series.mkdir(parents=True, exist_ok=True)
             part = self._parts / f"{uuid.uuid4().hex}.part"
@@ -98,6 +100,19 @@ class StagedStudy:
     def is_begun(self) -> bool:
         """Whether anything is staged that could be published."""
         return self._study.is_dir()
+
+    @property
+    def staged_bytes(self) -> int:
+        """How many bytes of the disk are staged; a file that is published too takes none."""
+        with writing(self.destination, "folder"):
+            published = {(file.st_dev, file.st_ino) for file in _statuses(self.path)}
+            return sum(file.st_size for file in _statuses(self._root) if (file.st_dev, file.st_ino) not in published)
+
+    @property
+    def published_bytes(self) -> int:
+        """How many bytes are at the study's place."""
+        with writing(self.destination, "folder"):
+            return sum(file.st_size for file in _statuses(self.path))
 
     def keep_published(self, but: Collection[str]) -> None:
         """Stage again what is published under other file names than these, so that publishing does not remove it."""
@@ -160,7 +175,8 @@ class StagedStudy:
             os.link(published, staged)
         except OSError:  # many network file systems have no hard links
             part = self._parts / f"{uuid.uuid4().hex}.part"
-            shutil.copyfile(published, part)
+            with self.make_room(published.stat().st_size):
+                shutil.copyfile(published, part)
             part.rename(staged)
 
     def _move_into_place(self) -> None:
@@ -233,6 +249,13 @@ def _files(folder: Path) -> Iterator[Path]:
     """Every file below a folder; none when it does not exist. One that cannot be listed is an OSError, not empty."""
     for parent, _, names in os.walk(folder, onerror=_raise_unless_missing):
         yield from (Path(parent, name) for name in names)
+
+
+def _statuses(folder: Path) -> Iterator[os.stat_result]:
+    """What the system says about every file below a folder, but for those that vanish meanwhile."""
+    for path in _files(folder):
+        with suppress(FileNotFoundError):
+            yield path.lstat()
 
 
 def _raise_unless_missing(error: OSError) -> None:

@@ -136,6 +136,8 @@ def _fill(row: NodeRow, node: Node, vault: Vault) -> None:
     if isinstance(row, ServerRow) and isinstance(node, Server):
         _fill_server(row, node, vault)
     elif isinstance(row, FolderRow) and isinstance(node, Folder):
+        if row.path != str(node.path):
+            row.measured_bytes, row.measured_at, row.settled_bytes = None, None, 0
         row.path = str(node.path)
         row.quota_gb, row.warn_at_gb, row.warn_at_percent = node.quota_gb, node.warn_at_gb, node.warn_at_percent
 

@@ -7,11 +7,12 @@ import pytest
 from dicom.files.folder import STAGING
 from models.db.engine import Database
 from models.db.jobs import JobStore
+from models.domain.errors import WriteFailed
 from models.domain.jobs import JobKind
 from models.domain.nodes import Folder, Server
 from models.domain.people import operator
 from models.domain.requests import StudyWish, TransferRequest
-from services import housekeeping, jobs, nodes
+from services import housekeeping, jobs, nodes, quotas, staging
 from tests.samples import some_settings
 
 TESTER = operator("tester")
@@ -36,16 +37,32 @@ def test_only_staged_studies_of_ended_items_are_removed(database: Database, a_fo
     keys = []
     for job in (ended, waiting):
         (item,) = JobStore(database).items(job.id)
-        keys.append(housekeeping.staging_key(job, item))
+        keys.append(staging.staging_key(job, item))
     jobs.cancel(database, TESTER, ended.id)
     of_another_installation = f"{keys[0]}0"
     for key in (*keys, of_another_installation, "something-else"):
         (a_folder / STAGING / key).mkdir()
-    assert housekeeping.sweep_folders(database) == 1
+    assert not housekeeping.tend_folder(database, measured(database, target), is_due=False)
     left = {path.name for path in (a_folder / STAGING).iterdir()}
     assert left == {keys[1], of_another_installation, "something-else"}
 
 
-def test_a_folder_that_is_not_there_is_no_error(database: Database, tmp_path: Path) -> None:
-    nodes.add_folder(database, TESTER, Folder("gone", tmp_path / "gone"))
-    assert housekeeping.sweep_folders(database) == 0
+def measured(database: Database, folder: Folder) -> Folder:
+    quotas.measure(database, folder.id)
+    return next(found for found in housekeeping.folders(database) if found.id == folder.id)
+
+
+def test_a_folder_is_measured_when_that_is_due_or_nobody_ever_has(database: Database, a_folder: Path) -> None:
+    added = nodes.add_folder(database, TESTER, Folder("research", a_folder))
+    assert housekeeping.tend_folder(database, added, is_due=False)
+    (known,) = housekeeping.folders(database)
+    assert known.measured_bytes == 0
+    assert not housekeeping.tend_folder(database, known, is_due=False)
+    assert housekeeping.tend_folder(database, known, is_due=True)
+
+
+def test_a_folder_that_is_not_there_is_never_taken_for_an_empty_one(database: Database, tmp_path: Path) -> None:
+    gone = nodes.add_folder(database, TESTER, Folder("gone", tmp_path / "gone"))
+    with pytest.raises(WriteFailed):
+        housekeeping.tend_folder(database, gone, is_due=True)
+    assert housekeeping.folders(database)[0].measured_at is None

@@ -11,12 +11,13 @@ from ui.parts.escape import escape_markdown
 from ui.parts.flash import show_flashes
 
 _STATIC = Path(__file__).parent / "static"
+_SCRIPTS = '<script src="/app/static/session.js"></script><script src="/app/static/menu.js"></script>'
 
 
 def main() -> None:
     """Draw one run."""
     st.set_page_config("ADIT", str(_STATIC / "icon.png"), layout="wide")
-    st.html('<script src="/app/static/session.js"></script>', unsafe_allow_javascript=True)
+    st.html(_SCRIPTS, unsafe_allow_javascript=True)
     st.logo(str(_STATIC / f"logo-{st.context.theme.type or 'light'}.svg"), link=None)
     found = session.signed_in()
     show_flashes()

@@ -66,21 +66,22 @@ def form(
 ) -> HTMLResponse:
     """The form, with what was entered and what is wrong with it; secrets are not sent back."""
     problems = dict(error.problems) if isinstance(error, BadRequest) else {}
-    names = {field.name for field in page.fields}
+    names = [field.name for field in page.fields]
     beside = {name: _sentence(text) for name, text in problems.items() if name in names}
     above = [_sentence(text) for name, text in problems.items() if name not in names]
     if error is not None and not problems:
         above.append(error.message)
+    shown = {field.name: (values or {}).get(field.name, "") for field in page.fields if not field.is_secret}
     return _page(
         settings,
         "form.html",
         200 if error is None else status_of(error),
         page=page,
         form_token=token_for(settings, browser),
-        values={field.name: (values or {}).get(field.name, "") for field in page.fields if not field.is_secret},
+        values=shown,
         problems=beside,
         above=above,
-        first=next((field.name for field in page.fields if not beside or field.name in beside), ""),
+        first=next((name for name in names if name in beside or not (beside or shown.get(name))), ""),
         notice=notice,
     )
 

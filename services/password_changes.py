@@ -28,7 +28,7 @@ def change_password(db: Database, settings: Settings, actor: Actor, old: str, ne
         _record(db, actor, known.user, AuditAction.CHANGE_PASSWORD, BadRequest.__name__)
         raise BadRequest.of({"old": "This is not your password."})
     attempt.succeeded()
-    new_hash = _hash_of(new, known.user)
+    new_hash = _hash_of(new, known.user, "new")
     with db.transaction():
         _replace(db, settings, known.user, known.password_hash, new_hash, session_id)
         _record(db, actor, known.user, AuditAction.CHANGE_PASSWORD)
@@ -59,22 +59,22 @@ def send_link(db: Database, settings: Settings, user: User, has_password: bool) 
 def reset_password(db: Database, settings: Settings, token: str, new: str, address: str) -> None:
     """Replace the password of whom this link was mailed to, and end all their sessions.
 
-    Raises NotPermitted for a link that is unknown, used or too old; BadRequest naming ``new``, after which the link is
-    still good; TooManyTries.
+    Raises NotPermitted for a link that is unknown, used or too old; BadRequest naming ``password``, after which the
+    link is still good; TooManyTries.
     """
     attempt = tries.begin(db, tries.OPEN_LINK, "", address)
     known = UserStore(db).credentials_of(links.owner(db, token, LinkPurpose.RESET_PASSWORD))
     attempt.succeeded()
-    new_hash = _hash_of(new, known.user)
+    new_hash = _hash_of(new, known.user, "password")
     with db.transaction():
         links.use(db, token, LinkPurpose.RESET_PASSWORD)
         _replace(db, settings, known.user, known.password_hash, new_hash, 0)
         _record(db, known.user.username, known.user, AuditAction.RESET_PASSWORD, address=address)
 
 
-def _hash_of(new: str, user: User) -> str:
+def _hash_of(new: str, user: User, field: str) -> str:
     if weakness := passwords.problem(new, user.profile, user.username):
-        raise BadRequest.of({"new": weakness})
+        raise BadRequest.of({field: weakness})
     return passwords.hashed(new)
 
 

@@ -50,7 +50,7 @@ class GroupStore:
         """The name of each group by its id, in the order of the names."""
         with self._db.reading() as session:
             wanted = select(GroupRow.id, GroupRow.name).order_by(func.lower(GroupRow.name))
-            return dict(session.execute(wanted).tuples().all())
+            return dict(session.execute(wanted).all())
 
     def add(self, group: Group) -> Group:
         """The group with its new id; raises BadRequest as ``update`` does."""
@@ -131,13 +131,13 @@ def rights_of(session: Session, user_id: int) -> Rights:
         .join(GroupPermissionRow, GroupPermissionRow.group_id == MembershipRow.group_id, isouter=True)
         .where(mine)
     )
-    found = session.execute(given).tuples().all()
+    found = session.execute(given).all()
     nodes = (
         select(NodeAccessRow.node_id, NodeAccessRow.source, NodeAccessRow.destination)
         .join(MembershipRow, MembershipRow.group_id == NodeAccessRow.group_id)
         .where(mine)
     )
-    usable = session.execute(nodes).tuples().all()
+    usable = session.execute(nodes).all()
     return Rights(
         groups=frozenset(group_id for group_id, _ in found),
         permissions=frozenset(permission for _, permission in found if permission),
@@ -231,7 +231,7 @@ def _refuse_problems(session: Session, group: Group) -> None:
 def _node_problems(session: Session, rights: Iterable[NodeRight]) -> dict[str, str]:
     rights = list(_useful(rights))
     wanted = select(NodeRow.id, NodeRow.kind).where(NodeRow.id.in_([right.node_id for right in rights]))
-    kinds = dict(session.execute(wanted).tuples().all())
+    kinds = dict(session.execute(wanted).all())
     if len({right.node_id for right in rights}) < len(rights):
         return {"nodes": "A node stands there twice."}
     if any(right.node_id not in kinds for right in rights):

@@ -76,7 +76,7 @@ class UserStore:
         """The usernames of these accounts by their ids."""
         with self._db.reading() as session:
             wanted = select(UserRow.id, UserRow.username).where(UserRow.id.in_(ids))
-            return dict(session.execute(wanted).tuples().all())
+            return dict(session.execute(wanted).all())
 
     def superusers(self) -> tuple[User, ...]:
         """The superusers who can sign in, by name."""

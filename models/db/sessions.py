@@ -58,7 +58,7 @@ class SessionStore:
             .where(WebSessionRow.seen_at > seen_after, WebSessionRow.created_at > created_after)
         )
         with self._db.reading() as session:
-            row = session.execute(wanted).tuples().first()
+            row = session.execute(wanted).first()
             if row is None:
                 return None
             rights = rights_of(session, row[1].id)

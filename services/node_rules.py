@@ -54,7 +54,7 @@ def folder_problems(folder: Folder) -> dict[str, str]:
     return _first_of_each((*_name_problems(folder.name), *_path_problems(folder), *_quota_problems(folder)))
 
 
-def web_origin(server: Server) -> tuple[str, str, int | None]:
+def web_place(server: Server) -> tuple[str, str, int | None]:
     """Scheme, host and port of the DICOMweb address: to whom the authorization header is told."""
     try:
         parts = urlsplit(server.dicomweb_root_url)

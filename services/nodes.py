@@ -14,7 +14,7 @@ from models.domain.errors import BadRequest, NotPermitted
 from models.domain.nodes import Folder, Node, NodeName, Server
 from models.domain.people import Actor
 from services import audit
-from services.node_rules import folder_problems, server_problems, web_origin
+from services.node_rules import folder_problems, server_problems, web_place
 
 N = TypeVar("N", Server, Folder)
 HEADER = "dicomweb_authorization_header"
@@ -133,7 +133,7 @@ def with_kept_authorization(node: Node, before: Node) -> Node:
     header = before.dicomweb_authorization_header
     if node.dicomweb_authorization_header or not header:
         return node
-    if web_origin(node) != web_origin(before):
+    if web_place(node) != web_place(before):
         problem = "enter it again, because the root URL leads to another place; or remove it."
         raise BadRequest.of({HEADER: problem})
     return replace(node, dicomweb_authorization_header=header)

@@ -4,18 +4,15 @@ from collections.abc import Mapping
 from enum import Enum, auto
 
 from dicom.deid.engine import Deidentifier
-from dicom.deid.identity import plain_id
 from dicom.deid.policy import Policy
 from dicom.network import choose
 from dicom.network.ports import Finder
-from models.domain.errors import Ambiguous, IdentityConflict, NotFound, Unsupported
-from models.domain.jobs import Item
-from models.domain.nodes import Server
-from models.domain.plans import LeftOutSeries, Plan, PlannedSeries
+from models.domain.errors import NotFound, Unsupported
+from models.domain.plans import Plan, PlannedSeries
 from models.domain.receipts import NOT_LISTED, REJECTED
-from models.domain.refs import SeriesFound, StudyFound, StudyQuery, StudyRef
+from models.domain.refs import SeriesFound, StudyFound, StudyRef
 from models.domain.reviews import Decision
-from services import pseudonyms, work
+from services import planning, pseudonyms, work
 from tasks.attempt import Attempt
 from tasks.destination import destination_of
 from tasks.step import step
@@ -103,49 +100,19 @@ def _still_present(attempt: Attempt) -> set[str]:
 
 def plan_of(attempt: Attempt, finder: Finder) -> Plan:
     """The plan of one item as the source lists it now; costs a C-FIND for the study and one for each series."""
-    study = _the_study(attempt.source, attempt.item, finder)
-    ref = StudyRef(study.study_uid, study.patient_id)
-    wanted = _wanted_series(attempt.item, list(finder.find_series(ref)))
-    excluded = set[str]() if attempt.keeps_identity else set(attempt.settings.exclude_modalities)
-    kept = [series for series in wanted if series.modality not in excluded]
-    left_out = tuple(
-        LeftOutSeries(series, f"Modality {series.modality} is excluded.")
-        for series in wanted
-        if series.modality in excluded
+    item = attempt.item
+    excluded = () if attempt.keeps_identity else attempt.settings.exclude_modalities
+    found = planning.outline(
+        attempt.source, finder, StudyRef(item.study_uid, item.patient_id), item.series_uids, excluded
     )
-    if not kept:
-        raise NotFound("Nothing is left to transfer: the study has no series, or all its modalities are excluded.")
+    if not found.taken:
+        raise NotFound(planning.NOTHING_LEFT)
     return Plan(
-        study=study,
-        series=tuple(_planned(finder, ref, series, _detail(attempt)) for series in kept),
-        left_out=left_out,
-        whole_study=not attempt.item.series_uids and not left_out,
+        study=found.study,
+        series=tuple(_planned(finder, found.ref, series, _detail(attempt)) for series in found.taken),
+        left_out=found.left_out,
+        whole_study=not item.series_uids and not found.left_out,
     )
-
-
-def _the_study(source: Server, item: Item, finder: Finder) -> StudyFound:
-    """The study by its UID alone where the source allows it, so that a wrong patient in the request is noticed."""
-    needs_patient = source.patient_root_find_support and not source.study_root_find_support
-    query = StudyQuery(study_uid=item.study_uid, patient_id=item.patient_id if needs_patient else "")
-    found = {(study.study_uid, study.patient_id): study for study in finder.find_studies(query)}
-    if not found:
-        raise NotFound("The source has no study with this Study Instance UID.")
-    if len(found) > 1:
-        raise Ambiguous("The source lists this study for more than one patient.")
-    (study,) = found.values()
-    if item.patient_id and study.patient_id and plain_id(study.patient_id) != plain_id(item.patient_id):
-        raise IdentityConflict("The study belongs to another patient than the request says.")
-    return study
-
-
-def _wanted_series(item: Item, found: list[SeriesFound]) -> list[SeriesFound]:
-    if not item.series_uids:
-        return found
-    known = {series.series_uid: series for series in found}
-    missing = [uid for uid in item.series_uids if uid not in known]
-    if missing:
-        raise NotFound(f"The source does not have {len(missing)} of the {len(item.series_uids)} requested series.")
-    return [known[uid] for uid in item.series_uids]
 
 
 class _Detail(Enum):

@@ -8,7 +8,7 @@ from dicom.network.get import GetRetriever
 from dicom.network.inbox import Inbox
 from dicom.network.move import MoveRetriever
 from dicom.network.ports import Finder, Retriever, Sender
-from dicom.network.qido import QidoFinder
+from dicom.network.qido import PAGE_SIZE, QidoFinder
 from dicom.network.store import DimseSender
 from dicom.network.stow import StowSender
 from dicom.network.wado import WadoRetriever
@@ -28,10 +28,15 @@ class Local:
 
 def finder(server: Server, local: Local) -> Finder:
     """Return C-FIND where the server has it, because it is many times faster than QIDO-RS; else QIDO-RS."""
+    return asker(server, local.calling_ae_title)
+
+
+def asker(server: Server, calling_ae_title: str, page_size: int = PAGE_SIZE) -> Finder:
+    """Return the same finder for somebody who has no receiver; of QIDO-RS results it asks for so many at a time."""
     if _has_c_find(server):
-        return DimseFinder(server, local.calling_ae_title)
-    if _has_qido(server):
-        return QidoFinder(server)
+        return DimseFinder(server, calling_ae_title)
+    if server.has_qido:
+        return QidoFinder(server, page_size)
     raise Unsupported(f"{server.name} offers neither C-FIND nor QIDO-RS. Check its protocol settings.")
 
 
@@ -70,12 +75,8 @@ def sender(server: Server, local: Local) -> Sender:
 
 def can_find(server: Server) -> bool:
     """Whether the server can be asked what it has."""
-    return _has_c_find(server) or _has_qido(server)
+    return server.can_be_queried
 
 
 def _has_c_find(server: Server) -> bool:
     return server.study_root_find_support or server.patient_root_find_support
-
-
-def _has_qido(server: Server) -> bool:
-    return server.dicomweb_qido_support and bool(server.dicomweb_root_url)

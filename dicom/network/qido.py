@@ -47,13 +47,14 @@ _INSTANCE_KEYS = (SERIES_UID, SOP_UID, SOP_CLASS_UID, TRANSFER_SYNTAX_UID)
 class QidoFinder(WebPort):
     """A Finder over QIDO-RS.
 
-    Costs a request for each 1,000 results, and one for each wanted modality. Results are filtered again here, because
-    servers may ignore optional keys. Raises Unsupported when nothing answers at the root URL, NotFound when the server
-    says so about a study or series; an empty answer is no error.
+    Costs a request for each ``page_size`` results, and one for each wanted modality. Results are filtered again here,
+    because servers may ignore optional keys. Raises Unsupported when nothing answers at the root URL, NotFound when the
+    server says so about a study or series; an empty answer is no error.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, page_size: int = PAGE_SIZE) -> None:
         super().__init__(server, server.dicomweb_qido_prefix, server.timeouts.response)
+        self._page_size = page_size
 
     def find_patients(self, query: PatientQuery) -> Iterator[PatientFound]:
         """Yield each patient with a matching study once; QIDO-RS has no level for patients.
@@ -145,15 +146,15 @@ class QidoFinder(WebPort):
         offset: int,
         missing: type[AditError],
     ) -> tuple[list[Item], bool]:
-        pairs = (*filters, *(("includefield", key) for key in keys), *_paging(filters, offset))
+        pairs = (*filters, *(("includefield", key) for key in keys), *_paging(filters, offset, self._page_size))
         headers = {"Accept": "application/dicom+json"}
         with self._connection.request("GET", path, query=_query(pairs), headers=headers) as answer:
             answer.check(missing)
             page = parse_items(answer.read(_PAGE_LIMIT_BYTES))
-            return page, _may_go_on(len(page), answer.warning)
+            return page, _may_go_on(len(page), answer.warning, self._page_size)
 
 
-def _paging(filters: tuple[tuple[str, str], ...], offset: int) -> tuple[tuple[str, str], ...]:
+def _paging(filters: tuple[tuple[str, str], ...], offset: int, size: int = PAGE_SIZE) -> tuple[tuple[str, str], ...]:
     """Which part of the results is wanted.
 
     A search for modalities asks for all at once: for it Orthanc's plugin 1.7 applies an offset twice and loses
@@ -161,17 +162,15 @@ def _paging(filters: tuple[tuple[str, str], ...], offset: int) -> tuple[tuple[st
     """
     if any(name == "ModalitiesInStudy" for name, _ in filters):
         return (("offset", str(offset)),) if offset else ()
-    return (("limit", str(PAGE_SIZE)), ("offset", str(offset)))
+    return (("limit", str(size)), ("offset", str(offset)))
 
 
-def _may_go_on(length: int, warning: str) -> bool:
+def _may_go_on(length: int, warning: str, size: int = PAGE_SIZE) -> bool:
     """Whether the server may have more: the page is full, or it says so (PS3.18 section 8.3.4.4).
 
     A round number below our limit may be a limit of the server's that it keeps to itself; asking once more is cheap.
     """
-    return length > 0 and (
-        length == PAGE_SIZE or warning.startswith("299") or (length < PAGE_SIZE and length % 10 == 0)
-    )
+    return length > 0 and (length == size or warning.startswith("299") or (length < size and length % 10 == 0))
 
 
 def _by_uid(page: list[Item], uid_key: str, on_invalid: Callable[[int], None]) -> dict[str, Item]:

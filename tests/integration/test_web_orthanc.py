@@ -121,9 +121,8 @@ def test_a_study_is_found_by_every_key(an_orthanc: Peer, query: StudyQuery) -> N
     assert (found.series_count, found.instance_count, found.modalities) == (2, 10, ("CT",))
 
 
-def test_every_study_is_found_once_over_several_pages(an_orthanc: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dicom.network.qido.PAGE_SIZE", 1)
-    with QidoFinder(server_of(an_orthanc)) as finder:
+def test_every_study_is_found_once_over_several_pages(an_orthanc: Peer) -> None:
+    with QidoFinder(server_of(an_orthanc), page_size=1) as finder:
         uids = [found.study_uid for found in finder.find_studies(StudyQuery())]
         both = [found.study_uid for found in finder.find_studies(StudyQuery(modalities=("CT", "MR")))]
     assert sorted(uids) == sorted(both) == ["1.2.826.1", "1.2.826.21", "1.2.826.22", "1.2.826.23"]

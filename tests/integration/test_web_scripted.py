@@ -277,10 +277,9 @@ def test_prefixes_stand_between_root_and_resources(tmp_path: Path) -> None:
     assert paths == ["/web/q/studies", "/web/w/studies/1.2", "/web/s/t/studies"]
 
 
-def test_a_server_that_ignores_paging_does_not_keep_us_forever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dicom.network.qido.PAGE_SIZE", 2)
+def test_a_server_that_ignores_paging_does_not_keep_us_forever() -> None:
     body = b'[{"0020000D": {"Value": ["1.2"]}}, {"0020000D": {"Value": ["1.3"]}}]'
-    with serving(answering(200, body, "application/dicom+json")) as server, QidoFinder(server) as finder:
+    with serving(answering(200, body, "application/dicom+json")) as server, QidoFinder(server, 2) as finder:
         assert [found.study_uid for found in finder.find_studies(StudyQuery())] == ["1.2", "1.3"]
 
 

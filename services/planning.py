@@ -1,0 +1,76 @@
+"""Which series of a study a transfer takes: the same rules for the plan of an item and for the preview before it."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from dicom.deid.identity import plain_id
+from dicom.network.ports import Finder
+from models.domain.errors import Ambiguous, IdentityConflict, NotFound
+from models.domain.nodes import Server
+from models.domain.plans import LeftOutSeries
+from models.domain.refs import SeriesFound, StudyFound, StudyQuery, StudyRef
+
+NOTHING_LEFT = "Nothing is left to transfer: the study has no series, or all its modalities are excluded."
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A study at its source, with the series that are taken and those that are left out on purpose."""
+
+    study: StudyFound
+    taken: tuple[SeriesFound, ...]
+    left_out: tuple[LeftOutSeries, ...]
+
+    @property
+    def ref(self) -> StudyRef:
+        return StudyRef(self.study.study_uid, self.study.patient_id)
+
+
+def outline(
+    source: Server,
+    finder: Finder,
+    study: StudyRef,
+    series_uids: Sequence[str] = (),
+    excluded_modalities: Collection[str] = (),
+) -> Outline:
+    """What a transfer of the study, or of the named series of it, takes.
+
+    Costs a C-FIND for the study and one for its series. ``study.patient_id`` may be empty: then it is whoever it
+    belongs to. Raises NotFound, Ambiguous, IdentityConflict (the study belongs to another patient), PeerError kinds.
+    """
+    found = _the_study(source, finder, study)
+    series = _wanted(series_uids, tuple(finder.find_series(StudyRef(found.study_uid, found.patient_id))))
+    return Outline(
+        study=found,
+        taken=tuple(one for one in series if one.modality not in excluded_modalities),
+        left_out=tuple(
+            LeftOutSeries(one, f"Modality {one.modality} is excluded.")
+            for one in series
+            if one.modality in excluded_modalities
+        ),
+    )
+
+
+def _the_study(source: Server, finder: Finder, wanted: StudyRef) -> StudyFound:
+    """The study by its UID alone where the source allows it, so that a wrong patient in the request is noticed."""
+    needs_patient = source.patient_root_find_support and not source.study_root_find_support
+    query = StudyQuery(study_uid=wanted.study_uid, patient_id=wanted.patient_id if needs_patient else "")
+    found = {(study.study_uid, study.patient_id): study for study in finder.find_studies(query)}
+    if not found:
+        raise NotFound("The source has no study with this Study Instance UID.")
+    if len(found) > 1:
+        raise Ambiguous("The source lists this study for more than one patient.")
+    (study,) = found.values()
+    if wanted.patient_id and study.patient_id and plain_id(study.patient_id) != plain_id(wanted.patient_id):
+        raise IdentityConflict("The study belongs to another patient than the request says.")
+    return study
+
+
+def _wanted(series_uids: Sequence[str], found: tuple[SeriesFound, ...]) -> tuple[SeriesFound, ...]:
+    if not series_uids:
+        return found
+    known = {series.series_uid: series for series in found}
+    missing = [uid for uid in series_uids if uid not in known]
+    if missing:
+        raise NotFound(f"The source does not have {len(missing)} of the {len(series_uids)} requested series.")
+    return tuple(known[uid] for uid in series_uids)

@@ -1,0 +1,169 @@
+"""Visits to a server in the name of a person who waits for the answer: searches, previews, tests of a connection.
+
+A visit has one connection at a time, and it counts in the server's association budget like those of the workers. It
+ends soon when it is told to, when nobody takes its results any more, and when it has lost its place in the budget.
+"""
+
+import threading
+import time
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from types import TracebackType
+from typing import Self, TypeVar
+from uuid import uuid4
+
+from dicom.network.ports import Port
+from models.db.engine import Database
+from models.db.slots import SlotStore
+from models.domain.errors import AditError, Canceled, PeerBusy, TimedOut
+from models.domain.nodes import Server
+from services import budgets
+
+P = TypeVar("P", bound=Port)
+
+AT_ONCE = 16
+"""Visits of one process at the same time."""
+PATIENCE = timedelta(seconds=20)
+"""How long a person waits for a place before hearing that there is none."""
+_LEASE = timedelta(seconds=30)
+_BEAT_S = 5.0
+_LONGEST_REST_S = 60.0
+_LOOK_EVERY_S = 0.25
+_places = threading.BoundedSemaphore(AT_ONCE)
+
+
+class Visit:
+    """One visit. One thread enters and uses it; ``stop`` may come from any other.
+
+    Entering waits for a place and raises PeerBusy when there is none in time. A server that is not kept (id 0) has no
+    budget: nobody else can use it yet.
+    """
+
+    def __init__(self, db: Database, server: Server, patience: timedelta = PATIENCE) -> None:
+        self._db = db
+        self._server = server
+        self._holder = f"visit-{uuid4().hex}"
+        self._patience_s = patience.total_seconds()
+        self._stack = ExitStack()
+        self._lock = threading.Lock()
+        self._port: Port | None = None
+        self._why: AditError | None = None
+        self._stopped, self._ended = threading.Event(), threading.Event()
+        self._resting_since: float | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self._place())
+            if self._server.id:
+                stack.enter_context(self._slot())
+                stack.enter_context(self._heartbeat())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def stop(self, why: AditError | None = None) -> None:
+        """Break the connection, from any thread; in the one that uses it ``why`` is raised, Canceled unless given."""
+        with self._lock:
+            self._why = self._why or why or Canceled("The search was stopped.")
+            port = self._port
+        self._stopped.set()
+        if port is not None:
+            port.abort()
+
+    def check(self) -> None:
+        """Raise why the visit was stopped, if it was."""
+        if self._why is not None:
+            raise type(self._why)(self._why.message)
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not longer than until the visit is stopped."""
+        self._stopped.wait(seconds)
+        self.check()
+
+    @contextmanager
+    def using(self, port: P) -> Generator[P]:
+        """Use a connection so that ``stop`` breaks it; the break is raised as what it was stopped for."""
+        with self._lock:
+            self._port = port
+        try:
+            self.check()
+            with port:
+                yield port
+        except Canceled:
+            self.check()
+            raise
+        finally:
+            with self._lock:
+                self._port = None
+
+    @contextmanager
+    def resting(self) -> Generator[None]:
+        """Hand a result over: whoever takes more than a minute for it does not want any more."""
+        self._resting_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._resting_since = None
+
+    @contextmanager
+    def _place(self) -> Generator[None]:
+        end = time.monotonic() + self._patience_s
+        while not _places.acquire(timeout=_LOOK_EVERY_S):
+            self.check()
+            if time.monotonic() > end:
+                raise PeerBusy("Too many people are searching at this moment. Try again in a minute.")
+        try:
+            yield
+        finally:
+            _places.release()
+
+    @contextmanager
+    def _slot(self) -> Generator[None]:
+        end = time.monotonic() + self._patience_s
+        budget = self._server.association_budget
+
+        def check() -> None:
+            self.check()
+            if time.monotonic() > end:
+                raise PeerBusy(
+                    f"All {budget} connections that the budget of {self._server.name} allows are in use by transfers "
+                    "and searches. Try again in a minute."
+                )
+
+        def pause(seconds: float) -> None:
+            self._stopped.wait(seconds)
+
+        with budgets.associations(self._db, self._holder, {self._server: 1}, check, _LEASE, pause):
+            yield
+
+    @contextmanager
+    def _heartbeat(self) -> Generator[None]:
+        thread = threading.Thread(target=self._beat, name=self._holder, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            thread.join()
+
+    def _beat(self) -> None:
+        """Keep the place in the budget; stop the visit when it is lost, or nobody takes the results."""
+        slots, renewed_at = SlotStore(self._db), time.monotonic()
+        while not self._ended.wait(_BEAT_S):
+            since = self._resting_since
+            if since is not None and time.monotonic() - since > _LONGEST_REST_S:
+                self.stop(TimedOut("Nobody has taken the results for a minute, so the search was ended."))
+                return
+            try:
+                is_kept = slots.renew(self._holder, _LEASE)
+                renewed_at = time.monotonic()
+            except AditError:
+                is_kept = time.monotonic() - renewed_at < _LEASE.total_seconds()
+            if not is_kept:
+                self.stop(PeerBusy("The search has lost its place among the connections to the server. Try again."))
+                return

@@ -66,12 +66,7 @@ def worker_command() -> tuple[str, ...]:
 
 def ui_url(settings: Settings) -> str:
     """The address of Prefect's page."""
-    return settings.prefect_api_url.removesuffix("/api")
-
-
-def flow_run_url(settings: Settings, flow_run_id: str) -> str:
-    """The address of the page of one flow run."""
-    return f"{ui_url(settings)}/runs/flow-run/{flow_run_id}"
+    return settings.prefect_ui_url
 
 
 def is_ready(settings: Settings) -> bool:

@@ -230,8 +230,13 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir / 'adit.db'}"
 
     @property
+    def prefect_ui_url(self) -> str:
+        """The address of Prefect's page."""
+        return f"http://{self.prefect_host}:{self.prefect_port}"
+
+    @property
     def prefect_api_url(self) -> str:
-        return f"http://{self.prefect_host}:{self.prefect_port}/api"
+        return f"{self.prefect_ui_url}/api"
 
     @property
     def cookies_are_secure(self) -> bool:

@@ -15,7 +15,7 @@ from models.domain.jobs import Job
 from models.domain.mails import Broadcast
 from models.settings import Settings
 from services import mails
-from services.orchestration import Orchestration, RunState, RunStatus
+from services.orchestration import Orchestration, RunState, RunStatus, queue_of
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,9 @@ def _see_to(db: Database, orchestration: Orchestration, job: Job, lease_for: tim
         _follow_cancellation(jobs, job)
         return
     silence = _silence(db, status, jobs.last_activity_at(job.id))
-    if _is_in_hand(orchestration, job.flow_run_id, status, silence, lease_for):
+    if status.state is RunState.WAITING and status.queue not in {"", queue_of(job)}:
+        orchestration.withdraw(job.flow_run_id)  # the job was made urgent, or not urgent any more, since
+    elif _is_in_hand(orchestration, job.flow_run_id, status, silence, lease_for):
         return
     run_id = orchestration.start_run(job)
     jobs.set_flow_run(job.id, run_id)

@@ -1,199 +1,163 @@
-"""What people do with jobs: submit, watch, cancel, resume, retry, restart, delete.
+"""Jobs, for those who may see them: submitting them, looking at them, and doing something to them."""
 
-Everything about a job is for its owner and for staff; to others it does not exist.
-"""
-
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import TypedDict, Unpack
 
 from models.db.engine import Database
 from models.db.jobs import JobStore
-from models.db.nodes import NodeStore
 from models.db.receipts import ReceiptStore
-from models.db.scopes import ScopeStore
-from models.domain.errors import BadRequest, NotFound, NotPermitted, ProfileInvalid
-from models.domain.jobs import Item, Job, JobKind, JobProgress, State
-from models.domain.nodes import Node, Server
-from models.domain.people import Actor, Permission
-from models.domain.receipts import Receipt
-from models.domain.requests import TransferRequest
+from models.domain.errors import NotPermitted
+from models.domain.jobs import Item, Job, JobFilter, JobKind, JobProgress, Onlooker, State
+from models.domain.people import Actor
+from models.domain.receipts import Receipt, ReceiptSummary
 from models.settings import Settings
-from services import profiles, pseudonyms
+from services.job_access import actions, item_actions, onlooker, visible, visible_item
+from services.job_actions import cancel, delete, delete_item, hurry, reset_item, restart, resume, retry, verify
+from services.submitting import submit
 
-_MAY_ADD = {
-    JobKind.SELECTIVE_TRANSFER: Permission.ADD_SELECTIVE_TRANSFER,
-    JobKind.BATCH_TRANSFER: Permission.ADD_BATCH_TRANSFER,
-}
-_MAY_HURRY = {
-    JobKind.SELECTIVE_TRANSFER: Permission.SELECTIVE_URGENT,
-    JobKind.BATCH_TRANSFER: Permission.BATCH_URGENT,
-}
-_MAY_SHOW_IDENTITY = {
-    JobKind.SELECTIVE_TRANSFER: Permission.SELECTIVE_UNPSEUDONYMIZED,
-    JobKind.BATCH_TRANSFER: Permission.BATCH_UNPSEUDONYMIZED,
-}
-
-
-def submit(db: Database, settings: Settings, actor: Actor, request: TransferRequest) -> Job:
-    """Accept a request as a pending job. Jobs of one trial share a linkage key; one without a trial gets its own.
-
-    Patients that the request names get their pseudonyms at once. Raises BadRequest naming what is wrong with the
-    request, its profile, or its pseudonyms in view of earlier jobs of the trial; NotPermitted for a right the actor
-    lacks; WrongState when the trial was forgotten. Then nothing is left behind.
-    """
-    request.check()
-    _check_rights(actor, request)
-    _check_nodes(db, request)
-    if request.keep_identity:
-        with db.transaction():
-            return JobStore(db).add(actor.name, request, ScopeStore(db).new())
-    request = replace(request, profile=request.profile or settings.profile)
-    digest = _policy_digest(settings, request.profile)
-    with db.transaction():
-        scopes = ScopeStore(db)
-        trial = request.trial_protocol_id
-        scope_id = scopes.for_trial(trial) if trial else scopes.new()
-        studies = pseudonyms.bind_request(db, settings, scope_id, request.studies)
-        return JobStore(db).add(actor.name, replace(request, studies=studies), scope_id, digest)
+__all__ = [
+    "Filters",
+    "actions",
+    "cancel",
+    "count",
+    "counts",
+    "delete",
+    "delete_item",
+    "flow_run_url",
+    "get",
+    "hurry",
+    "item",
+    "item_actions",
+    "items",
+    "list",
+    "nodes",
+    "overview",
+    "progress",
+    "receipt",
+    "receipt_summaries",
+    "receipts",
+    "reset_item",
+    "restart",
+    "resume",
+    "retry",
+    "submit",
+    "verify",
+]
 
 
 def get(db: Database, actor: Actor, job_id: int) -> Job:
-    """The job; raises NotFound, also when it belongs to somebody else."""
-    job = JobStore(db).get(job_id)
-    if job.owner != actor.name and not actor.is_staff:
-        raise NotFound("There is no such job.")
-    return job
+    """The job; raises NotFound, also when it is not the actor's to see."""
+    return visible(db, actor, job_id)
 
 
-def list(
-    db: Database,
-    actor: Actor,
-    states: Collection[State] | None = None,
-    limit: int = 50,
-    offset: int = 0,
-    everybody: bool = False,
-) -> tuple[Job, ...]:
-    """The actor's jobs, newest first; those of everybody for staff who ask for them."""
-    if everybody and not actor.is_staff:
-        raise NotPermitted("Only staff may see the jobs of others.")
-    return JobStore(db).list(None if everybody else actor.name, states, limit, offset)
+class Filters(TypedDict, total=False):
+    """Which jobs are meant; without any, the actor's own in every state.
+
+    ``of_groups`` adds those that a group shows to its members, ``everybody``, for staff, all; ``owner`` leaves those of
+    one person. ``trial`` is a protocol ID, ``text`` a part of trial or owner, or a job's number.
+    """
+
+    states: Collection[State] | None
+    kinds: Collection[JobKind] | None
+    owner: str
+    trial: str
+    text: str
+    of_groups: bool
+    everybody: bool
+
+
+def list(db: Database, actor: Actor, limit: int = 50, offset: int = 0, **filters: Unpack[Filters]) -> tuple[Job, ...]:
+    """The jobs that are meant and that the actor may see, newest first; raises NotPermitted for ``everybody``."""
+    wanted, seen_by = _meant(actor, filters)
+    return JobStore(db).list(wanted, limit, offset, seen_by)
+
+
+def count(db: Database, actor: Actor, **filters: Unpack[Filters]) -> int:
+    """How many jobs the whole ``list`` with these filters has."""
+    return JobStore(db).count(*_meant(actor, filters))
+
+
+def counts(db: Database, actor: Actor, job_ids: Collection[int]) -> Mapping[int, Mapping[State, int]]:
+    """How many items of each of these jobs are in which state, by one question; jobs of strangers are left out."""
+    return JobStore(db).counts(job_ids, seen_by=onlooker(actor))
+
+
+def overview(db: Database, actor: Actor) -> Mapping[JobKind, Mapping[State, int]]:
+    """How many jobs of everybody there are of each kind in each state; raises NotPermitted for others than staff."""
+    if not actor.is_staff:
+        raise NotPermitted("Only staff may see the job overview.")
+    return JobStore(db).overview()
 
 
 def progress(db: Database, actor: Actor, job_id: int) -> JobProgress:
     """The job and how many of its items are in which state."""
-    get(db, actor, job_id)
+    visible(db, actor, job_id)
     return JobStore(db).progress(job_id)
 
 
-def items(db: Database, actor: Actor, job_id: int) -> Sequence[Item]:
-    """The items of a job in the order of the request."""
-    get(db, actor, job_id)
-    return JobStore(db).items(job_id)
+def nodes(db: Database, actor: Actor, job_id: int) -> frozenset[tuple[int, int]]:
+    """Source and destination of the job's items; ``services.nodes.names`` tells the names behind the ids."""
+    visible(db, actor, job_id)
+    return JobStore(db).nodes(job_id)
+
+
+def items(
+    db: Database,
+    actor: Actor,
+    job_id: int,
+    states: Collection[State] | None = None,
+    limit: int | None = None,
+    offset: int = 0,
+) -> Sequence[Item]:
+    """The items of a job in the order of the request; None means every state, or all of them."""
+    visible(db, actor, job_id)
+    return JobStore(db).items(job_id, states, limit, offset)
+
+
+def item(db: Database, actor: Actor, item_id: int) -> Item:
+    """One item; raises NotFound, also when its job is not the actor's to see."""
+    return visible_item(db, actor, item_id)
 
 
 def receipt(db: Database, actor: Actor, item_id: int) -> Receipt:
     """The receipt of one item; an empty one before its first attempt."""
-    get(db, actor, JobStore(db).item(item_id).job_id)
+    visible_item(db, actor, item_id)
     return ReceiptStore(db).load(item_id)
 
 
 def receipts(db: Database, actor: Actor, job_id: int) -> dict[int, Receipt]:
     """The receipts of all items of a job, by the item's id."""
-    store = ReceiptStore(db)
-    return {item.id: store.load(item.id) for item in items(db, actor, job_id)}
+    known = ReceiptStore(db).of_job(job_id)
+    return {item.id: known.get(item.id) or Receipt() for item in items(db, actor, job_id)}
 
 
-def cancel(db: Database, actor: Actor, job_id: int) -> Job:
-    """Stop a pending or running job; raises WrongState for any other."""
-    return _for_owner(db, actor, job_id, JobStore(db).cancel)
+def receipt_summaries(
+    db: Database, actor: Actor, job_id: int, shown: Collection[Item] | None = None
+) -> Mapping[int, ReceiptSummary]:
+    """The counts of the receipts of a job's items (None: all), by the item's id; absent before the first attempt.
+
+    They cost one question and no unpacking, whatever the number of instances.
+    """
+    visible(db, actor, job_id)
+    if shown is None:
+        return ReceiptStore(db).summaries_of_job(job_id)
+    return ReceiptStore(db).summaries({item.id for item in shown if item.job_id == job_id})
 
 
-def resume(db: Database, actor: Actor, job_id: int) -> Job:
-    """Let the canceled items of a job go on; raises WrongState when there are none, or its trial was forgotten."""
-    return _again(db, actor, job_id, JobStore(db).resume)
+def flow_run_url(settings: Settings, job: Job) -> str:
+    """The address of the page of the job's flow run in Prefect; empty before it has one."""
+    return f"{settings.prefect_ui_url}/runs/flow-run/{job.flow_run_id}" if job.flow_run_id else ""
 
 
-def retry(db: Database, actor: Actor, job_id: int) -> Job:
-    """Try the failed items of a failed job again, sending only what is missing; raises WrongState for any other."""
-    return _again(db, actor, job_id, JobStore(db).retry_failed)
-
-
-def restart(db: Database, actor: Actor, job_id: int) -> Job:
-    """Do a finished job again from the start, which only staff may; raises WrongState for an unfinished one."""
-    get(db, actor, job_id)
-    if not actor.is_staff:
-        raise NotPermitted("Only staff may restart a job.")
-    return _again(db, actor, job_id, JobStore(db).restart)
-
-
-def delete(db: Database, actor: Actor, job_id: int) -> None:
-    """Remove a job that has not begun; raises WrongState for any other."""
-    get(db, actor, job_id)
-    JobStore(db).delete(job_id)
-
-
-def _for_owner(db: Database, actor: Actor, job_id: int, action: Callable[[int], Job]) -> Job:
-    get(db, actor, job_id)
-    return action(job_id)
-
-
-def _again(db: Database, actor: Actor, job_id: int, action: Callable[[int], Job]) -> Job:
-    ScopeStore(db).check_is_usable(get(db, actor, job_id).linkage_scope_id)
-    return action(job_id)
-
-
-def _policy_digest(settings: Settings, profile: str) -> str:
-    try:
-        return profiles.policy_now(settings, profile).digest
-    except ProfileInvalid as error:
-        raise BadRequest(f"profile: {error.message}") from error
-
-
-def _check_rights(actor: Actor, request: TransferRequest) -> None:
-    kind, rights = request.kind, actor.permissions
-    problems: tuple[str, ...] = ()
-    if _MAY_ADD[kind] not in rights:
-        problems += (f"You may not submit a {kind.value.replace('_', ' ')}.",)
-    if request.urgent and _MAY_HURRY[kind] not in rights:
-        problems += ("You may not submit urgent jobs.",)
-    if request.keep_identity and _MAY_SHOW_IDENTITY[kind] not in rights:
-        problems += ("You may not transfer studies with their patients' identity.",)
-    if problems:
-        raise NotPermitted(" ".join(problems))
-
-
-def _check_nodes(db: Database, request: TransferRequest) -> None:
-    problems = (
-        *_source_problems(_node(db, request.source_id)),
-        *_destination_problems(_node(db, request.destination_id)),
+def _meant(actor: Actor, filters: Filters) -> tuple[JobFilter, Onlooker]:
+    everybody, of_groups = filters.get("everybody", False), filters.get("of_groups", False)
+    if everybody and not actor.is_staff:
+        raise NotPermitted("Only staff may see the jobs of others.")
+    owner = filters.get("owner", "")
+    whose = owner or (None if everybody or of_groups else actor.name)
+    wanted = JobFilter(
+        whose, filters.get("states"), filters.get("kinds"), filters.get("trial", ""), filters.get("text", "").strip()
     )
-    if problems:
-        raise BadRequest(" ".join(problems))
-
-
-def _node(db: Database, node_id: int) -> Node | None:
-    try:
-        return NodeStore(db).get(node_id)
-    except NotFound:
-        return None
-
-
-def _source_problems(node: Node | None) -> tuple[str, ...]:
-    if node is None:
-        return ("source: there is no such node.",)
-    if not isinstance(node, Server):
-        return ("source: a folder cannot be a source.",)
-    can_find = node.patient_root_find_support or node.study_root_find_support or node.dicomweb_qido_support
-    gets = node.patient_root_get_support or node.study_root_get_support or node.dicomweb_wado_support
-    moves = node.patient_root_move_support or node.study_root_move_support
-    if not can_find or not (gets or moves):
-        return ("source: the server's settings do not allow to query and retrieve.",)
-    return ()
-
-
-def _destination_problems(node: Node | None) -> tuple[str, ...]:
-    if node is None:
-        return ("destination: there is no such node.",)
-    if isinstance(node, Server) and not (node.store_scp_support or node.dicomweb_stow_support):
-        return ("destination: the server's settings do not allow to store.",)
-    return ()
+    is_about_groups = of_groups and not everybody and not owner
+    return wanted, replace(onlooker(actor), everybody=actor.is_staff and not is_about_groups)

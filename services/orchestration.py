@@ -1,7 +1,7 @@
 """The one door to Prefect's API: starts flow runs for jobs and broadcasts and tells what has become of them."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from enum import StrEnum
 from http import HTTPStatus
@@ -36,10 +36,11 @@ class RunState(StrEnum):
 
 
 class RunStatus(NamedTuple):
-    """A flow run's state, and since when it has it (None for a run that is gone)."""
+    """A flow run's state, since when it has it (None for a run that is gone), and the work queue it stands in."""
 
     state: RunState
     since: datetime | None
+    queue: str = ""
 
 
 class Orchestration:
@@ -59,8 +60,7 @@ class Orchestration:
         NotFound when the deployment is missing.
         """
         key = f"adit-job-{job.id}-after-{job.flow_run_id or 'none'}"
-        queue = URGENT_QUEUE if job.urgent else DEFAULT_QUEUE
-        return self._start(job.kind.deployment, {"job_id": job.id}, key, queue)
+        return self._start(job.kind.deployment, {"job_id": job.id}, key, queue_of(job))
 
     def start_broadcast(self, broadcast: Broadcast) -> str:
         """Ask for a flow run that sends a broadcast's mails, and return the run's id, as ``start_run`` does."""
@@ -82,15 +82,21 @@ class Orchestration:
         """What has become of a flow run."""
         with self._client() as client:
             try:
-                state = client.read_flow_run(UUID(flow_run_id)).state
+                run = client.read_flow_run(UUID(flow_run_id))
             except ObjectNotFound:
                 return RunStatus(RunState.GONE, None)
-        return RunStatus(_run_state(state), state.timestamp if state else None)
+        since = run.state.timestamp if run.state else None
+        return RunStatus(_run_state(run.state), since, run.work_queue_name or "")
 
     def mark_crashed(self, flow_run_id: str, message: str) -> None:
         """Tell Prefect that a run's process is dead, which it cannot know when the worker died with it."""
         with self._client() as client:
             client.set_flow_run_state(UUID(flow_run_id), Crashed(message=message), force=True)
+
+    def withdraw(self, flow_run_id: str) -> None:
+        """Delete a run that waits for a worker; one that a worker has taken up this moment ends before it begins."""
+        with self._client() as client, suppress(ObjectNotFound):
+            client.delete_flow_run(UUID(flow_run_id))
 
     @contextmanager
     def _client(self) -> Generator[SyncPrefectClient]:
@@ -105,6 +111,11 @@ class Orchestration:
             raise Unreachable("Prefect's API is not ready. Check the Prefect server.") from exc
         except (httpx.HTTPError, RuntimeError) as exc:
             raise Unreachable("Prefect's API does not answer. Check that the Prefect server is running.") from exc
+
+
+def queue_of(job: Job) -> str:
+    """The work queue in which runs for a job wait."""
+    return URGENT_QUEUE if job.urgent else DEFAULT_QUEUE
 
 
 def _run_state(state: State[Any] | None) -> RunState:

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from deployments import installation, prefect_server
+from deployments import installation
 from dicom.quiet import silence_libraries
 from models.db.engine import Database, open_database
 from models.domain.jobs import Job
 from models.domain.people import Actor, operator
 from models.settings import Settings
+from services import jobs
 
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", envvar="ADIT_DATA_DIR", help="Where this installation keeps everything.")
@@ -34,7 +35,7 @@ class Session:
 
     def flow_run_url(self, job: Job) -> str:
         """The page of the job's flow run; empty before it has one."""
-        return prefect_server.flow_run_url(self.settings, job.flow_run_id) if job.flow_run_id else ""
+        return jobs.flow_run_url(self.settings, job)
 
 
 def open_session(data_dir: Path | None, makes_key: bool = False) -> Session:

@@ -129,7 +129,7 @@ def _transfer(supervisor: Supervisor, db: Database, actor: Actor, settings: Sett
     """Raises Incomplete unless every item is a success with a complete receipt."""
     job = progress.watch(db, actor, jobs.submit(db, settings, actor, request).id, _pause(supervisor))
     progress.show_items(db, actor, job.id)
-    say(f"Prefect's flow run: {prefect_server.flow_run_url(settings, job.flow_run_id)}")
+    say(f"Prefect's flow run: {jobs.flow_run_url(settings, job)}")
     _check(db, actor, job)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import func, select
@@ -12,12 +12,26 @@ from models.db.engine import Database
 from models.db.tables import ItemRow, ReceiptRow
 from models.domain.errors import Bug, LeaseLost, WrongState
 from models.domain.jobs import Lease, State
-from models.domain.receipts import Completeness, Receipt
+from models.domain.receipts import Completeness, Receipt, ReceiptSummary
 
 _EXPECTED, _RECEIVED, _STORED, _CONFIRMED = 1, 2, 4, 8
 _FORMAT = 1
 _NEWER = frozenset({"held"})
 """Fields that receipts of earlier versions lack."""
+_SUMMARY = (
+    ReceiptRow.item_id,
+    ReceiptRow.verdict,
+    ReceiptRow.expected_count,
+    ReceiptRow.received_count,
+    ReceiptRow.stored_count,
+    ReceiptRow.confirmed_count,
+    ReceiptRow.left_out_count,
+    ReceiptRow.held_count,
+    ReceiptRow.refused_count,
+    ReceiptRow.missing_count,
+    ReceiptRow.saved_at,
+)
+"""The item's id and the fields of ReceiptSummary, in their order."""
 
 
 class ReceiptStore:
@@ -58,6 +72,25 @@ class ReceiptStore:
         with self._db.reading() as session:
             content = session.scalar(select(ReceiptRow.content).where(ReceiptRow.item_id == item_id))
         return Receipt() if content is None else unpacked(content)
+
+    def of_job(self, job_id: int) -> dict[int, Receipt]:
+        """The receipts of all items of a job that have one, by the item's id."""
+        wanted = select(ReceiptRow.item_id, ReceiptRow.content).join(ItemRow, ItemRow.id == ReceiptRow.item_id)
+        with self._db.reading() as session:
+            found = session.execute(wanted.where(ItemRow.job_id == job_id)).all()
+        return {item_id: unpacked(content) for item_id, content in found}
+
+    def summaries(self, item_ids: Collection[int]) -> dict[int, ReceiptSummary]:
+        """The counts of the receipts of items that have one, by the item's id, without unpacking them."""
+        wanted = select(*_SUMMARY).where(ReceiptRow.item_id.in_(item_ids))
+        with self._db.reading() as session:
+            return {row[0]: ReceiptSummary(*row[1:]) for row in session.execute(wanted)}
+
+    def summaries_of_job(self, job_id: int) -> dict[int, ReceiptSummary]:
+        """The same for all items of a job."""
+        wanted = select(*_SUMMARY).join(ItemRow, ItemRow.id == ReceiptRow.item_id).where(ItemRow.job_id == job_id)
+        with self._db.reading() as session:
+            return {row[0]: ReceiptSummary(*row[1:]) for row in session.execute(wanted)}
 
     def verdict(self, item_id: int) -> Completeness:
         """The verdict of the saved receipt, without unpacking it; unknown when none was saved."""

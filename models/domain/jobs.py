@@ -1,7 +1,7 @@
 """Jobs and items: their states, the one table of allowed moves, and the job status derived from the items."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -39,17 +39,17 @@ FINISHED = frozenset({State.CANCELED, State.SUCCESS, State.WARNING, State.FAILUR
 
 JOB_MOVES: Mapping[State, frozenset[State]] = {
     State.UNVERIFIED: frozenset({State.PENDING}),
-    State.PENDING: frozenset({State.IN_PROGRESS, State.CANCELED}),
-    State.IN_PROGRESS: frozenset(
-        {State.CANCELING, State.CANCELED, State.SUCCESS, State.WARNING, State.FAILURE, State.PENDING}
-    ),
+    State.PENDING: frozenset({State.IN_PROGRESS, *FINISHED}),
+    State.IN_PROGRESS: frozenset({State.CANCELING, State.PENDING, *FINISHED}),
     State.CANCELING: frozenset({State.CANCELED}),
     State.CANCELED: frozenset({State.PENDING}),
     State.SUCCESS: frozenset({State.PENDING}),
     State.WARNING: frozenset({State.PENDING}),
     State.FAILURE: frozenset({State.PENDING}),
 }
-"""Every move a job may make. Back to pending means resume (canceled), retry (failure) or restart."""
+"""Every move a job may make. Back to pending means resume (canceled), retry (failure) or restart; from pending to an
+end, that what still waited was canceled or deleted.
+"""
 
 ITEM_MOVES: Mapping[State, frozenset[State]] = {
     State.PENDING: frozenset({State.IN_PROGRESS, State.CANCELED}),
@@ -72,6 +72,25 @@ def check_item_move(old: State, new: State) -> None:
     """Raise WrongState unless an item may go from ``old`` to ``new``."""
     if new not in ITEM_MOVES.get(old, frozenset()):
         raise WrongState(f"An item that is {old.value} cannot become {new.value}.")
+
+
+class JobAction(StrEnum):
+    """What a person can do to a job."""
+
+    VERIFY = "verify"
+    HURRY = "hurry"
+    CANCEL = "cancel"
+    RESUME = "resume"
+    RETRY = "retry"
+    RESTART = "restart"
+    DELETE = "delete"
+
+
+class ItemAction(StrEnum):
+    """What a person can do to one item."""
+
+    RESET = "reset"
+    DELETE = "delete"
 
 
 def derived_state(current: State, items: Iterable[State]) -> State:
@@ -200,3 +219,30 @@ class JobProgress:
 
     job: Job
     counts: Mapping[State, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Onlooker:
+    """Somebody who looks at jobs: sees their own, and of members of ``groups`` those of kinds that a group shows.
+
+    ``is_shown_all`` is for superusers, to whom every group of theirs shows every kind; ``everybody`` for staff.
+    """
+
+    name: str
+    groups: frozenset[int] = frozenset()
+    is_shown_all: bool = False
+    everybody: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs are meant. None and empty mean all; ``text`` is a part of trial or owner, or the job's number."""
+
+    owner: str | None = None
+    states: Collection[State] | None = None
+    kinds: Collection[JobKind] | None = None
+    trial: str = ""
+    text: str = ""
+
+
+EVERY_JOB = JobFilter()

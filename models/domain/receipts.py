@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sized
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -91,6 +92,22 @@ class Receipt:
         if self.expected is None or not self.is_confirmable:
             return True
         return self.announced_count is not None and self.announced_count > len(self.expected)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptSummary:
+    """How many instances are in each set of a receipt. ``expected`` is None when the source cannot list them."""
+
+    verdict: Completeness
+    expected: int | None
+    received: int
+    stored: int
+    confirmed: int
+    left_out: int
+    held: int
+    refused: int
+    missing: int
+    saved_at: datetime
 
 
 def concerns(receipt: Receipt) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.domain.errors import BadRequest
@@ -10,6 +11,10 @@ from models.domain.refs import is_uid
 
 _FORBIDDEN = re.compile(r"[\\\x00-\x1f\x7f]")
 _WILDCARD = re.compile(r"[*?]")
+_FIELD = re.compile(r"(?P<field>(Study \d+: )?\w+): ")
+
+SELECTIVE_LIMIT = 10
+"""How many studies one selective transfer may move, unless staff asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +62,21 @@ class TransferRequest:
             problems.append("studies: at least one is needed.")
         if self.source_id == self.destination_id:
             problems.append("destination: it is the source.")
-        if problems:
-            raise BadRequest(" ".join(problems))
+        refuse(problems)
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise BadRequest when there are problems, each a sentence behind the field's name and a colon.
+
+    The field of a study is told with its row, as in ``Study 2: pseudonym``.
+    """
+    by_field: dict[str, list[str]] = defaultdict(list)
+    for problem in problems:
+        found = _FIELD.match(problem)
+        field = found["field"] if found else "request"
+        by_field[field].append(problem[found.end() :] if found else problem)
+    if by_field:
+        raise BadRequest.of({field: " ".join(sentences) for field, sentences in by_field.items()})
 
 
 def name_problems(patient_id: str, pseudonym: str) -> list[str]:

@@ -11,7 +11,7 @@ from models.db.jobs import JobStore
 from models.db.receipts import ReceiptStore
 from models.db.reviews import ReviewStore
 from models.domain.errors import LeaseLost, NotFound, WrongState
-from models.domain.jobs import Item, Lease, State
+from models.domain.jobs import Item, JobFilter, Lease, State
 from models.domain.receipts import Receipt
 from models.domain.reviews import Decision
 from tests.databases import Clock
@@ -261,8 +261,8 @@ def test_the_list_is_newest_first_and_by_owner_and_state(database: Database, job
     mine, other, ended = (add_job(database, owner=owner) for owner in ("ada", "grace", "ada"))
     run_all(jobs, ended.id, State.SUCCESS)
     assert [job.id for job in jobs.list()] == [ended.id, other.id, mine.id]
-    assert [job.id for job in jobs.list(owner="ada")] == [ended.id, mine.id]
-    assert [job.id for job in jobs.list(states={State.PENDING})] == [other.id, mine.id]
+    assert [job.id for job in jobs.list(JobFilter(owner="ada"))] == [ended.id, mine.id]
+    assert [job.id for job in jobs.list(JobFilter(states={State.PENDING}))] == [other.id, mine.id]
     assert [job.id for job in jobs.list(limit=1, offset=1)] == [other.id]
 
 

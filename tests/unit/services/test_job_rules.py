@@ -10,14 +10,14 @@ from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
 from models.domain.errors import BadRequest, NotFound, NotPermitted, WrongState
 from models.domain.jobs import Job, JobKind, State
-from models.domain.people import Actor, Permission, operator
+from models.domain.people import EVERY_NODE, Actor, Permission, operator
 from models.domain.receipts import Receipt
 from models.domain.requests import StudyWish, TransferRequest
 from services import jobs
 from tests.samples import a_request, a_server, add_nodes, some_settings
 
 STAFF = operator("admin")
-ADA = Actor("ada", permissions=frozenset({Permission.ADD_BATCH_TRANSFER}))
+ADA = Actor("ada", permissions=frozenset({Permission.ADD_BATCH_TRANSFER}), access=EVERY_NODE)
 EVE = replace(ADA, name="eve")
 
 

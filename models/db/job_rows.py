@@ -1,0 +1,187 @@
+"""Rows of jobs and items: to and from the domain, and the moves that all stores make in the same way.
+
+Every move locks the job's row first, see ``models.db.jobs``.
+"""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from models.db.tables import ItemRow, JobRow
+from models.domain.errors import NotFound
+from models.domain.jobs import FINISHED, Item, Job, State, check_item_move, check_job_move, derived_state, summary
+from models.domain.requests import TransferRequest
+
+
+def is_due(now: datetime) -> ColumnElement[bool]:
+    """Whether an item can be taken up: it waits and its time has come, or its worker let the lease run out."""
+    time_has_come = or_(ItemRow.not_before_at.is_(None), ItemRow.not_before_at <= now)
+    return or_(
+        and_(ItemRow.state == State.PENDING, time_has_come),
+        is_abandoned(now),
+    )
+
+
+def is_abandoned(now: datetime) -> ColumnElement[bool]:
+    return and_(ItemRow.state == State.IN_PROGRESS, ItemRow.lease_until_at <= now)
+
+
+def counts_of(session: Session, job_id: int) -> Counter[State]:
+    """How many items of a job are in which state."""
+    by_state = select(ItemRow.state, func.count()).where(ItemRow.job_id == job_id).group_by(ItemRow.state)
+    return Counter(dict(session.execute(by_state).all()))
+
+
+def job_row(session: Session, job_id: int) -> JobRow:
+    """The job's row; raises NotFound."""
+    row = session.get(JobRow, job_id)
+    if row is None:
+        raise NotFound("There is no such job.")
+    return row
+
+
+def locked(session: Session, job_id: int) -> JobRow:
+    """The job's row as it is now, or NotFound; no other transaction can change it before this one ends."""
+    row = session.get(JobRow, job_id, with_for_update=True, populate_existing=True)
+    if row is None:
+        raise NotFound("There is no such job.")
+    return row
+
+
+def move_items(session: Session, chosen: ColumnElement[bool], old: State, new: State, values: dict[str, Any]) -> None:
+    """Move many items of one state by one statement: a job may have ten thousand."""
+    check_item_move(old, new)
+    statement = update(ItemRow).where(chosen).values(state=new, **values)
+    session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def move_item(row: ItemRow, state: State) -> None:
+    """Move one item; raises WrongState for a move that is not in the table."""
+    check_item_move(row.state, state)
+    row.state = state
+
+
+def move_job(row: JobRow, state: State) -> None:
+    """Move a job; raises WrongState for a move that is not in the table."""
+    check_job_move(row.state, state)
+    row.state = state
+
+
+def end(row: ItemRow, state: State, message: str, now: datetime) -> None:
+    """End an attempt: the lease is given back."""
+    move_item(row, state)
+    row.message = message
+    row.lease_token = row.lease_until_at = row.not_before_at = None
+    row.ended_at = now if state in FINISHED else None
+
+
+def derive(session: Session, job: JobRow, now: datetime) -> State:
+    """Bring the job's state in line with its items and return it."""
+    counts = counts_of(session, job.id)
+    state = derived_state(job.state, counts.elements())
+    if state is job.state:
+        return state
+    if state in FINISHED:
+        finish(job, state, counts, now)
+    else:
+        move_job(job, state)
+    return state
+
+
+def finish(job: JobRow, state: State, counts: Counter[State], now: datetime) -> None:
+    """End a job, with a message that says what has become of its items."""
+    move_job(job, state)
+    job.ended_at = now
+    job.message = summary(counts.elements())
+
+
+def new_job(
+    owner: str, request: TransferRequest, scope_id: int, policy_digest: str, state: State, now: datetime
+) -> JobRow:
+    """The row of a job that was accepted and has not begun."""
+    return JobRow(
+        kind=request.kind,
+        state=state,
+        owner=owner,
+        urgent=request.urgent,
+        message="",
+        trial_protocol_id=request.trial_protocol_id,
+        trial_protocol_name=request.trial_protocol_name,
+        linkage_scope_id=scope_id,
+        profile=request.profile,
+        policy_digest=policy_digest,
+        keep_identity=request.keep_identity,
+        send_finished_mail=request.send_finished_mail,
+        flow_run_id="",
+        created_at=now,
+    )
+
+
+def new_items(job_id: int, request: TransferRequest) -> list[ItemRow]:
+    """The rows of its items, one for each study, all of which wait."""
+    return [
+        ItemRow(
+            job_id=job_id,
+            position=position,
+            state=State.PENDING,
+            source_id=request.source_id,
+            destination_id=request.destination_id,
+            patient_id=wish.patient_id,
+            study_uid=wish.study_uid,
+            series_uids=list(wish.series_uids),
+            pseudonym=wish.pseudonym,
+            attempts=0,
+            message="",
+            error_code="",
+        )
+        for position, wish in enumerate(request.studies, start=1)
+    ]
+
+
+def job_of(row: JobRow) -> Job:
+    """The job of a row."""
+    return Job(
+        id=row.id,
+        kind=row.kind,
+        state=row.state,
+        owner=row.owner,
+        urgent=row.urgent,
+        message=row.message,
+        trial_protocol_id=row.trial_protocol_id,
+        trial_protocol_name=row.trial_protocol_name,
+        linkage_scope_id=row.linkage_scope_id,
+        flow_run_id=row.flow_run_id,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        run_requested_at=row.run_requested_at,
+        profile=row.profile,
+        policy_digest=row.policy_digest,
+        keep_identity=row.keep_identity,
+        send_finished_mail=row.send_finished_mail,
+    )
+
+
+def item_of(row: ItemRow) -> Item:
+    """The item of a row."""
+    return Item(
+        id=row.id,
+        job_id=row.job_id,
+        position=row.position,
+        state=row.state,
+        source_id=row.source_id,
+        destination_id=row.destination_id,
+        patient_id=row.patient_id,
+        study_uid=row.study_uid,
+        series_uids=tuple(row.series_uids),
+        pseudonym=row.pseudonym,
+        attempts=row.attempts,
+        message=row.message,
+        error_code=row.error_code,
+        not_before_at=row.not_before_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+    )

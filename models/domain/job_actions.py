@@ -1,0 +1,74 @@
+"""What may be done to a job or an item in which state: the one table, for stores, services and pages."""
+
+from collections.abc import Mapping
+
+from models.domain.errors import WrongState
+from models.domain.jobs import FINISHED, ItemAction, JobAction, State
+
+_UNBEGUN = frozenset({State.UNVERIFIED, State.PENDING})
+_ACTION_STATES: Mapping[JobAction, frozenset[State]] = {
+    JobAction.VERIFY: frozenset({State.UNVERIFIED}),
+    JobAction.HURRY: frozenset({*_UNBEGUN, State.IN_PROGRESS}),
+    JobAction.CANCEL: frozenset({State.PENDING, State.IN_PROGRESS}),
+    JobAction.RESUME: FINISHED,
+    JobAction.RETRY: frozenset({State.FAILURE}),
+    JobAction.RESTART: FINISHED,
+    JobAction.DELETE: _UNBEGUN,
+}
+
+
+def allows(action: JobAction, state: State, counts: Mapping[State, int], has_delivered: bool = False) -> bool:
+    """Whether a job in this state, with so many items in each state, lets the action be done.
+
+    ``has_delivered`` says that something of it is at the destination already: then it is kept, as the proof of that.
+    """
+    if state not in _ACTION_STATES[action]:
+        return False
+    if action is JobAction.RESUME:
+        return state is State.CANCELED or counts.get(State.CANCELED, 0) > 0
+    if action is JobAction.DELETE:
+        return not has_delivered and not any(count for kept, count in counts.items() if kept is not State.PENDING)
+    return True
+
+
+def check_allows(action: JobAction, state: State, counts: Mapping[State, int], has_delivered: bool = False) -> None:
+    """Raise WrongState, saying why, unless ``allows``."""
+    if allows(action, state, counts, has_delivered):
+        return
+    if action is JobAction.DELETE and state in _UNBEGUN:
+        reason = "Something of this job is at the destination already" if has_delivered else "Some items have begun"
+        raise WrongState(f"{reason}, so that it cannot be deleted. Cancel it instead.")
+    if action is JobAction.RESUME and state in FINISHED:
+        raise WrongState("No item of this job was canceled, so there is nothing to resume.")
+    raise WrongState(f"A job that is {state.value} cannot be {_DONE[action]}.")
+
+
+def check_item_allows(
+    action: ItemAction, state: State, job: State, is_only: bool = False, has_delivered: bool = False
+) -> None:
+    """Raise WrongState, saying why, unless an item lets the action be done.
+
+    ``is_only`` says that its job has no other: without items a job would be called a success.
+    """
+    if job is State.CANCELING:
+        raise WrongState("The job is being canceled; wait until it has ended.")
+    if action is ItemAction.RESET and state not in FINISHED:
+        raise WrongState(f"An item that is {state.value} cannot be reset.")
+    if action is ItemAction.DELETE:
+        if state is not State.PENDING:
+            raise WrongState(f"An item that is {state.value} cannot be deleted.")
+        if has_delivered:
+            raise WrongState("Something of this item is at the destination already. Cancel the job instead.")
+        if is_only:
+            raise WrongState("It is the only item of its job. Delete the job instead.")
+
+
+_DONE: Mapping[JobAction, str] = {
+    JobAction.VERIFY: "verified",
+    JobAction.HURRY: "made urgent or not urgent",
+    JobAction.CANCEL: "canceled",
+    JobAction.RESUME: "resumed",
+    JobAction.RETRY: "retried",
+    JobAction.RESTART: "restarted",
+    JobAction.DELETE: "deleted",
+}

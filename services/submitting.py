@@ -1,0 +1,129 @@
+"""Accepting a request: whether the actor may ask for it, and whether it can be done, before anything is written."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from models.db.engine import Database
+from models.db.jobs import JobStore
+from models.db.nodes import NodeStore
+from models.db.scopes import ScopeStore
+from models.domain.audit import AuditAction
+from models.domain.errors import BadRequest, NotFound, NotPermitted, ProfileInvalid
+from models.domain.job_rights import MAY_ADD, MAY_HURRY, MAY_SHOW_IDENTITY
+from models.domain.jobs import Job, JobKind, State
+from models.domain.nodes import Node, Server
+from models.domain.people import Actor
+from models.domain.project import App
+from models.domain.requests import SELECTIVE_LIMIT, TransferRequest
+from models.settings import Settings
+from services import audit, profiles, project, pseudonyms, quotas
+
+_NO_NODE = "there is no such node, or you may not use it."
+
+
+def submit(db: Database, settings: Settings, actor: Actor, request: TransferRequest) -> Job:
+    """Accept a request as a job. Jobs of one trial share a linkage key; one without a trial gets its own.
+
+    The job is pending, or unverified where the settings let those of users wait for staff. Patients that the request
+    names get their pseudonyms at once. Raises BadRequest naming what is wrong with the request, its nodes, its profile,
+    or its pseudonyms in view of earlier jobs of the trial; NotPermitted for a right the actor lacks; AppLocked;
+    UnderMaintenance; OverQuota; WrongState when the trial was forgotten. Then nothing is left behind.
+    """
+    request.check()
+    with audit.refusals_recorded(db, actor, AuditAction.SUBMIT_JOB, request.kind.value):
+        _check_rights(actor, request)
+    project.check_open(db, actor, App.of(request.kind))
+    _check_size(actor, request)
+    source, destination = _nodes(db, actor, request)
+    request, digest = _with_profile(settings, request)
+    state = State.PENDING if actor.is_staff or settings.start_unverified else State.UNVERIFIED
+    with db.transaction():
+        scopes, trial = ScopeStore(db), request.trial_protocol_id
+        if request.keep_identity:
+            scope_id = scopes.new()
+        else:
+            scope_id = scopes.for_trial(trial) if trial else scopes.new()
+            request = replace(request, studies=pseudonyms.bind_request(db, settings, scope_id, request.studies))
+        job = JobStore(db).add(actor.name, request, scope_id, digest, state)
+        quotas.reserve(db, job, request)
+        audit.record(db, actor, AuditAction.SUBMIT_JOB, _subject(job, source, destination, request))
+        return job
+
+
+def _with_profile(settings: Settings, request: TransferRequest) -> tuple[TransferRequest, str]:
+    """The request with the name of its profile, and the digest of that profile's rules; none when identity is kept."""
+    if request.keep_identity:
+        return request, ""
+    name = request.profile or settings.profile
+    try:
+        return replace(request, profile=name), profiles.policy_now(settings, name).digest
+    except ProfileInvalid as error:
+        raise BadRequest.of({"profile": error.message}) from error
+
+
+def _check_rights(actor: Actor, request: TransferRequest) -> None:
+    kind, rights = request.kind, actor.permissions
+    problems: tuple[str, ...] = ()
+    if MAY_ADD[kind] not in rights:
+        problems += (f"You may not submit a {kind.value.replace('_', ' ')}.",)
+    if request.urgent and MAY_HURRY[kind] not in rights:
+        problems += ("You may not submit urgent jobs.",)
+    if request.keep_identity and MAY_SHOW_IDENTITY[kind] not in rights:
+        problems += ("You may not transfer studies with their patients' identity.",)
+    if problems:
+        raise NotPermitted(" ".join(problems))
+
+
+def _check_size(actor: Actor, request: TransferRequest) -> None:
+    count = len(request.studies)
+    if request.kind is JobKind.SELECTIVE_TRANSFER and count > SELECTIVE_LIMIT and not actor.is_staff:
+        raise BadRequest.of({"studies": f"at most {SELECTIVE_LIMIT} in a selective transfer, these are {count}."})
+
+
+def _nodes(db: Database, actor: Actor, request: TransferRequest) -> tuple[Node, Node]:
+    """Source and destination. One that the actor may not use is refused as if there were none: names are not told."""
+    source = _node(db, request.source_id) if actor.access.may_read(request.source_id) else None
+    destination = _node(db, request.destination_id) if actor.access.may_write(request.destination_id) else None
+    problems = {
+        "source": _NO_NODE if source is None else _source_problem(source),
+        "destination": _NO_NODE if destination is None else _destination_problem(destination),
+    }
+    if found := {field: problem for field, problem in problems.items() if problem}:
+        raise BadRequest.of(found)
+    assert source is not None and destination is not None
+    return source, destination
+
+
+def _node(db: Database, node_id: int) -> Node | None:
+    try:
+        return NodeStore(db).get(node_id)
+    except NotFound:
+        return None
+
+
+def _source_problem(node: Node) -> str:
+    if not isinstance(node, Server):
+        return "a folder cannot be a source."
+    if not (node.can_be_queried and node.can_be_read):
+        return "the server's settings do not allow to query and retrieve."
+    return ""
+
+
+def _destination_problem(node: Node) -> str:
+    if isinstance(node, Server) and not node.can_be_written:
+        return "the server's settings do not allow to store."
+    return ""
+
+
+def _subject(job: Job, source: Node, destination: Node, request: TransferRequest) -> str:
+    return " ".join(_words(job, source, destination, request))
+
+
+def _words(job: Job, source: Node, destination: Node, request: TransferRequest) -> Iterator[str]:
+    studies = len(request.studies)
+    yield f"job {job.id}: {job.kind.value} from {source.name} to {destination.name},"
+    yield "1 study" if studies == 1 else f"{studies} studies"
+    if series := sum(len(wish.series_uids) for wish in request.studies):
+        yield f"({series} chosen series)"
+    if job.keep_identity:
+        yield "with identity"

@@ -47,6 +47,7 @@ def _send_mails(db: Database, stop: StopRequest) -> None:
     while not stop.comes_within(_LOOK_EVERY_S):
         if time.monotonic() - told_at > _TELL_EVERY_S:
             _attempt("write mails about ended jobs", lambda: notifications.send_finished(db, settings()))
+            _attempt("write mails about full folders", lambda: notifications.warn_of_full_folders(db, settings()))
             told_at = time.monotonic()
         _attempt("send mails", lambda: mails.send_due(db, settings(), _MAILS_AT_A_TIME))
 

@@ -1,4 +1,4 @@
-"""Tells people by mail what they asked to be told: that a job of theirs has ended."""
+"""Tells people by mail what they asked to be told: that a job of theirs has ended, that a folder is nearly full."""
 
 import logging
 
@@ -6,6 +6,7 @@ from models.db.endings import EndingStore
 from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.db.people import UserStore
+from models.db.quotas import QuotaStore
 from models.domain.errors import BadRequest
 from models.domain.jobs import JobProgress
 from models.domain.people import Standing
@@ -22,6 +23,26 @@ def send_finished(db: Database, settings: Settings, limit: int = 100) -> int:
     as those at the shell, get none. The mail holds nothing of the job's patients.
     """
     return sum(_tell(db, settings, job_id) for job_id in EndingStore(db).untold(limit))
+
+
+def warn_of_full_folders(db: Database, settings: Settings) -> int:
+    """Write mails to administrators down about folders that have reached their threshold; how many folders there are.
+
+    Once for each crossing: a folder has to be well below its threshold before anybody hears of it again.
+    """
+    with db.transaction():
+        crossed = QuotaStore(db).newly_full()
+        for usage in crossed:
+            log.warning("folder %s has reached its threshold", usage.folder_id)
+            for recipient in administrators(db, settings):
+                link = f"{settings.web_url}/folders?id={usage.folder_id}"
+                mails.queue(db, mails.render("folder_nearly_full", recipient, usage=usage, link=link))
+    return len(crossed)
+
+
+def administrators(db: Database, settings: Settings) -> list[str]:
+    """Mail addresses of those who look after the installation: the one of the settings, or all superusers."""
+    return [settings.admin_email] if settings.admin_email else [u.profile.email for u in UserStore(db).superusers()]
 
 
 def _tell(db: Database, settings: Settings, job_id: int) -> bool:

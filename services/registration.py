@@ -6,7 +6,7 @@ from models.domain.audit import AuditAction
 from models.domain.errors import NotPermitted
 from models.domain.people import LinkPurpose, Profile, Standing, User
 from models.settings import Settings
-from services import audit, links, mails, passwords, tries
+from services import audit, links, mails, notifications, passwords, tries
 from services.account_rules import cleaned, domain_problems, profile_problems, refuse, username_problems
 from services.even_answers import even_answer
 
@@ -88,11 +88,6 @@ def _send_link(db: Database, settings: Settings, user: User) -> None:
 
 
 def _tell_approvers(db: Database, settings: Settings, user: User) -> None:
-    recipients = [settings.admin_email] if settings.admin_email else _superusers(db)
-    for recipient in recipients:
+    for recipient in notifications.administrators(db, settings):
         link = f"{settings.web_url}/users?id={user.id}"
         mails.queue(db, mails.render("approval_needed", recipient, user=user, profile=user.profile, link=link))
-
-
-def _superusers(db: Database) -> list[str]:
-    return [user.profile.email for user in UserStore(db).superusers()]

@@ -117,6 +117,23 @@ class QuotaStore:
             _count_as_settled(session, folder_id, doubtful)
             return doubtful
 
+    def newly_full(self) -> tuple[Usage, ...]:
+        """Folders that have reached their threshold since they were last named here.
+
+        Each once, until it was well below: what jobs reserve goes up and down.
+        """
+        with self._db.transaction() as session:
+            hold(session.connection(), Lock.QUOTAS)
+            found: list[Usage] = []
+            for folder, reserved_bytes in session.execute(_folders().order_by(FolderRow.name)):
+                usage = _usage_of(folder, reserved_bytes)
+                if usage.warns and folder.warned_at is None:
+                    folder.warned_at = self._db.clock()
+                    found.append(usage)
+                elif usage.is_well_below:
+                    folder.warned_at = None
+            return tuple(found)
+
     def begin_walk(self, folder_id: int) -> Walk:
         """What has to be known before a walk; raises NotFound. All that is settled by now, the walk will find."""
         with self._db.reading() as session:

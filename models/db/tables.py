@@ -134,6 +134,7 @@ class FolderRow(NodeRow):
     measured_bytes: Mapped[int | None] = mapped_column(BigInteger)
     measured_at: Mapped[datetime | None]
     settled_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    warned_at: Mapped[datetime | None]
     __mapper_args__ = {"polymorphic_identity": "folder"}  # noqa: RUF012
 
 

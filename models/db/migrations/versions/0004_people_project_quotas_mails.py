@@ -19,6 +19,7 @@ _COLUMNS = (
     ("servers", sa.Column("windows", sa.JSON(), nullable=False, server_default="[]")),
     ("folders", sa.Column("measured_bytes", sa.BigInteger(), nullable=True)),
     ("folders", sa.Column("measured_at", _TIME, nullable=True)),
+    ("folders", sa.Column("warned_at", _TIME, nullable=True)),
     ("folders", sa.Column("settled_bytes", sa.BigInteger(), nullable=False, server_default="0")),
     ("jobs", sa.Column("send_finished_mail", sa.Boolean(), nullable=False, server_default=sa.false())),
     ("jobs", sa.Column("finished_mail_at", _TIME, nullable=True)),

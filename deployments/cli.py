@@ -2,7 +2,7 @@
 
 import typer
 
-from deployments.commands import jobs, machine, nodes, offline, privacy, profiles
+from deployments.commands import accounts, jobs, machine, nodes, offline, privacy, profiles
 
 app = typer.Typer(
     help="Moves DICOM studies between archives and folders, pseudonymized on the way.",
@@ -12,6 +12,8 @@ app = typer.Typer(
 for command in (machine.up, machine.demo, jobs.transfer, jobs.cancel, jobs.resume, jobs.retry, offline.deidentify):
     app.command()(command)
 app.command("status")(jobs.show)
+app.command("create-admin")(accounts.create_admin)
+app.command("web")(machine.web)
 app.command("dispatch")(machine.dispatch)
 app.command("receiver")(machine.receiver)
 app.add_typer(nodes.app, name="node")

@@ -100,7 +100,7 @@ def grown(usage: Usage, reserved_bytes: int, needed_bytes: int) -> int:
     if usage.left_bytes is None or usage.quota_bytes is None:
         return needed_bytes + _LARGEST_SPARE_BYTES
     spare = usage.left_bytes - missing
-    if False:
+    if spare < 0:
         raise OverQuota(
             f"Folder {usage.folder_name}: of its quota of {readable(usage.quota_bytes)} no more than "
             f"{readable(_rounded_down(usage.left_bytes))} are left, and the study needs more. "

@@ -35,7 +35,8 @@ def wishes(count: int) -> tuple[StudyWish, ...]:
 
 
 def a_request(source: int, destination: int, studies: int = 1, **fields: object) -> TransferRequest:
-    return TransferRequest(JobKind.BATCH_TRANSFER, source, destination, wishes(studies), **fields)  # type: ignore[arg-type]
+    kind = fields.pop("kind", JobKind.BATCH_TRANSFER)
+    return TransferRequest(kind, source, destination, wishes(studies), **fields)  # type: ignore[arg-type]
 
 
 def add_nodes(db: Database) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Jobs and items: claiming, leases, ending, and what people do to jobs."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from threading import Barrier
 
@@ -8,14 +9,17 @@ import pytest
 
 from models.db.engine import Database
 from models.db.jobs import JobStore
+from models.db.project import ProjectStore
 from models.db.receipts import ReceiptStore
 from models.db.reviews import ReviewStore
+from models.db.scopes import ScopeStore
 from models.domain.errors import LeaseLost, NotFound, WrongState
-from models.domain.jobs import Item, JobFilter, Lease, State
+from models.domain.jobs import FINISHED, Item, JobFilter, JobKind, Lease, Onlooker, State
+from models.domain.project import App, AppState
 from models.domain.receipts import Receipt
 from models.domain.reviews import Decision
 from tests.databases import Clock
-from tests.samples import add_job
+from tests.samples import a_request, add_job, add_nodes
 
 LEASE = timedelta(seconds=20)
 
@@ -243,6 +247,137 @@ def test_only_a_job_nobody_has_begun_can_be_deleted(database: Database, jobs: Jo
     assert add_job(database).id > waiting.id
 
 
+def test_an_unverified_job_waits_for_somebody(database: Database, jobs: JobStore) -> None:
+    job = jobs.add("ada", a_request(*add_nodes(database)), ScopeStore(database).new(), state=State.UNVERIFIED)
+    assert job.state is State.UNVERIFIED
+    assert jobs.due_jobs() == ()
+    assert jobs.claim_next(job.id, LEASE) is None
+    with pytest.raises(WrongState):
+        jobs.cancel(job.id)
+    assert jobs.verify(job.id).state is State.PENDING
+    assert jobs.due_jobs() == (job.id,)
+    with pytest.raises(WrongState):
+        jobs.verify(job.id)
+
+
+def test_a_job_is_made_urgent_until_it_ends(database: Database, jobs: JobStore) -> None:
+    first, second = add_job(database), add_job(database)
+    assert jobs.hurry(second.id, urgent=True).urgent
+    assert jobs.due_jobs() == (second.id, first.id)
+    assert not jobs.hurry(second.id, urgent=False).urgent
+    run_all(jobs, first.id, State.SUCCESS)
+    with pytest.raises(WrongState):
+        jobs.hurry(first.id, urgent=True)
+
+
+@pytest.mark.parametrize("state", sorted(FINISHED))
+def test_an_item_that_has_ended_can_be_reset(database: Database, jobs: JobStore, state: State) -> None:
+    job = add_job(database, studies=2)
+    item, lease = claimed(jobs, job.id)
+    with pytest.raises(WrongState):
+        jobs.reset_item(item.id)
+    ReceiptStore(database).save(lease, Receipt(expected={"1.2"}, received={"1.2"}, stored={"1.2"}))
+    jobs.end_attempt(lease, state, "what happened", "Incomplete")
+    ReviewStore(database).add(item.id, ["1.2"], Decision.RELEASED, "eve", "looked at it")
+    run_all(jobs, job.id, State.SUCCESS)
+    again = jobs.reset_item(item.id)
+    assert (again.state, again.attempts, again.message, again.error_code) == (State.PENDING, 0, "", "")
+    assert (again.started_at, again.ended_at) == (None, None)
+    assert ReceiptStore(database).load(item.id) == Receipt()
+    assert ReviewStore(database).decisions(item.id) == {}
+    assert jobs.get(job.id).state is State.PENDING
+    assert jobs.progress(job.id).counts == {State.PENDING: 1, State.SUCCESS: 1}
+    assert claimed(jobs, job.id)[0].id == item.id
+
+
+def test_an_item_is_reset_while_the_others_go_on(database: Database, jobs: JobStore) -> None:
+    job = add_job(database, studies=2)
+    failed, lease = claimed(jobs, job.id)
+    jobs.end_attempt(lease, State.FAILURE, "it failed")
+    claimed(jobs, job.id)
+    jobs.reset_item(failed.id)
+    assert jobs.get(job.id).state is State.IN_PROGRESS
+    assert claimed(jobs, job.id)[0].id == failed.id
+
+
+def test_only_an_item_that_waits_can_be_deleted(database: Database, jobs: JobStore) -> None:
+    job = add_job(database, studies=3)
+    first, second, third = jobs.items(job.id)
+    assert jobs.delete_item(second.id).state is State.PENDING
+    assert [item.position for item in jobs.items(job.id)] == [1, 3]
+    _, lease = claimed(jobs, job.id)
+    with pytest.raises(WrongState):
+        jobs.delete_item(first.id)
+    jobs.end_attempt(lease, State.WARNING, "look at it")
+    with pytest.raises(WrongState):
+        jobs.delete_item(first.id)
+    ended = jobs.delete_item(third.id)
+    assert (ended.state, ended.message) == (State.WARNING, "The item has warnings."), "all that is left has ended"
+    with pytest.raises(NotFound):
+        jobs.item(third.id)
+
+
+def test_deleting_what_waits_again_ends_a_job_that_waits(database: Database, jobs: JobStore, clock: Clock) -> None:
+    job = add_job(database, studies=2)
+    run_all(jobs, job.id, State.SUCCESS, State.FAILURE)
+    jobs.retry_failed(job.id)
+    ended = jobs.delete_item(jobs.items(job.id)[1].id)
+    assert (ended.state, ended.ended_at) == (State.SUCCESS, clock.now)
+
+
+def test_the_only_item_and_one_that_delivered_are_not_deleted(database: Database, jobs: JobStore) -> None:
+    (only,) = jobs.items(add_job(database).id)
+    with pytest.raises(WrongState, match="only item"):
+        jobs.delete_item(only.id)
+    job = add_job(database, studies=2)
+    item, lease = claimed(jobs, job.id)
+    ReceiptStore(database).save(lease, Receipt(expected={"1.2"}, received={"1.2"}, stored={"1.2"}))
+    jobs.end_attempt(lease, State.PENDING, "again later")
+    assert jobs.has_delivered(job.id) and jobs.has_delivered(job.id, item.id)
+    with pytest.raises(WrongState, match="at the destination"):
+        jobs.delete_item(item.id)
+
+
+def test_a_job_of_which_something_arrived_is_kept(database: Database, jobs: JobStore) -> None:
+    job = add_job(database)
+    _, lease = claimed(jobs, job.id)
+    ReceiptStore(database).save(lease, Receipt(expected={"1.2", "1.3"}, received={"1.2"}, stored={"1.2"}))
+    jobs.end_attempt(lease, State.FAILURE, "it failed")
+    jobs.retry_failed(job.id)
+    with pytest.raises(WrongState, match="at the destination"):
+        jobs.delete(job.id)
+
+
+@pytest.mark.parametrize("hold", ["maintenance", "suspended"])
+def test_what_is_on_hold_begins_nothing_and_ends_what_it_has(database: Database, jobs: JobStore, hold: str) -> None:
+    job, other = add_job(database, studies=2), add_job(database, kind=JobKind.SELECTIVE_TRANSFER)
+    item, lease = claimed(jobs, job.id)
+
+    def set_hold(on: bool) -> None:
+        project = ProjectStore(database)
+        if hold == "maintenance":
+            project.update(replace(project.get(), maintenance=on))
+        else:
+            project.set_app(AppState(App.BATCH_TRANSFER, suspended=on))
+
+    set_hold(True)
+    assert jobs.claim_next(job.id, LEASE) is None
+    assert jobs.due_jobs() == (() if hold == "maintenance" else (other.id,))
+    assert jobs.renew(lease, LEASE)
+    jobs.end_attempt(lease, State.SUCCESS, "done")
+    assert jobs.get(job.id).state is State.IN_PROGRESS
+    assert job.id not in jobs.due_jobs()
+    set_hold(False)
+    assert jobs.due_jobs() == (job.id, other.id)
+    assert claimed(jobs, job.id)[0].id != item.id
+
+
+def test_what_is_on_hold_can_be_canceled(database: Database, jobs: JobStore) -> None:
+    job = add_job(database)
+    ProjectStore(database).set_app(AppState(App.BATCH_TRANSFER, suspended=True))
+    assert jobs.cancel(job.id).state is State.CANCELED
+
+
 def test_due_jobs_are_the_urgent_ones_then_the_oldest(database: Database, jobs: JobStore, clock: Clock) -> None:
     first, second, urgent, busy = (add_job(database, urgent=n == 2) for n in range(4))
     claimed(jobs, busy.id)
@@ -264,6 +399,66 @@ def test_the_list_is_newest_first_and_by_owner_and_state(database: Database, job
     assert [job.id for job in jobs.list(JobFilter(owner="ada"))] == [ended.id, mine.id]
     assert [job.id for job in jobs.list(JobFilter(states={State.PENDING}))] == [other.id, mine.id]
     assert [job.id for job in jobs.list(limit=1, offset=1)] == [other.id]
+
+
+def test_the_list_is_narrowed_by_kind_trial_and_text(database: Database, jobs: JobStore) -> None:
+    plain = add_job(database, kind=JobKind.SELECTIVE_TRANSFER, owner="grace")
+    trial = add_job(database, trial_protocol_id="LUNG_1", trial_protocol_name="Lung study")
+    other = add_job(database, trial_protocol_id="LUNGX1")
+
+    def found(**fields: object) -> list[int]:
+        wanted = JobFilter(**fields)  # type: ignore[arg-type]
+        assert jobs.count(wanted) == len(jobs.list(wanted))
+        return [job.id for job in jobs.list(wanted)]
+
+    assert found(kinds=[JobKind.SELECTIVE_TRANSFER]) == [plain.id]
+    assert found(trial="LUNG_1") == [trial.id]
+    assert found(text="lung") == [other.id, trial.id]
+    assert found(text="lung_") == [trial.id], "a wildcard of SQL is a character like any other"
+    assert found(text="GRAC") == [plain.id]
+    assert plain.id in found(text=str(plain.id))
+    assert found(text="9" * 30) == []
+    assert found(states=[], text="lung") == []
+    assert found(owner="ada", kinds=[JobKind.SELECTIVE_TRANSFER]) == []
+
+
+def test_items_of_many_jobs_are_counted_at_once(database: Database, jobs: JobStore) -> None:
+    first, second, third = add_job(database, studies=3), add_job(database, owner="grace"), add_job(database)
+    run_all(jobs, first.id, State.SUCCESS)
+    assert jobs.counts([first.id, second.id]) == {
+        first.id: {State.SUCCESS: 1, State.PENDING: 2},
+        second.id: {State.PENDING: 1},
+    }
+    assert jobs.counts([]) == {}
+    assert set(jobs.counts([first.id, second.id, third.id], Onlooker("grace"))) == {second.id}
+
+
+def test_the_overview_counts_jobs_by_kind_and_state(database: Database, jobs: JobStore) -> None:
+    assert jobs.overview() == {kind: {} for kind in JobKind}
+    run_all(jobs, add_job(database).id, State.SUCCESS)
+    for kind in (JobKind.BATCH_TRANSFER, JobKind.BATCH_TRANSFER, JobKind.SELECTIVE_TRANSFER):
+        add_job(database, kind=kind)
+    assert jobs.overview() == {
+        JobKind.BATCH_TRANSFER: {State.SUCCESS: 1, State.PENDING: 2},
+        JobKind.SELECTIVE_TRANSFER: {State.PENDING: 1},
+    }
+
+
+def test_items_are_shown_by_state_and_page(database: Database, jobs: JobStore) -> None:
+    job = add_job(database, studies=4)
+    run_all(jobs, job.id, State.SUCCESS)
+
+    def positions(*arguments: object) -> list[int]:
+        return [item.position for item in jobs.items(job.id, *arguments)]  # type: ignore[arg-type]
+
+    assert positions({State.PENDING}) == [2, 3, 4]
+    assert positions(None, 2, 1) == [2, 3]
+    assert positions({State.PENDING}, 2, 2) == [4]
+    assert positions(None, None, 3) == [4]
+
+
+def test_source_and_destination_of_a_job_are_told(database: Database, jobs: JobStore) -> None:
+    assert jobs.nodes(add_job(database, studies=2).id) == {add_nodes(database)}
 
 
 def test_activity_is_seen_while_a_worker_lives(database: Database, jobs: JobStore, clock: Clock) -> None:

@@ -260,7 +260,7 @@ def _is_of_a_person(message: Message) -> bool:
         said.ParseFromString(message.get("bytes") or b"")
     except Exception:  # Streamlit closes the socket of whoever sends this
         return False
-    return said.WhichOneof("type") != "app_heartbeat" and not said.rerun_script.is_auto_rerun
+    return said.WhichOneof("type") not in {None, "app_heartbeat"} and not said.rerun_script.is_auto_rerun
 
 
 def _with_headers(send: Send, add: Callable[[MutableHeaders], None]) -> Send:

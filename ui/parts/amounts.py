@@ -1,18 +1,6 @@
-"""Amounts in words: bytes, counts, durations."""
+"""Amounts in words: counts and durations. Sizes are told by ``models.domain.quotas.readable``."""
 
 from datetime import timedelta
-
-_UNITS = ("bytes", "kB", "MB", "GB", "TB")
-
-
-def size(count: int) -> str:
-    """Bytes as a person reads them, in steps of 1000: ``812 bytes``, ``1.2 MB``, ``34 GB``."""
-    value, unit = float(count), 0
-    while value >= 999.5 and unit < len(_UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    if unit == 0:
-        return counted(count, "byte")
-    return f"{value:.1f} {_UNITS[unit]}" if value < 9.95 else f"{value:,.0f} {_UNITS[unit]}"
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:

@@ -4,7 +4,12 @@ from typing import NoReturn
 
 import streamlit as st
 
-_JOB, _ITEM = "screens/job.py", "screens/item.py"
+_JOBS, _JOB, _ITEM = "screens/jobs.py", "screens/job.py", "screens/item.py"
+
+
+def go_to_jobs() -> NoReturn:
+    """Leave for the list of jobs."""
+    st.switch_page(_JOBS)
 
 
 def go_to_job(job_id: int) -> NoReturn:
@@ -17,9 +22,14 @@ def go_to_item(item_id: int) -> NoReturn:
     st.switch_page(_ITEM, query_params={"id": str(item_id)})
 
 
-def job_link(job_id: int, label: str = "") -> None:
+def jobs_link() -> None:
+    """Draw the way back to the list of jobs."""
+    st.page_link(_JOBS, label="My jobs", icon=":material/arrow_back:")
+
+
+def job_link(job_id: int, label: str = "", icon: str | None = None) -> None:
     """Draw a link to the page of a job."""
-    st.page_link(_JOB, label=label or f"Job {job_id}", query_params={"id": str(job_id)})
+    st.page_link(_JOB, label=label or f"Job {job_id}", icon=icon, query_params={"id": str(job_id)})
 
 
 def asked_id() -> int:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from models.domain.quotas import readable
 from models.domain.receipts import Receipt
-from ui.parts import amounts, tables
+from ui.parts import tables
 from ui.parts.escape import escape_markdown
 from ui.parts.status import VERDICTS
 
@@ -58,7 +59,7 @@ def _counts(receipt: Receipt) -> None:
         "Confirmed": confirmed,
         "Left out": f"{len(receipt.left_out):,}",
         "Held": f"{len(receipt.held):,}",
-        "Size": amounts.size(receipt.size_bytes),
+        "Size": readable(receipt.size_bytes),
     }
     with st.container(horizontal=True, key="receipt-counts"):
         for label, value in numbers.items():

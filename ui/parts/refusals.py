@@ -7,6 +7,7 @@ import streamlit as st
 
 from models.domain.errors import AditError, Bug
 from ui.parts.escape import escape_markdown
+from ui.parts.flash import flash
 
 Answer = TypeVar("Answer")
 
@@ -32,3 +33,15 @@ def tried(act: Callable[[], object]) -> bool:
         st.error(escape_markdown(error.message), icon=":material/error:")
         return False
     return True
+
+
+def flash_outcome(act: Callable[[], object], done: str) -> None:
+    """Do something in a callback, and say with the next run that it is done, or why a service refused it."""
+    try:
+        act()
+    except Bug:
+        raise
+    except AditError as error:
+        flash(error.message)
+    else:
+        flash(done)

@@ -1,26 +1,24 @@
 """Questions to servers that go on while the page is drawn again and again: a thread asks, the page looks at answers.
 
 The thread never touches Streamlit. It stops when it is told to, and when nobody has looked for a while, because a
-closed tab says no goodbye. One process asks a bounded number of questions at once.
+closed tab says no goodbye. How many questions go on at once is bounded by the services.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Generic, TypeVar
 
 import streamlit as st
 
-from models.domain.errors import AditError, Bug, PeerBusy
+from models.domain.errors import AditError, Bug
 from ui import faults, session
 
 Answer = TypeVar("Answer")
-_AT_ONCE = 12
-_ROOM_WITHIN_S = 20.0
 _UNWATCHED_S = 15.0
 _LOOK_EVERY_S = 0.5
-_room = threading.BoundedSemaphore(_AT_ONCE)
 
 
 class Progress(StrEnum):
@@ -39,9 +37,10 @@ class Search(Generic[Answer]):
         self.error: AditError | None = None
         """What went wrong, if anything did."""
         self.progress = Progress.RUNNING
+        self.source: Iterable[Answer] | None = None
+        """What the answers come from, as soon as the thread has begun to ask."""
         self._answers: list[Answer] = []
         self._watched_at = time.monotonic()
-        self._canceled = threading.Event()
         self._ended = threading.Event()
         threading.Thread(target=self._run, args=(ask,), daemon=True, name="search").start()
 
@@ -59,21 +58,12 @@ class Search(Generic[Answer]):
         self._ended.wait(seconds)
 
     def cancel(self) -> None:
-        """Stop asking. What has come in stays; what is still on its way is thrown away."""
+        """Stop asking, at once. What has come in stays; what is still on its way is thrown away."""
         if self.is_running:
             self.progress = Progress.CANCELED
-        self._canceled.set()
+        self._close()
 
     def _run(self, ask: Callable[[], Iterable[Answer]]) -> None:
-        try:
-            if _room.acquire(timeout=_ROOM_WITHIN_S):
-                self._ask_in_room(ask)
-            else:
-                self._fail(PeerBusy("Too many people are searching at this moment. Try again in a minute."))
-        finally:
-            self._ended.set()
-
-    def _ask_in_room(self, ask: Callable[[], Iterable[Answer]]) -> None:
         try:
             self._collect(ask)
         except AditError as error:
@@ -81,21 +71,25 @@ class Search(Generic[Answer]):
         except Exception as error:
             self._fail(Bug(faults.apology(faults.record(error))))
         finally:
-            _room.release()
+            self._close()
+            self._ended.set()
 
     def _collect(self, ask: Callable[[], Iterable[Answer]]) -> None:
-        answers = ask()
-        try:
-            for answer in answers:
-                if self._canceled.is_set() or self._is_unwatched:
-                    self.cancel()
-                    return
-                self._answers.append(answer)
-            if self.is_running:
-                self.progress = Progress.DONE
-        finally:
-            close: Callable[[], None] | None = getattr(answers, "close", None)
-            if close:
+        self.source = ask()
+        for answer in self.source:
+            if self._is_unwatched:
+                self.progress = Progress.CANCELED
+            if not self.is_running:
+                return
+            self._answers.append(answer)
+        if self.is_running:
+            self.progress = Progress.DONE
+
+    def _close(self) -> None:
+        """Close what answers, as far as that can be done; a generator of another thread ends with its next answer."""
+        close: Callable[[], None] | None = getattr(self.source, "close", None)
+        if close:
+            with suppress(ValueError):
                 close()
 
     @property
@@ -107,7 +101,7 @@ class Search(Generic[Answer]):
             self.error, self.progress = error, Progress.FAILED
 
 
-def watch(search: Search[Answer], draw: Callable[[Sequence[Answer]], None]) -> None:
+def watch(search: Search[Answer], draw: Callable[[Sequence[Answer]], object]) -> None:
     """Draw the answers as they come in, and the whole page once when the search has ended.
 
     What is drawn here should only be looked at: every half second it is drawn anew.

@@ -50,11 +50,3 @@ def date_range(since: date | None, until: date | None) -> str:
     if first == last:
         return first
     return f"{first}-{last}"
-
-
-def name_query(text: str) -> str:
-    """What a person typed for a name as a DICOM pattern: ``Doe, John`` finds all whose parts begin so."""
-    family, _, given = (part.strip() for part in text.partition(","))
-    if "^" in text or "*" in text or not family:
-        return text.strip()
-    return f"{family}*^{given}*" if given else f"{family}*"

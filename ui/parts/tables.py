@@ -17,7 +17,8 @@ from ui.parts.status import STATES
 
 Row = TypeVar("Row")
 _PAGE = 25
-_ROW_PIXELS, _TALLEST_PIXELS = 35, 420
+_ROW_PIXELS = 35
+_STATE_PIXELS = 110
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def table(rows: Sequence[Row], look: Look[Row], key: str, ticked: Callable[[Row]
     if look.button:
         data[look.button] = [look.button] * len(rows)
         config[look.button] = st.column_config.ButtonColumn(
-            look.button, width="small", type="tertiary", key=f"{name}-button"
+            look.button, width="small", pinned=True, type="tertiary", key=f"{name}-button"
         )
     positions = _draw(data, config, look, name, [n for n, row in enumerate(rows) if ticked and ticked(row)])
     return Picked(_pressed(rows, f"{name}-button"), tuple(rows[n] for n in positions if n < len(rows)))
@@ -102,7 +103,7 @@ def states_column(label: str, state: Callable[[Row], State]) -> Column[Row]:
     """A column with the state of each row as a coloured word."""
     colours = dict(STATES.values())
     config = st.column_config.MultiselectColumn(
-        label, options=list(colours), color=list(colours.values()), width="small"
+        label, options=list(colours), color=list(colours.values()), width=_STATE_PIXELS
     )
     return Column(label, lambda row: [STATES[state(row)][0]], config)
 

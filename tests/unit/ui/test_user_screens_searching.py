@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from models.domain.errors import BadRequest, Bug, PeerBusy
+from models.domain.errors import BadRequest, Bug
 from ui.parts import searching
 from ui.parts.searching import Progress, Search
 
@@ -46,6 +46,25 @@ def test_a_canceled_search_keeps_what_came_and_closes_the_connection() -> None:
     assert (search.answers(), search.progress) == ((1,), Progress.CANCELED)
 
 
+def test_canceling_ends_a_source_that_can_be_closed_at_once() -> None:
+    class Endless:
+        def __init__(self) -> None:
+            self.closed = threading.Event()
+
+        def __iter__(self) -> Iterator[int]:
+            self.closed.wait(5)
+            return iter(())
+
+        def close(self) -> None:
+            self.closed.set()
+
+    search = Search(Endless)
+    wait_until(lambda: search.source is not None)
+    search.cancel()
+    search.settle(1)
+    assert search.progress is Progress.CANCELED
+
+
 def test_a_search_nobody_looks_at_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(searching, "_UNWATCHED_S", 0.05)
 
@@ -79,24 +98,6 @@ def test_errors_of_libraries_are_not_shown(caplog: pytest.LogCaptureFixture) -> 
     search.settle(5)
     assert isinstance(search.error, Bug)
     assert "Doe" not in search.error.message + caplog.text
-
-
-def test_only_so_many_searches_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(searching, "_room", threading.BoundedSemaphore(1))
-    monkeypatch.setattr(searching, "_ROOM_WITHIN_S", 0.05)
-    release = threading.Event()
-
-    def endless() -> Iterator[int]:
-        release.wait(5)
-        yield 1
-
-    first = Search(endless)
-    second = Search(lambda: [1])
-    second.settle(5)
-    assert isinstance(second.error, PeerBusy)
-    release.set()
-    first.settle(5)
-    assert first.progress is Progress.DONE
 
 
 def wait_until(is_so: "object") -> None:

@@ -8,23 +8,6 @@ from models.domain.refs import SeriesFound, StudyFound
 from ui.parts import amounts, studies
 
 
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [
-        (0, "0 bytes"),
-        (1, "1 byte"),
-        (999, "999 bytes"),
-        (1000, "1.0 kB"),
-        (1_234_567, "1.2 MB"),
-        (12_345_678, "12 MB"),
-        (999_600, "1.0 MB"),
-        (5 * 10**15, "5,000 TB"),
-    ],
-)
-def test_sizes_are_in_steps_of_a_thousand(count: int, words: str) -> None:
-    assert amounts.size(count) == words
-
-
 def test_counts_have_the_noun_in_its_number() -> None:
     assert amounts.counted(1, "study") == "1 study"
     assert amounts.counted(1204, "study") == "1,204 studies"
@@ -81,18 +64,3 @@ def test_titles_leave_out_what_is_not_known() -> None:
 )
 def test_dates_become_a_dicom_range(since: date | None, until: date | None, text: str) -> None:
     assert studies.date_range(since, until) == text
-
-
-@pytest.mark.parametrize(
-    ("typed", "pattern"),
-    [
-        ("Doe, John", "Doe*^John*"),
-        ("Doe", "Doe*"),
-        (" Doe , ", "Doe*"),
-        ("D?e*", "D?e*"),
-        ("Doe^J*", "Doe^J*"),
-        ("", ""),
-    ],
-)
-def test_typed_names_become_patterns(typed: str, pattern: str) -> None:
-    assert studies.name_query(typed) == pattern

@@ -1,0 +1,81 @@
+"""Files that people fetch from behind the gate; each time stands in the audit trail."""
+
+import json
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from models.db.engine import Database
+from models.domain.audit import AuditAction
+from models.domain.errors import BadRequest, NotFound, NotPermitted
+from models.domain.jobs import Item
+from models.domain.people import Actor
+from models.domain.receipts import Receipt
+from services import audit, jobs
+from ui import audit_file, receipt_files
+from ui.identity import signed_in
+
+
+class Files:
+    """The files of one installation."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def router(self) -> APIRouter:
+        """All routes below ``/files/``."""
+        router = APIRouter(prefix="/files")
+        router.add_api_route("/receipts/{item_id}.json", self.receipt_as_json, response_model=None)
+        router.add_api_route("/receipts/{item_id}.csv", self.receipt_as_csv, response_model=None)
+        router.add_api_route("/audit.csv", self.audit_as_csv, response_model=None)
+        return router
+
+    def receipt_as_json(self, request: Request, item_id: int) -> Response:
+        """The receipt of an item with every UID."""
+        try:
+            item, receipt = self._receipt(request, item_id)
+        except (NotFound, NotPermitted) as error:
+            return JSONResponse({"detail": error.message}, 404)
+        text = json.dumps(receipt_files.document(item, receipt), indent=1)
+        return Response(text, media_type="application/json", headers=_attached(item, "json"))
+
+    def receipt_as_csv(self, request: Request, item_id: int) -> Response:
+        """The receipt of an item, a line for each instance."""
+        try:
+            item, receipt = self._receipt(request, item_id)
+        except (NotFound, NotPermitted) as error:
+            return JSONResponse({"detail": error.message}, 404)
+        return StreamingResponse(receipt_files.lines(receipt), media_type="text/csv", headers=_attached(item, "csv"))
+
+    def audit_as_csv(self, request: Request) -> Response:
+        """The entries of the audit trail that match, the oldest first, piece by piece."""
+        try:
+            lines = audit.export(self._db, _actor(request), audit_file.wanted(request.query_params))
+        except (BadRequest, NotPermitted) as error:
+            return JSONResponse({"detail": error.message}, 404)
+        headers = {"Content-Disposition": 'attachment; filename="audit-trail.csv"'}
+        return StreamingResponse(lines, media_type="text/csv", headers=headers)
+
+    def _receipt(self, request: Request, item_id: int) -> tuple[Item, Receipt]:
+        actor = _actor(request)
+        item, receipt = jobs.item(self._db, actor, item_id), jobs.receipt(self._db, actor, item_id)
+        audit.record(
+            self._db,
+            actor,
+            AuditAction.DOWNLOAD,
+            f"job {item.job_id}, item {item.position}: receipt",
+            address=actor.address,
+        )
+        return item, receipt
+
+
+def _actor(request: Request) -> Actor:
+    found = signed_in(request.scope)
+    if found is None:
+        raise NotPermitted
+    return found.actor
+
+
+def _attached(item: Item, ending: str) -> dict[str, str]:
+    name = f"receipt-job-{item.job_id}-item-{item.position}.{ending}"
+    return {"Content-Disposition": f'attachment; filename="{name}"'}

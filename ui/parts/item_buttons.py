@@ -1,0 +1,36 @@
+"""What can be done to one item now, as buttons."""
+
+from collections.abc import Set
+
+import streamlit as st
+
+from models.domain.jobs import Item, ItemAction
+from services import jobs
+from ui import context, session
+from ui.parts import confirm, links
+from ui.parts.confirm import Question
+from ui.parts.flash import flash
+
+_RESET, _DELETE = "item-reset", "item-delete"
+
+
+def show_buttons(item: Item, allowed: Set[ItemAction]) -> None:
+    """Draw a button for each action that is allowed; both ask first."""
+    if ItemAction.RESET in allowed:
+        st.button("Do it again", icon=":material/restart_alt:", key=_RESET, on_click=confirm.ask, args=(_RESET,))
+        text = (
+            "It is done again from the start. Its receipt and its reviews are deleted. What is at the destination "
+            "already stays there."
+        )
+        question = Question(f"Do item {item.position} again?", text, "Do it again", "The item waits for an attempt.")
+        confirm.confirm(_RESET, question, lambda: jobs.reset_item(context.database(), session.actor(), item.id))
+    if ItemAction.DELETE in allowed:
+        st.button("Delete", icon=":material/delete:", key=_DELETE, on_click=confirm.ask, args=(_DELETE,))
+        question = Question(f"Delete item {item.position}?", "It is removed from its job.", "Delete")
+        confirm.confirm(_DELETE, question, lambda: _delete(item))
+
+
+def _delete(item: Item) -> None:
+    jobs.delete_item(context.database(), session.actor(), item.id)
+    flash("The item is deleted.")
+    links.go_to_job(item.job_id)

@@ -1,0 +1,83 @@
+"""The held instances of one job, with the choice to release or reject them and the reason for it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import streamlit as st
+
+from models.domain.jobs import Item
+from models.domain.reviews import HeldInstance
+from services import review
+from ui import context, session
+from ui.parts import amounts, links, tables
+from ui.parts.escape import escape_markdown
+from ui.parts.flash import flash
+from ui.parts.refusals import tried
+
+_LONGEST = 500
+
+
+def show_job(job_id: int, count: int) -> None:
+    """Draw one job; its instances are fetched when somebody opens it."""
+    label = f"Job {job_id}: {amounts.counted(count, 'instance')} held"
+    with st.expander(label, key=f"held-{job_id}", on_change="rerun") as box:
+        if box.open:
+            _instances(job_id)
+
+
+def _instances(job_id: int) -> None:
+    links.job_link(job_id, f"Open job {job_id}")
+    held = review.held(context.database(), session.actor(), job_id)
+    for reason, count in Counter(instance.reason for instance in held).most_common():
+        st.caption(f"{count:,} x {escape_markdown(reason)}")
+    picked = tables.paged_table(len(held), _page(held), _look(), f"held-table-{job_id}")
+    everything = st.checkbox(
+        f"All {amounts.counted(len(held), 'instance')} of the job, on every page", key=f"held-all-{job_id}"
+    )
+    chosen = held if everything else picked.ticked
+    reason = st.text_area(
+        "Reason",
+        key=f"reason-{job_id}",
+        max_chars=_LONGEST,
+        height=80,
+        placeholder="Such as: looked at all frames in the archive, no name is visible",
+        help="At least 10 characters. It is kept in the audit trail: name no patient.",
+    )
+    _buttons(job_id, chosen, reason or "")
+
+
+def _buttons(job_id: int, chosen: Sequence[HeldInstance], reason: str) -> None:
+    words = amounts.counted(len(chosen), "instance")
+    with st.container(horizontal=True):
+        is_release = st.button(f"Release {words}", type="primary", key=f"release-{job_id}", disabled=not chosen)
+        is_reject = st.button(f"Reject {words}", key=f"reject-{job_id}", disabled=not chosen)
+    if is_release and _decide(review.release, chosen, reason):
+        flash(f"Released {words}. They are fetched again and delivered.")
+        st.rerun()
+    if is_reject and _decide(review.reject, chosen, reason):
+        flash(f"Rejected {words}. They are left out for good.")
+        st.rerun()
+
+
+def _decide(act: Callable[..., Item], chosen: Sequence[HeldInstance], reason: str) -> bool:
+    """Decide item by item, as the services do; what was decided before an error stays so."""
+    db, actor = context.database(), session.actor()
+    by_item: dict[int, list[str]] = defaultdict(list)
+    for instance in chosen:
+        by_item[instance.item_id].append(instance.sop_uid)
+    return all(tried(partial(act, db, actor, item_id, uids, reason)) for item_id, uids in by_item.items())
+
+
+def _page(held: Sequence[HeldInstance]) -> Callable[[int, int], Sequence[HeldInstance]]:
+    return lambda limit, offset: held[offset : offset + limit]
+
+
+def _look() -> tables.Look[HeldInstance]:
+    columns = [
+        tables.Column[HeldInstance]("Item", lambda held: held.position, st.column_config.NumberColumn(width="small")),
+        tables.Column[HeldInstance]("Why", lambda held: held.reason, st.column_config.TextColumn(width="large")),
+        tables.Column[HeldInstance]("Instance", lambda held: held.sop_uid),
+        tables.Column[HeldInstance]("Study", lambda held: held.study_uid),
+    ]
+    return tables.Look(columns, "Held instances", lambda held: held.sop_uid, "instance", ticks=True)

@@ -1,0 +1,58 @@
+"""One item of a job: what was asked for, what became of it and why, and the receipt that proves it."""
+
+import streamlit as st
+
+from models.domain.jobs import FINISHED, State
+from services import jobs
+from ui import context, session
+from ui.parts import item_facts, links, status
+from ui.parts.item_buttons import show_buttons
+from ui.parts.live import live
+from ui.parts.receipts import show_receipt
+from ui.parts.refusals import asked
+
+db, item_id = context.database(), links.asked_id()
+item = asked(lambda: jobs.item(db, session.actor(), item_id))
+job = asked(lambda: jobs.get(db, session.actor(), item.job_id))
+
+links.job_link(job.id, f"Job {job.id}", icon=":material/arrow_back:")
+with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+    st.title(f"Item {item.position} of job {job.id}", anchor=False, width="content")
+    with st.container(horizontal=True, width="content", key="item-buttons"):
+        show_buttons(item, jobs.item_actions(db, session.actor(), item))
+
+item_facts.show_item(item)
+
+
+def draw() -> None:
+    """What changes while the item is worked on."""
+    me = session.actor()
+    now = jobs.item(db, me, item_id)
+    with st.container(horizontal=True, vertical_alignment="center", key="item-state"):
+        status.pill(now.state)
+        st.caption(item_facts.when(now))
+    item_facts.show_outcome(now, me)
+    st.subheader("Receipt", anchor=False)
+    receipt = jobs.receipt(db, me, item_id)
+    if not now.attempts and not receipt.received:
+        st.caption("There is none before the first attempt.")
+        return
+    show_receipt(receipt)
+    with st.container(horizontal=True):
+        for ending in ("json", "csv"):
+            st.link_button(
+                f"Download as {ending.upper()}",
+                f"/files/receipts/{item_id}.{ending}",
+                icon=":material/download:",
+                key=f"download-{ending}",
+            )
+
+
+def is_active() -> bool:
+    """Whether the item can still change by itself: it has not ended, and its job is not at rest."""
+    me = session.actor()
+    now = jobs.item(db, me, item_id)
+    return now.state not in FINISHED and jobs.get(db, me, now.job_id).state is not State.UNVERIFIED
+
+
+live(is_active, draw)

@@ -1,0 +1,29 @@
+"""One's own account: who one is, what one may do, and the browsers in which one is signed in."""
+
+import streamlit as st
+
+from services import accounts, groups
+from ui import context, session
+from ui.parts import own_account
+from ui.parts.escape import escape_markdown
+
+found = session.signed_in()
+db, actor = context.database(), found.actor
+
+with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+    st.title("Profile", anchor=False)
+    st.link_button("Change password", "/account/password", icon=":material/key:", key="change-password")
+
+left, right = st.columns(2, gap="large")
+with left:
+    st.subheader("About you", anchor=False)
+    own_account.edit_profile(accounts.me(db, actor))
+with right:
+    st.subheader("Groups and rights", anchor=False)
+    names = groups.names(db, actor)
+    mine = sorted(names[group] for group in actor.groups if group in names)
+    st.write(escape_markdown(", ".join(mine)) or "You are not a member of any group.")
+    own_account.show_rights(actor)
+
+st.subheader("Where you are signed in", anchor=False)
+own_account.show_sessions(found.session.id)

@@ -21,6 +21,7 @@ from models.settings import Settings
 from services import accounts
 from ui import addresses, context
 from ui.account.routes import Account
+from ui.files import Files
 from ui.gate import Gate
 from ui.headers import allowed_hosts
 from ui.parts import script_errors
@@ -62,6 +63,7 @@ def application(settings: Settings, db: Database) -> FastAPI:
     ui = st.App(_SCRIPT, on_script_error=script_errors.show)
     config.set_option("server.allowedHosts", allowed_hosts(settings))
     run_streamlit = ui.lifespan()
+    _log_once()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -75,6 +77,7 @@ def application(settings: Settings, db: Database) -> FastAPI:
     app.add_middleware(Gate, settings=settings, db=db)
     app.add_api_route(addresses.HEALTH, _health, methods=["GET", "HEAD"])
     app.include_router(Account(settings, db).router())
+    app.include_router(Files(db).router())
     for area in (addresses.API, "/account/", "/files/"):
         app.add_api_route(area + "{rest:path}", _nothing, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
     app.mount("/", ui)

@@ -38,7 +38,7 @@ def findings(settings: Settings, server: Server) -> Iterator[Finding]:
         return
     for name, check in services:
         yield checked(name, check)
-    if server.study_root_move_support or server.patient_root_move_support:
+    if _needs_receiver(server):
         yield checked("Our receiver", lambda: _find_receiver(settings))
 
 
@@ -61,6 +61,13 @@ def _dimse_checks(settings: Settings, server: Server) -> Iterator[tuple[str, Cal
             yield f"C-MOVE ({model} root)", lambda only=only: _move(settings, only)
     if server.store_scp_support:
         yield "C-STORE", lambda: _send(server, calling)
+
+
+def _needs_receiver(server: Server) -> bool:
+    """Whether C-MOVE is all that it has: what it can do else is preferred, and comes without our receiver."""
+    gets = server.study_root_get_support or server.patient_root_get_support
+    has_wado = server.dicomweb_wado_support and bool(server.dicomweb_root_url)
+    return (server.study_root_move_support or server.patient_root_move_support) and not gets and not has_wado
 
 
 def _with_model(server: Server, model: str) -> Server:
@@ -139,8 +146,8 @@ def _move(settings: Settings, server: Server) -> str:
         raise Unsupported(f"It does not know where to send. Enter {receiver}, with this machine's address there.")
     if status:
         return (
-            f"It takes C-MOVE requests; to one for a study that nobody has it answered with status {status:04X}, which "
-            f"says little. It has to know {receiver}."
+            f"It takes C-MOVE requests. To one for a study that nobody has it answers with status {status:04X}, so "
+            f"whether it knows {receiver}, only a transfer can tell."
         )
     return f"It takes C-MOVE requests. It has to know {receiver}, with this machine's address."
 

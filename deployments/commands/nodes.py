@@ -1,19 +1,15 @@
 """`adit node`: add, list and test the places data comes from and goes to."""
 
-import os
-import time
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from deployments.commands.session import DataDir, Session, open_session
-from deployments.screen import errors_shown, say, show_table
-from models.domain.errors import Unsupported, WriteFailed
+from deployments.commands.session import DataDir, open_session
+from deployments.screen import FAILURE, errors_shown, say, show_table
+from models.domain import windows
 from models.domain.nodes import Folder, Node, Server, Timeouts, Tls
-from models.domain.refs import StudyQuery
 from services import nodes
 
 app = typer.Typer(help="The places data comes from and goes to.", no_args_is_help=True)
@@ -66,6 +62,14 @@ def add_server(
     idle_timeout_s: Seconds = 60,
     association_budget: Annotated[int, typer.Option(help="Connections that all workers together may hold.")] = 8,
     store_associations: Annotated[int, typer.Option(help="Instances sent at the same time.")] = 2,
+    max_search_results: Annotated[int, typer.Option(help="Answers that it gives to one query at most.")] = 200,
+    window: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TIME",
+            help="When transfers may use it, such as 'Mon-Fri 20:00-06:00'; may be repeated. Without any: always.",
+        ),
+    ] = None,
     pynetdicom: Annotated[
         bool, typer.Option("--pynetdicom", help="Instances by pynetdicom: slower, for servers that have trouble.")
     ] = False,
@@ -105,6 +109,8 @@ def add_server(
             association_budget=association_budget,
             store_associations=store_associations,
             uses_pynetdicom=pynetdicom,
+            max_search_results=max_search_results,
+            windows=tuple(each for text in window or () for each in windows.parsed(text)),
         )
         nodes.add_server(session.db, session.actor, server)
         say(f"Added server {name}. adit node test {name!r} tries it.")
@@ -140,11 +146,21 @@ def show_all(data_dir: DataDir = None) -> None:
 
 @app.command("test")
 def test(name: Name, data_dir: DataDir = None) -> None:
-    """Try a node: C-ECHO and a QIDO-RS query, as far as a server has them; whether a folder can be written."""
+    """Try what a server offers, without touching a patient, or whether a folder can be written.
+
+    Exit status: 0 when all is ok, else 2.
+    """
+    from services import connections  # spares every other command the time to load the network code
+
     with errors_shown():
         session = open_session(data_dir)
         node = nodes.by_name(session.db, name)
-        say(_try_server(session, node) if isinstance(node, Server) else _try_folder(node))
+        findings = connections.test(session.db, session.settings, session.actor, node.id)
+        for finding in findings:
+            word = "ok" if finding.is_ok else "not ok"
+            say(f"{word:7} {finding.what} ({round(finding.seconds * 1000)} ms): {finding.text}")
+    if not all(finding.is_ok for finding in findings):
+        raise typer.Exit(FAILURE)
 
 
 def _row(node: Node) -> tuple[object, ...]:
@@ -153,37 +169,3 @@ def _row(node: Node) -> tuple[object, ...]:
     abilities = [word for word, fields in _CAPABILITIES.items() if any(getattr(node, name) for name in fields)]
     where = f"{node.ae_title} at {node.host}:{node.port}{' (TLS)' if node.tls else ''} {node.dicomweb_root_url}"
     return node.id, node.name, "server", where.strip(), ", ".join(abilities)
-
-
-def _try_server(session: Session, server: Server) -> str:
-    """What has answered, and how fast. Raises PeerError for the first that did not."""
-    from dicom.network import echo
-
-    answers: list[str] = []
-    if any(getattr(server, name) for words in ("find", "get", "move", "store") for name in _CAPABILITIES[words]):
-        answers.append(f"C-ECHO ({_duration_ms(lambda: echo.echo(server, session.settings.calling_ae_title))} ms)")
-    if server.dicomweb_qido_support:
-        answers.append(f"QIDO-RS ({_duration_ms(lambda: _ask_for_nothing(server))} ms)")
-    if not answers:
-        raise Unsupported("The server supports neither DIMSE nor QIDO-RS, so there is nothing to try it with.")
-    return f"{server.name} answers to {' and '.join(answers)}."
-
-
-def _ask_for_nothing(server: Server) -> None:
-    from dicom.network.qido import QidoFinder
-
-    with QidoFinder(server) as finder:
-        list(finder.find_studies(StudyQuery(study_uid="1.2.3")))
-
-
-def _duration_ms(action: Callable[[], None]) -> int:
-    begin = time.perf_counter()
-    action()
-    return round((time.perf_counter() - begin) * 1000)
-
-
-def _try_folder(folder: Folder) -> str:
-    """Raises WriteFailed unless it is there and we can write to it."""
-    if not folder.path.is_dir() or not os.access(folder.path, os.W_OK | os.X_OK):
-        raise WriteFailed(f"{folder.path} is not a directory that this user can write to. Is it mounted?")
-    return f"{folder.name} can be written."

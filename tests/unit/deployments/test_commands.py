@@ -13,7 +13,9 @@ from deployments.ports import free_port
 from models.db.engine import open_database
 from models.db.jobs import JobStore
 from models.db.receipts import ReceiptStore
+from models.domain import windows
 from models.domain.jobs import State
+from models.domain.nodes import Server
 from models.domain.people import operator
 from models.domain.receipts import Receipt
 from models.settings import settings
@@ -65,7 +67,20 @@ def test_what_is_refused_is_one_red_line_and_status_2(an_installation: Adit) -> 
 def test_a_server_that_is_down_is_unreachable(an_installation: Adit) -> None:
     result = an_installation("node", "test", "pacs")
     assert result.exit_code == 2
-    assert result.output.startswith("Unreachable: ")
+    assert result.output.startswith("not ok  Connection ")
+    assert "nothing listens there" in result.output
+
+
+def test_windows_and_limits_of_a_server_are_kept(adit: Adit) -> None:
+    times = ("--window", "Mon-Tue 20:00-06:00", "--window", "Sun 00:00-00:00", "--max-search-results", 50)
+    assert adit("node", "add-server", "night", *SERVER, "--port", 104, *times).exit_code == 0
+    stored = nodes.by_name(open_database(settings()), "night")
+    assert isinstance(stored, Server)
+    assert [windows.words(each) for each in stored.windows] == ["Mon 20:00-06:00", "Tue 20:00-06:00", "Sun 00:00-00:00"]
+    assert stored.max_search_results == 50
+    refused = adit("node", "add-server", "day", *SERVER, "--port", 104, "--window", "sometimes")
+    assert refused.exit_code == 2
+    assert refused.output.startswith("BadRequest: windows: ")
 
 
 def test_a_folder_that_is_not_there_is_not_called_good(an_installation: Adit, tmp_path: Path) -> None:
@@ -87,6 +102,27 @@ def test_a_job_is_accepted_shown_canceled_and_resumed(an_installation: Adit) -> 
     assert an_installation("retry", 1).exit_code == 2
     (job,) = jobs.list(open_database(settings()), operator("test"), everybody=True)
     assert (job.state, job.urgent, job.trial_protocol_id) == (State.PENDING, True, "T1")
+
+
+def test_a_job_is_made_urgent_restarted_and_deleted(an_installation: Adit) -> None:
+    an_installation("transfer", "--from", "pacs", "--to", "research", "--no-wait", "--study", "1.2.3")
+    assert "Job 1 is urgent." in an_installation("hurry", 1).output
+    assert "Job 1 is not urgent." in an_installation("hurry", 1, "--not-urgent").output
+    assert an_installation("verify", 1).exit_code == 2, "it waits for nobody"
+    an_installation("cancel", 1)
+    assert "Job 1 is pending." in an_installation("restart", 1).output
+    assert "Job 1 is deleted." in an_installation("delete", 1).output
+    assert an_installation("status", 1).exit_code == 2
+
+
+def test_maintenance_is_begun_and_ended(an_installation: Adit) -> None:
+    assert "Maintenance is off." in an_installation("maintenance").output
+    begun = an_installation("maintenance", "on")
+    assert "Maintenance is on." in begun.output
+    assert "Items at work: 0." in begun.output
+    assert "Maintenance is on." in an_installation("maintenance").output
+    assert an_installation("maintenance", "perhaps").exit_code == 2
+    assert "Maintenance is off." in an_installation("maintenance", "off").output
 
 
 def test_options_are_paired_with_studies_in_their_order(an_installation: Adit) -> None:

@@ -92,6 +92,12 @@ def entries(
     return AuditStore(db).entries(wanted, limit, offset)
 
 
+def get(db: Database, actor: Actor, entry_id: int) -> AuditEntry:
+    """One entry of the trail; raises NotPermitted or NotFound."""
+    _check_may_read(actor)
+    return AuditStore(db).get(entry_id)
+
+
 def count(db: Database, actor: Actor, wanted: AuditFilter = EVERYTHING) -> int:
     """How many entries match; raises NotPermitted."""
     _check_may_read(actor)

@@ -79,6 +79,14 @@ class AuditStore:
         with self._db.reading() as session:
             return tuple(_Line(*row).entry for row in session.execute(found))
 
+    def get(self, entry_id: int) -> AuditEntry:
+        """One entry; raises NotFound."""
+        with self._db.reading() as session:
+            row = session.execute(_lines().where(AuditRow.id == entry_id)).first()
+        if row is None:
+            raise NotFound("There is no such entry in the audit trail.")
+        return _Line(*row).entry
+
     def count(self, wanted: AuditFilter = EVERYTHING) -> int:
         """How many entries match."""
         with self._db.reading() as session:

@@ -11,14 +11,20 @@ from ui.parts.escape import escape_markdown
 
 NEW = "new"
 _PARAMETER = "id"
+_DIGITS = 18
+_WIDTH = 760
 
 
-def opened() -> int | None:
-    """The id of what is open, 0 for something new, or None; what is no id in the address counts as none."""
+def is_open() -> bool:
+    """Whether the address asks for a drawer; what is no id in it asks for none."""
     wanted = st.query_params.get(_PARAMETER, "")
-    if wanted == NEW:
-        return 0
-    return int(wanted) if wanted.isdecimal() and wanted.isascii() and 0 < len(wanted) < 19 and int(wanted) else None
+    return wanted == NEW or (wanted.isascii() and wanted.isdecimal() and len(wanted) <= _DIGITS)
+
+
+def subject_id() -> int:
+    """The id of what the drawer is about; 0 for something new, and when none is open."""
+    wanted = st.query_params.get(_PARAMETER, "")
+    return int(wanted) if is_open() and wanted != NEW else 0
 
 
 def open_drawer(subject: int | str) -> None:
@@ -33,4 +39,9 @@ def close_drawer() -> None:
 
 def show_drawer(title: str, draw: Callable[[], None]) -> None:
     """Show a drawer with what ``draw`` draws. That runs on its own: it has to look up the actor itself."""
-    st.dialog(escape_markdown(title), width="large", position="right", on_dismiss=close_drawer)(draw)()
+    st.dialog(escape_markdown(title), width=_WIDTH, position="right", on_dismiss=close_drawer)(draw)()
+
+
+def section(title: str) -> None:
+    """Draw a heading in a drawer."""
+    st.header(title, anchor=False)

@@ -127,7 +127,11 @@ class Form(Generic[Subject]):
 
     def save_button(self, label: str = "Save") -> bool:
         """Draw the button that saves; true in the one run in which it was clicked."""
-        return st.button(label, type="primary", key=self.key("save")) and not self._opened.is_busy
+        return self.button("save", label, type="primary")
+
+    def button(self, name: str, label: str, **options: Any) -> bool:
+        """Draw another button of the form; true in the one run in which it was clicked."""
+        return st.button(label, key=self.key(name), **options) and not self._opened.is_busy
 
     def attempt(self, act: Callable[[], Any]) -> bool:
         """Do something with what was entered, and say what is wrong where it fails; returns whether it was done."""
@@ -138,10 +142,12 @@ class Form(Generic[Subject]):
         try:
             self._show({})
             act()
+        except Bug:
+            raise
         except Outdated:
             self._offer_both()
         except AditError as error:
-            self._refuse(error)
+            self.refuse(error)
         else:
             return True
         finally:
@@ -158,6 +164,16 @@ class Form(Generic[Subject]):
 
         if self.attempt(once):
             self._finish()
+
+    def refuse(self, error: AditError) -> None:
+        """Say what is wrong: beside the fields that the error names, and here in one list."""
+        problems = dict(error.problems) if isinstance(error, BadRequest) else {}
+        self._show(problems)
+        if problems:
+            lines = [f"- **{self._label(name)}**: {escape_markdown(text)}" for name, text in problems.items()]
+            st.error("\n".join(["Please correct:", *lines]), icon=":material/error:")
+        else:
+            st.error(escape_markdown(error.message), icon=":material/error:")
 
     def _found(self, identity: object) -> _Opened[Subject] | None:
         opened: _Opened[Subject] | None = st.session_state.get(self._state)
@@ -186,17 +202,6 @@ class Form(Generic[Subject]):
     def _state(self) -> str:
         return f"{self._key}.form"
 
-    def _refuse(self, error: AditError) -> None:
-        if isinstance(error, Bug):
-            raise error
-        problems = dict(error.problems) if isinstance(error, BadRequest) else {}
-        self._show(problems)
-        if problems:
-            lines = [f"- **{self._label(name)}**: {escape_markdown(text)}" for name, text in problems.items()]
-            st.error("\n".join(["Nothing was saved. Please correct:", *lines]), icon=":material/error:")
-        else:
-            st.error(escape_markdown(error.message), icon=":material/error:")
-
     def _label(self, name: str) -> str:
         return escape_markdown(self._labels.get(name, name.replace("_", " ").capitalize()))
 
@@ -223,11 +228,11 @@ class Form(Generic[Subject]):
         first = self._opened.loaded.setdefault(name, loaded)
         if self._opened.is_rebased and first != loaded:
             told = f": {loaded}" if isinstance(loaded, str | int | float) and not isinstance(loaded, bool) else ""
-            st.caption(f":orange[:material/group: Somebody else changed this{escape_markdown(told)}]")
+            st.markdown(f":small[:orange[:material/group: Somebody else changed this{escape_markdown(told)}]]")
 
 
 def _say(place: DeltaGenerator, problem: str) -> None:
     if problem:
-        place.caption(f":red[:material/error: {escape_markdown(problem)}]")
+        place.markdown(f":small[:red[:material/error: {escape_markdown(problem)}]]")
     else:
         place.empty()

@@ -1,12 +1,13 @@
 """Fields that choose among people, rights and nodes; each belongs to a form."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import streamlit as st
 
 from models.domain.people import GUARDED, Permission, User
+from ui.parts import people
 from ui.parts.escape import escape_markdown
 from ui.parts.forms import Form
 
@@ -26,6 +27,7 @@ class Row:
     source: bool = False
     destination: bool = False
     can_be_source: bool = True
+    is_fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +38,17 @@ class Ticks:
     destination: bool = False
 
 
-def user_label(user: User) -> str:
-    """A person as lists show them: ``mmuster - Maria Muster <maria@example.org>``."""
-    return f"{user.username} - {user.full_name} <{user.profile.email}>" if user.full_name else user.username
-
-
 def pick_users(
-    form: Form[Any], name: str, label: str, users: Iterable[User], chosen: Iterable[int], **options: Any
+    form: Form[Any],
+    name: str,
+    label: str,
+    users: Iterable[User],
+    chosen: Iterable[int],
+    told: Callable[[User], str] = people.label,
+    **options: Any,
 ) -> frozenset[int]:
-    """Choose any number of people, by what stands in their names and addresses."""
-    return frozenset(_pick(form, name, label, {user.id: user_label(user) for user in users}, chosen, **options))
+    """Choose any number of people, by what stands in their labels."""
+    return frozenset(_pick(form, name, label, {user.id: told(user) for user in users}, chosen, **options))
 
 
 def pick_groups(
@@ -76,19 +79,22 @@ def _pick(
     return form.field(st.multiselect, name, label, loaded, **fixed, **options)
 
 
-def pick_sides(form: Form[Any], name: str, rows: Sequence[Row], what: str, disabled: bool = False) -> dict[int, Ticks]:
+def pick_sides(form: Form[Any], name: str, rows: Sequence[Row], what: str) -> dict[int, Ticks]:
     """Tick in a table what may be used as source and as destination; returns what is ticked in every line.
 
-    ``what`` heads the column of names. Lines that a filter hides keep their ticks.
+    ``what`` heads the column of names. Lines that a filter hides keep their ticks. Where no line can be a source, there
+    is no column for it.
     """
-    ticks = form.remembered(name, {row.id: Ticks(row.source, row.destination) for row in rows})
+    ticks: dict[int, Ticks] = form.remembered(name, {})
     for row in rows:
         ticks[row.id] = _entered(form, name, row, ticks.get(row.id, Ticks(row.source, row.destination)))
+    sides = ["source", "destination"] if any(row.can_be_source for row in rows) else ["destination"]
     shown = _filtered(form, name, rows)
     with st.container(border=True, height=_BOX_PIXELS if len(shown) > _FEW else "content", gap="xsmall"):
-        _line(f"**{what}**", "**Source**", "**Destination**")
+        for column, head in zip(_columns(sides), [what, *map(str.capitalize, sides)], strict=True):
+            column.markdown(f"**{head}**")
         for row in shown:
-            _draw_row(form, name, row, ticks[row.id], disabled)
+            _draw_row(form, name, row, ticks[row.id], sides)
         if not shown:
             st.caption("No name has this in it.")
     form.spot(name, what)
@@ -109,32 +115,23 @@ def _entered(form: Form[Any], name: str, row: Row, before: Ticks) -> Ticks:
     return Ticks(bool(source) and row.can_be_source, bool(destination))
 
 
-def _draw_row(form: Form[Any], name: str, row: Row, ticks: Ticks, disabled: bool) -> None:
-    label, source, destination = _columns()
+def _draw_row(form: Form[Any], name: str, row: Row, ticks: Ticks, sides: Sequence[str]) -> None:
+    label, *columns = _columns(sides)
     label.markdown(escape_markdown(row.name))
-    with source:
-        if row.can_be_source:
-            _tick(_key(form, name, row, "source"), f"{row.name} as source", ticks.source, disabled)
-        else:
-            st.caption("never", help="A folder takes studies. None can be read from it.")
-    with destination:
-        _tick(_key(form, name, row, "destination"), f"{row.name} as destination", ticks.destination, disabled)
-
-
-def _tick(key: str, label: str, value: bool, disabled: bool) -> None:
-    if key not in st.session_state:
-        st.session_state[key] = value
-    st.checkbox(escape_markdown(label), key=key, label_visibility="collapsed", on_change="ignore", disabled=disabled)
+    for column, side in zip(columns, sides, strict=True):
+        if side == "source" and not row.can_be_source:
+            column.caption("never", help="A folder takes studies. None can be read from it.")
+            continue
+        key = _key(form, name, row, side)
+        if key not in st.session_state:
+            st.session_state[key] = getattr(ticks, side)
+        words = escape_markdown(f"{row.name} as {side}")
+        column.checkbox(words, key=key, label_visibility="collapsed", on_change="ignore", disabled=row.is_fixed)
 
 
 def _key(form: Form[Any], name: str, row: Row, side: str) -> str:
     return form.key(f"{name}-{row.id}-{side}")
 
 
-def _line(*cells: str) -> None:
-    for column, cell in zip(_columns(), cells, strict=True):
-        column.markdown(cell)
-
-
-def _columns() -> Sequence[Any]:
-    return st.columns([4, 1.4, 1.8], vertical_alignment="center", wrap=False)
+def _columns(sides: Sequence[str]) -> Sequence[Any]:
+    return st.columns([4, *(1.6 for _ in sides)], vertical_alignment="center", wrap=False)

@@ -32,7 +32,9 @@ def page(shelf) -> None:  # without types: AppTest runs its text alone
     show_flashes()
 
     def drawer() -> None:
-        form = Form("thing", drawers.opened(), lambda: (shelf.name, shelf.size, shelf.version), drawers.close_drawer)
+        form = Form(
+            "thing", drawers.subject_id(), lambda: (shelf.name, shelf.size, shelf.version), drawers.close_drawer
+        )
         name, size, version = form.subject
         entered = form.text("name", "Name", name)
         number = form.whole("size", "Size", size)
@@ -42,7 +44,7 @@ def page(shelf) -> None:  # without types: AppTest runs its text alone
     def delete() -> None:
         shelf.save("deleted", None, shelf.version)
 
-    if drawers.opened() is not None:
+    if drawers.is_open():
         drawers.show_drawer("Edit *it*", drawer)
     st.button("Delete", key="delete", on_click=confirm.ask, args=("delete",))
     question = confirm.Question("Delete it?", "It is gone then.", yes="Delete it", done="It was deleted.", word="first")
@@ -57,7 +59,7 @@ def opened(shelf: Shelf, **parameters: str) -> AppTest:
 
 
 def texts(app: AppTest) -> str:
-    return "\n".join(element.value for kind in (app.caption, app.error, app.warning, app.toast) for element in kind)
+    return "\n".join(element.value for kind in (app.markdown, app.error, app.warning, app.toast) for element in kind)
 
 
 def test_a_drawer_is_open_as_long_as_the_address_says_so() -> None:
@@ -86,7 +88,7 @@ def test_problems_stand_beside_their_fields_and_entries_stay() -> None:
     app = opened(shelf, id="7")
     app.text_input(key="thing-name").set_value("taken")
     app.button(key="thing-save").click().run()
-    assert ":red[:material/error: another \\*one\\* has it\\.]" in [caption.value for caption in app.caption]
+    assert ":small[:red[:material/error: another \\*one\\* has it\\.]]" in [told.value for told in app.markdown]
     assert "**Name**: another" in app.error[0].value
     assert "**Shape**: it must be round" in app.error[0].value
     assert app.text_input(key="thing-name").value == "taken"

@@ -1,0 +1,141 @@
+"""Administration: where everything is found, in the words of the admin guide, and what needs somebody's attention."""
+
+from collections.abc import Iterable
+from datetime import datetime, time
+
+import streamlit as st
+
+from models.domain.jobs import State
+from models.domain.nodes import Server
+from models.domain.people import Standing
+from services import accounts, broadcasts, groups, jobs, nodes, project, quotas
+from ui import context, navigation, session
+from ui.parts import status
+from ui.parts.amounts import counted
+from ui.parts.listings import heading
+from ui.parts.refusals import asked
+
+db = context.database()
+MOST_FAILURES = 500
+PIXELS = 440
+
+
+def entry(path: str, title: str, help_text: str, facts: Iterable[str] = (), alarms: Iterable[str] = ()) -> None:
+    """A card that leads to a page, if this person may see that: what it is for, and what stands there now."""
+    screen = next((screen for screen in navigation.visible(session.actor()) if screen.path == path), None)
+    if screen is None:
+        return
+    with st.container(border=True, key=f"entry-{path}", width=PIXELS, height="stretch", gap="xsmall"):
+        st.page_link(str(screen.file), label=f"**{title}**", icon=screen.icon)
+        st.caption(help_text)
+        told = [fact for fact in facts if fact]
+        if told:
+            st.markdown(", ".join(told))
+        for alarm in filter(None, alarms):
+            st.markdown(f":orange[:material/warning: {alarm}]")
+
+
+def section(title: str) -> None:
+    """A heading, as the admin guide has it."""
+    st.subheader(title, anchor=False)
+
+
+def failed_today() -> int:
+    """How many jobs have failed since midnight."""
+    midnight = datetime.combine(datetime.now(context.time_zone()).date(), time(), context.time_zone())
+    failures = jobs.list(db, session.actor(), MOST_FAILURES, everybody=True, states={State.FAILURE})
+    return sum(job.ended_at is not None and job.ended_at >= midnight for job in failures)
+
+
+def draw_people() -> None:
+    """Authentication and Authorization."""
+    actor = session.actor()
+    waiting = accounts.count(db, actor, standing=Standing.AWAITS_APPROVAL)
+    section("Authentication and Authorization")
+    with st.container(horizontal=True):
+        entry(
+            "groups",
+            "Groups",
+            "Permissions, users, and which DICOM nodes they may use as source and destination.",
+            [counted(len(groups.names(db, actor)), "group")],
+        )
+        entry(
+            "users",
+            "Users",
+            "Accounts: approve, change, deactivate, and send links for a new password.",
+            [counted(accounts.count(db, actor), "user")],
+            [f"{counted(waiting, 'user')} {'awaits' if waiting == 1 else 'await'} approval" if waiting else ""],
+        )
+
+
+def draw_nodes() -> None:
+    """Core."""
+    actor = session.actor()
+    known = nodes.listed(db, actor)
+    servers = sum(isinstance(node, Server) for node in known)
+    full = sum(usage.warns for usage in quotas.usages(db, actor))
+    section("Core")
+    with st.container(horizontal=True):
+        entry(
+            "servers",
+            "DICOM servers",
+            "Addresses, protocols, limits, transfer windows, and connection tests.",
+            [counted(servers, "server")],
+        )
+        entry(
+            "folders",
+            "DICOM folders",
+            "Paths, quotas, and when to inform the administrators.",
+            [counted(len(known) - servers, "folder")],
+            [f"{counted(full, 'folder')} above the threshold" if full else ""],
+        )
+
+
+def draw_settings() -> None:
+    """Common."""
+    known = project.get(db)
+    closed = [state for state in project.apps(db).values() if state.locked or state.suspended]
+    section("Common")
+    entry(
+        "project-settings",
+        "Project settings",
+        "Maintenance mode, the announcement on the home page, and locked or suspended applications.",
+        ["an announcement is shown" if known.announcement else "no announcement"],
+        [
+            "Maintenance mode is on" if known.maintenance else "",
+            f"{counted(len(closed), 'application')} locked or suspended" if closed else "",
+        ],
+    )
+
+
+def draw_rest() -> None:
+    """What is no setting: jobs, mails, the trail."""
+    actor = session.actor()
+    totals = {state: sum(of_kind.get(state, 0) for of_kind in jobs.overview(db, actor).values()) for state in State}
+    active = {state: totals[state] for state in (State.UNVERIFIED, State.PENDING, State.IN_PROGRESS)}
+    failed = failed_today()
+    section("Operation")
+    with st.container(horizontal=True):
+        entry(
+            "job-overview",
+            "Job Overview",
+            "Every job of everybody by status, as it is now, and the history.",
+            [status.counts_line(active) or "nothing waits or runs"],
+            [f"{counted(failed, 'job')} failed today" if failed else ""],
+        )
+        entry(
+            "broadcast",
+            "Broadcast",
+            "A mail to chosen users or all.",
+            [f"{counted(broadcasts.count(db, actor), 'broadcast')} so far"],
+        )
+        entry("audit", "Audit trail", "Who did what and when; export, and the check that nothing is missing.")
+        entry("reviews", "Reviews", "Instances that are held because they may show who the patient is.")
+
+
+heading("Administration")
+asked(lambda: accounts.count(db, session.actor()))
+draw_people()
+draw_nodes()
+draw_settings()
+draw_rest()

@@ -38,13 +38,14 @@ def main() -> None:
 
 
 def _draw_menu(screens: tuple[navigation.Screen, ...], pages: dict[str, st.Page]) -> None:
-    """Links below a heading each. Streamlit's own menu nests its sections in a way that screen readers stumble over."""
+    """Links in two sections. Streamlit's own menu nests sections in a way that screen readers stumble over."""
     for section in (navigation.TRANSFERS, navigation.ADMINISTRATION):
         of_section = [screen for screen in screens if screen.section == section]
         if of_section and section == navigation.ADMINISTRATION:
-            st.subheader(section, anchor=False)
-        for screen in of_section:
-            st.page_link(pages[screen.path], width="stretch")
+            st.divider()
+        with st.container(gap="xsmall"):
+            for screen in of_section:
+                st.page_link(pages[screen.path], width="stretch")
 
 
 def _draw_person(user: User, pages: dict[str, st.Page]) -> None:

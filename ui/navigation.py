@@ -53,7 +53,7 @@ ALL = (
     Screen("job", "Job", ":material/list_alt:", NOT_IN_MENU),
     Screen("item", "Item", ":material/list_alt:", NOT_IN_MENU),
     Screen("profile", "Profile", ":material/person:", NOT_IN_MENU),
-    Screen("administration", "Overview", ":material/settings:", ADMINISTRATION, _staff),
+    Screen("administration", "Administration", ":material/settings:", ADMINISTRATION, _staff),
     Screen("job-overview", "Job Overview", ":material/monitoring:", ADMINISTRATION, _staff),
     Screen("users", "Users", ":material/person_search:", ADMINISTRATION, _staff),
     Screen("groups", "Groups", ":material/group:", ADMINISTRATION, _staff),

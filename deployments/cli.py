@@ -2,7 +2,7 @@
 
 import typer
 
-from deployments.commands import accounts, jobs, machine, nodes, offline, privacy, profiles
+from deployments.commands import accounts, jobs, machine, nodes, offline, privacy, profiles, project
 
 app = typer.Typer(
     help="Moves DICOM studies between archives and folders, pseudonymized on the way.",
@@ -10,6 +10,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 for command in (machine.up, machine.demo, jobs.transfer, jobs.cancel, jobs.resume, jobs.retry, offline.deidentify):
+    app.command()(command)
+for command in (jobs.verify, jobs.hurry, jobs.restart, jobs.delete, project.maintenance):
     app.command()(command)
 app.command("status")(jobs.show)
 app.command("create-admin")(accounts.create_admin)

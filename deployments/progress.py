@@ -1,7 +1,7 @@
 """Shows a job on the terminal: a bar while it runs, and what its receipts prove afterwards."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -9,7 +9,7 @@ from deployments.screen import FAILURE, SUCCESS, WARNING, console, say, show_tab
 from models.db.engine import Database
 from models.domain.jobs import FINISHED, Item, Job, State
 from models.domain.people import Actor
-from models.domain.receipts import Receipt
+from models.domain.receipts import Receipt, ReceiptSummary
 from services import jobs
 
 _LOOK_EVERY_S = 0.5
@@ -34,10 +34,10 @@ def watch(db: Database, actor: Actor, job_id: int, pause: Callable[[float], None
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task(f"Job {job_id}", total=1.0, note="waits for its flow run")
         while (job := jobs.get(db, actor, job_id)).state not in FINISHED:
-            fraction, note = _stand(jobs.items(db, actor, job_id), jobs.receipts(db, actor, job_id))
+            fraction, note = _stand(jobs.items(db, actor, job_id), jobs.receipt_summaries(db, actor, job_id))
             progress.update(bar, completed=fraction, note=note)
             pause(_LOOK_EVERY_S)
-        _, note = _stand(jobs.items(db, actor, job_id), jobs.receipts(db, actor, job_id))
+        _, note = _stand(jobs.items(db, actor, job_id), jobs.receipt_summaries(db, actor, job_id))
         progress.update(bar, completed=1.0, note=note)
     return job
 
@@ -62,19 +62,19 @@ def exit_status(items: Sequence[Item]) -> int:
     return WARNING if states <= {State.SUCCESS, State.WARNING} else FAILURE
 
 
-def _stand(items: Sequence[Item], receipts: dict[int, Receipt]) -> tuple[float, str]:
+def _stand(items: Sequence[Item], receipts: Mapping[int, ReceiptSummary]) -> tuple[float, str]:
     """How much is done, from 0 to 1, and the same in words."""
     ended = sum(item.state in FINISHED for item in items)
-    stored = sum(len(receipt.stored) for receipt in receipts.values())
-    done = sum(_share_done(item, receipts[item.id]) for item in items)
+    stored = sum(receipt.stored for receipt in receipts.values())
+    done = sum(_share_done(item, receipts.get(item.id)) for item in items)
     return done / max(len(items), 1), f"{ended} of {len(items)} items, {stored} instances stored"
 
 
-def _share_done(item: Item, receipt: Receipt) -> float:
+def _share_done(item: Item, receipt: ReceiptSummary | None) -> float:
     if item.state in FINISHED:
         return 1.0
-    wanted = len(receipt.expected or ()) - len(receipt.left_out) - len(receipt.held)
-    return min(len(receipt.stored) / wanted, 1.0) if wanted > 0 else 0.0
+    wanted = (receipt.expected or 0) - receipt.left_out - receipt.held if receipt else 0
+    return min(receipt.stored / wanted, 1.0) if receipt and wanted > 0 else 0.0
 
 
 def _row(item: Item, receipt: Receipt, keeps_identity: bool) -> tuple[object, ...]:

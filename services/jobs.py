@@ -19,6 +19,7 @@ from services.submitting import submit
 __all__ = [
     "Filters",
     "actions",
+    "at_work",
     "cancel",
     "count",
     "counts",
@@ -88,6 +89,13 @@ def overview(db: Database, actor: Actor) -> Mapping[JobKind, Mapping[State, int]
     if not actor.is_staff:
         raise NotPermitted("Only staff may see the job overview.")
     return JobStore(db).overview()
+
+
+def at_work(db: Database, actor: Actor) -> int:
+    """How many items workers have now; under maintenance none in the end. Raises NotPermitted for all but staff."""
+    if not actor.is_staff:
+        raise NotPermitted("Only staff may see the job overview.")
+    return JobStore(db).at_work()
 
 
 def progress(db: Database, actor: Actor, job_id: int) -> JobProgress:

@@ -1,6 +1,6 @@
-"""`adit transfer`, `status`, `cancel`, `resume`, `retry`: what people do with jobs, at the shell."""
+"""`adit transfer`, `status`, `cancel`, `resume`, `retry` ...: what people do with jobs, at the shell."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from deployments.rows import read_rows
 from deployments.screen import SUCCESS, errors_shown, say, show_table
 from models.db.engine import Database
 from models.domain.errors import BadRequest
-from models.domain.jobs import Job, JobKind
+from models.domain.jobs import Job, JobKind, State
 from models.domain.people import Actor
 from models.domain.requests import StudyWish, TransferRequest
 from services import jobs, nodes
@@ -113,6 +113,38 @@ def retry(job: JobId, data_dir: DataDir = None) -> None:
     _change(job, data_dir, jobs.retry)
 
 
+def verify(job: JobId, data_dir: DataDir = None) -> None:
+    """Let a job begin that waits to be verified."""
+    _change(job, data_dir, jobs.verify)
+
+
+def restart(job: JobId, data_dir: DataDir = None) -> None:
+    """Do a job that has ended again from the start; its receipts are forgotten."""
+    _change(job, data_dir, jobs.restart)
+
+
+def hurry(
+    job: JobId,
+    urgent: Annotated[
+        bool, typer.Option("--urgent/--not-urgent", help="Go before other jobs, or not any more.")
+    ] = True,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a job urgent that has not ended."""
+    with errors_shown():
+        session = open_session(data_dir)
+        found = jobs.hurry(session.db, session.actor, job, urgent)
+        say(f"Job {found.id} is {'urgent' if found.urgent else 'not urgent'}.")
+
+
+def delete(job: JobId, data_dir: DataDir = None) -> None:
+    """Remove a job that has not begun."""
+    with errors_shown():
+        session = open_session(data_dir)
+        jobs.delete(session.db, session.actor, job)
+        say(f"Job {job} is deleted.")
+
+
 def _change(job_id: int, data_dir: Path | None, action: Callable[[Database, Actor, int], Job]) -> None:
     with errors_shown():
         session = open_session(data_dir)
@@ -176,12 +208,12 @@ def _say_where(session: Session, job: Job) -> None:
 
 
 def _show_jobs(session: Session, found: Sequence[Job]) -> None:
-    rows = [_job_row(session, job) for job in found]
+    counts = jobs.counts(session.db, session.actor, [job.id for job in found])
+    rows = [_job_row(job, counts.get(job.id, {})) for job in found]
     show_table("Jobs", ("id", "kind", "owner", "profile", "state", "items", "begun", "ended", "message"), rows)
 
 
-def _job_row(session: Session, job: Job) -> tuple[object, ...]:
-    counts = jobs.progress(session.db, session.actor, job.id).counts
+def _job_row(job: Job, counts: Mapping[State, int]) -> tuple[object, ...]:
     items = ", ".join(f"{count} {state.value}" for state, count in counts.items() if count)
     moments = [f"{moment:%Y-%m-%d %H:%M:%S}" if moment else "" for moment in (job.started_at, job.ended_at)]
     profile = "identity kept" if job.keep_identity else job.profile

@@ -103,6 +103,12 @@ class JobQuestions:
         with self._db.reading() as session:
             return frozenset((source, destination) for source, destination in session.execute(wanted))
 
+    def at_work(self) -> int:
+        """How many items living workers have now."""
+        held = and_(ItemRow.state == State.IN_PROGRESS, ItemRow.lease_until_at > self._db.clock())
+        with self._db.reading() as session:
+            return session.scalar(select(func.count()).select_from(ItemRow).where(held)) or 0
+
     def has_delivered(self, job_id: int, item_id: int | None = None) -> bool:
         """Whether the receipts say that something of the job, or of one item of it, is at the destination."""
         meant = ItemRow.job_id == job_id if item_id is None else ItemRow.id == item_id

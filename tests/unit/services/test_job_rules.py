@@ -1,20 +1,22 @@
-"""Who may submit what, and who may do what to a job."""
+"""Who may submit what, and to whom a job exists."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from models.db.audit import AuditStore
 from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
-from models.domain.errors import BadRequest, NotFound, NotPermitted, WrongState
+from models.domain.errors import AppLocked, BadRequest, NotFound, NotPermitted, UnderMaintenance, WrongState
 from models.domain.jobs import Job, JobKind, State
-from models.domain.people import EVERY_NODE, Actor, Permission, operator
+from models.domain.people import EVERY_NODE, Actor, NodeAccess, Permission, operator
+from models.domain.project import App, AppState
 from models.domain.receipts import Receipt
 from models.domain.requests import StudyWish, TransferRequest
-from services import jobs
-from tests.samples import a_request, a_server, add_nodes, some_settings
+from services import jobs, project
+from tests.samples import a_request, a_server, add_nodes, some_settings, wishes
 
 STAFF = operator("admin")
 ADA = Actor("ada", permissions=frozenset({Permission.ADD_BATCH_TRANSFER}), access=EVERY_NODE)
@@ -110,28 +112,120 @@ def test_a_broken_profile_of_the_site_is_refused_with_its_reason(
 
 def test_a_folder_is_never_a_source(database: Database, request_: TransferRequest) -> None:
     swapped = replace(request_, source_id=request_.destination_id, destination_id=request_.source_id)
-    with pytest.raises(BadRequest, match="source: a folder"):
+    with pytest.raises(BadRequest, match="source: a folder") as raised:
         submit(database, ADA, swapped)
+    assert list(raised.value.problems) == ["source"]
 
 
 def test_nodes_must_exist_and_be_able_to(database: Database, request_: TransferRequest) -> None:
     mute = NodeStore(database).add(a_server("MUTE", study_root_get_support=False, store_scp_support=False)).id
-    with pytest.raises(BadRequest, match=r"source: .*retrieve.* destination: there is no"):
+    with pytest.raises(BadRequest, match=r"source: .*retrieve.* destination: there is no") as raised:
         submit(database, ADA, replace(request_, source_id=mute, destination_id=4711))
+    assert list(raised.value.problems) == ["source", "destination"]
     with pytest.raises(BadRequest, match=r"destination: .*store"):
         submit(database, ADA, replace(request_, destination_id=mute))
+
+
+def test_a_node_that_one_may_not_use_looks_like_none(database: Database, request_: TransferRequest) -> None:
+    """Else who may use nothing could find out by trying which nodes there are."""
+    source, destination = frozenset({request_.source_id}), frozenset({request_.destination_id})
+    allowed = replace(ADA, access=NodeAccess(source, destination))
+    assert submit(database, allowed, request_).id
+
+    def refusal(actor: Actor, wished: TransferRequest) -> dict[str, str]:
+        with pytest.raises(BadRequest) as raised:
+            submit(database, actor, wished)
+        return dict(raised.value.problems)
+
+    said = "there is no such node, or you may not use it."
+    swapped = replace(ADA, access=NodeAccess(destination, source))
+    for actor in (replace(ADA, access=NodeAccess()), swapped, replace(STAFF, access=NodeAccess())):
+        assert refusal(actor, request_) == {"source": said, "destination": said}
+    assert refusal(ADA, replace(request_, source_id=4711)) == {"source": said}
+    assert refusal(allowed, replace(request_, destination_id=4711)) == {"destination": said}
+    assert refusal(replace(ADA, access=NodeAccess(source)), request_) == {"destination": said}
+
+
+def test_a_selective_transfer_has_a_limit_unless_staff_asks_for_it(
+    database: Database, request_: TransferRequest
+) -> None:
+    selective = replace(ADA, permissions=frozenset(Permission))
+    ten, eleven = (replace(request_, kind=JobKind.SELECTIVE_TRANSFER, studies=wishes(count)) for count in (10, 11))
+    assert submit(database, selective, ten).id
+    with pytest.raises(BadRequest, match="at most 10") as raised:
+        submit(database, selective, eleven)
+    assert list(raised.value.problems) == ["studies"]
+    assert submit(database, STAFF, eleven).id
+    assert submit(database, ADA, replace(eleven, kind=JobKind.BATCH_TRANSFER)).id
+
+
+def test_jobs_of_users_wait_to_be_verified_where_the_settings_say_so(
+    database: Database, request_: TransferRequest
+) -> None:
+    settings = some_settings(Path("unused"), start_unverified=False)
+    waiting = jobs.submit(database, settings, ADA, request_)
+    assert waiting.state is State.UNVERIFIED
+    assert jobs.submit(database, settings, STAFF, request_).state is State.PENDING
+    with pytest.raises(NotPermitted):
+        jobs.verify(database, ADA, waiting.id)
+    assert jobs.verify(database, STAFF, waiting.id).state is State.PENDING
+    with pytest.raises(WrongState):
+        jobs.verify(database, STAFF, waiting.id)
+
+
+def test_nothing_new_gets_through_a_closed_door(database: Database, request_: TransferRequest) -> None:
+    settings = project.update(database, STAFF, "", True, 1)
+    with pytest.raises(UnderMaintenance):
+        submit(database, ADA, request_)
+    assert submit(database, STAFF, request_).id
+    project.update(database, STAFF, "", False, settings.version)
+    project.set_app(database, STAFF, AppState(App.BATCH_TRANSFER, locked=True))
+    for actor in (ADA, replace(ADA, name="grace", is_staff=True)):
+        with pytest.raises(AppLocked):
+            submit(database, actor, request_)
+    assert submit(database, STAFF, request_).id, "a superuser may"
+    project.set_app(database, STAFF, AppState(App.BATCH_TRANSFER, suspended=True))
+    assert submit(database, ADA, request_).state is State.PENDING, "it waits until the application goes on"
+
+
+def test_a_mail_at_the_end_is_asked_for_with_the_request(database: Database, request_: TransferRequest) -> None:
+    assert not submit(database, ADA, request_).send_finished_mail
+    assert submit(database, ADA, replace(request_, send_finished_mail=True)).send_finished_mail
+
+
+def test_the_trail_tells_who_submitted_what_and_names_no_patient(database: Database, request_: TransferRequest) -> None:
+    actor = replace(ADA, permissions=frozenset(Permission), address="192.0.2.7")
+    series = StudyWish("1.2.3.9", "P9", ("1.2.3.9.1", "1.2.3.9.2"))
+    first = submit(database, actor, request_)
+    second = submit(database, actor, replace(request_, studies=(series,), keep_identity=True))
+    with pytest.raises(NotPermitted):
+        submit(database, replace(ADA, permissions=frozenset()), request_)
+    entries = [(entry.actor, entry.address, entry.subject, entry.outcome) for entry in AuditStore(database).entries()]
+    assert entries == [
+        ("ada", "", "batch_transfer", "NotPermitted"),
+        (
+            "ada",
+            "192.0.2.7",
+            f"job {second.id}: batch_transfer from PACS to research, 1 study (2 chosen series) with identity",
+            "done",
+        ),
+        ("ada", "192.0.2.7", f"job {first.id}: batch_transfer from PACS to research, 2 studies", "done"),
+    ]
 
 
 def test_for_strangers_a_job_does_not_exist(database: Database, request_: TransferRequest) -> None:
     job = submit(database, ADA, request_)
     (item, _) = jobs.items(database, ADA, job.id)
-    for action in (jobs.get, jobs.items, jobs.progress, jobs.receipts, jobs.cancel, jobs.resume, jobs.retry,
-                   jobs.restart, jobs.delete):  # fmt: skip
+    for action in (jobs.get, jobs.items, jobs.progress, jobs.receipts, jobs.receipt_summaries, jobs.nodes, jobs.cancel,
+                   jobs.resume, jobs.retry, jobs.restart, jobs.delete, jobs.verify, jobs.hurry):  # fmt: skip
         with pytest.raises(NotFound):
             action(database, EVE, job.id)
-    with pytest.raises(NotFound):
-        jobs.receipt(database, EVE, item.id)
+    for action in (jobs.receipt, jobs.item, jobs.reset_item, jobs.delete_item):
+        with pytest.raises(NotFound):
+            action(database, EVE, item.id)
     assert jobs.list(database, EVE) == ()
+    assert jobs.counts(database, EVE, [job.id]) == {}
+    assert jobs.actions(database, EVE, job) == frozenset()
     with pytest.raises(NotPermitted):
         jobs.list(database, EVE, everybody=True)
     assert jobs.get(database, ADA, job.id).state is State.PENDING

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 HOME = "/"
 SIGN_IN = "/login"
 SIGN_OUT = "/logout"
+FROM_PROVIDER = "/oidc/callback"
 ALIVE = "/account/alive"
 HEALTH = "/health"
 API = "/api/"
@@ -13,7 +14,7 @@ API = "/api/"
 STATIC = ("/static/", "/app/static/")
 """Programs, styles, fonts and pictures: the same for everybody."""
 
-FORMS = (SIGN_IN, SIGN_OUT, "/register", "/confirm", "/resend", "/forgot", "/reset")
+FORMS = (SIGN_IN, SIGN_OUT, FROM_PROVIDER, "/register", "/confirm", "/resend", "/forgot", "/reset")
 """Pages that need nobody to be signed in, with what is below them."""
 
 _MOVED = tuple(

@@ -28,7 +28,7 @@ from ui.headers import Trust, add_security
 from ui.sockets import Watch, watched
 
 _OURS = identity.OURS.encode()
-_OPEN_UNDER_MAINTENANCE = (addresses.SIGN_IN, addresses.SIGN_OUT)
+_OPEN_UNDER_MAINTENANCE = (addresses.SIGN_IN, addresses.SIGN_OUT, addresses.FROM_PROVIDER)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOKS_AT_A_TIME = 8
 _LOOK_EVERY_S = 3.0

@@ -120,6 +120,16 @@ def test_prefect_has_the_queues_in_their_order_and_every_deployment(an_up: Up) -
     an_up.wait_for(lambda: set(an_up.deployments().values()) == {"READY"}, "a worker that polls for every deployment")
 
 
+def test_the_pages_are_served_where_it_says(an_up: Up) -> None:
+    found = re.search(r"^Pages +(http://\S+)$", an_up.printed, re.MULTILINE)
+    assert found, an_up.printed
+    with urllib.request.urlopen(f"{found[1]}/health", timeout=30) as answer:
+        assert json.load(answer) == {"status": "ok"}
+    request = urllib.request.Request(found[1], headers={"accept": "text/html"})
+    with urllib.request.urlopen(request, timeout=30) as page:
+        assert page.url.endswith("/login") and b"Sign in" in page.read()
+
+
 def test_prefects_page_is_served(an_up: Up) -> None:
     with urllib.request.urlopen(an_up.url, timeout=30) as page:
         assert b"<title>" in page.read()
@@ -153,7 +163,9 @@ def test_a_second_one_on_the_same_directory_is_refused(an_up: Up) -> None:
     assert an_up.process.poll() is None
 
 
-@pytest.mark.parametrize("words", [("worker", "start"), ("deployments.dispatcher",), ("deployments.receiver",)])
+@pytest.mark.parametrize(
+    "words", [("worker", "start"), ("deployments.dispatcher",), ("deployments.receiver",), ("deployments.web",)]
+)
 def test_a_process_that_was_killed_comes_back(an_up: Up, words: tuple[str, ...]) -> None:
     (before,) = an_up.pids(*words)
     os.kill(before, signal.SIGKILL)

@@ -1,6 +1,7 @@
 """Signing in by an OpenID Connect provider that runs here: who gets in, and which answers of it are not believed."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 from models.db.engine import Database
 from models.domain.people import Standing, operator
 from models.settings import Settings
-from services import accounts, sessions
+from services import accounts, project, sessions
 from tests import in_process
 from tests.databases import clock, database, new_url
 from tests.oidc_provider import CLIENT, SECRET, Provider, provider
@@ -200,7 +201,7 @@ def test_a_note_is_good_for_minutes(a_browser: httpx.Client, monkeypatch: pytest
 def test_odd_notes_and_refusals_are_answered_with_the_form(a_browser: httpx.Client, note: str) -> None:
     headers = {"cookie": f"adit-oidc={note}".encode()} if note else {}
     for query in ("", "?error=access_denied&state=x", "?code=x&state=y"):
-        answer = a_browser.get(f"/login/oidc/callback{query}", headers=headers)
+        answer = a_browser.get(f"/oidc/callback{query}", headers=headers)
         assert answer.status_code == 403 and "<form" in answer.text
 
 
@@ -224,6 +225,18 @@ def test_a_silent_provider_is_named_and_passwords_still_work(some_settings: Sett
     with in_process.client(app, silent.web_url) as browser:
         answer = browser.get("/login/oidc")
         assert answer.status_code == 503 and "does not answer" in answer.text
+
+
+def test_under_maintenance_staff_may_come_by_the_provider(
+    a_browser: httpx.Client, database: Database, some_settings: Settings
+) -> None:
+    sign_in(a_browser)
+    approve(database, some_settings)
+    project.update(database, SHELL, "", True, 1)
+    assert sign_in(a_browser).status_code == 503
+    (user,) = accounts.list(database, SHELL, "dora")
+    accounts.update(database, SHELL, replace(user, is_staff=True))
+    assert sign_in(a_browser).status_code == 303
 
 
 def test_the_way_back_is_to_a_page_of_ours(

@@ -34,7 +34,6 @@ _TIMEOUT_S = 10.0
 _LEEWAY_S = 60
 _KEEP_S = 3600.0
 _NOTE_S = 600
-_WAY_BACK = "/login/oidc/callback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class Provider:
     def __init__(self, settings: Settings, transport: httpx.BaseTransport | None = None) -> None:
         self._settings = settings
         self._issuer = settings.oidc_issuer
-        self._way_back = settings.web_url + _WAY_BACK
+        self._way_back = settings.web_url + addresses.FROM_PROVIDER
         self._transport = transport
         self._seal = Fernet(_derived_key(settings))
         self._lock = threading.Lock()

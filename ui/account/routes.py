@@ -58,7 +58,7 @@ class Account:
         router.add_api_route(addresses.ALIVE, self.alive, methods=["GET"], response_model=None)
         if self._provider is not None:
             router.add_api_route("/login/oidc", self.begin_at_provider, methods=["GET"], response_model=None)
-            router.add_api_route("/login/oidc/callback", self.come_back, methods=["GET"], response_model=None)
+            router.add_api_route(addresses.FROM_PROVIDER, self.come_back, methods=["GET"], response_model=None)
         return router
 
     async def alive(self) -> Response:

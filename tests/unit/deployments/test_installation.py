@@ -82,7 +82,10 @@ def test_wrong_settings_are_named_and_their_values_are_not(a_data_dir: Path) -> 
 
 
 def test_exported_settings_mean_the_same_in_another_directory(a_data_dir: Path, tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("ADIT_DATABASE_URL=sqlite:///own.db\nADIT_EXCLUDE_MODALITIES=pr, sr\n")
+    (tmp_path / ".env").write_text(
+        "ADIT_DATABASE_URL=sqlite:///own.db\nADIT_EXCLUDE_MODALITIES=pr, sr\n"
+        "ADIT_REGISTRATION_DOMAINS=example.org, uni.example\n"
+    )
     here = installation.open_settings(Path("data"), makes_key=True, receiver_port=12345)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -93,6 +96,14 @@ def test_exported_settings_mean_the_same_in_another_directory(a_data_dir: Path, 
     there = Settings()
     assert there.url == f"sqlite:///{tmp_path / 'own.db'}"
     assert there.model_copy(update={"database_url": here.database_url}) == here
+
+
+def test_pages_are_found_at_their_port_unless_somebody_said_where(a_data_dir: Path) -> None:
+    chosen = installation.open_settings(makes_key=True, web_port=8123)
+    assert installation.with_web_url(chosen).web_url == "http://localhost:8123"
+    assert installation.exported(installation.open_settings())["ADIT_WEB_URL"] == "http://localhost:8123"
+    os.environ["ADIT_WEB_URL"] = "https://adit.example.org"
+    assert installation.with_web_url(installation.open_settings()).web_url == "https://adit.example.org"
 
 
 def test_only_one_works_on_a_data_directory(a_data_dir: Path) -> None:

@@ -12,7 +12,8 @@ from models.settings import Settings
 from services import audit, passwords
 from services.account_rules import cleaned, profile_problems, refuse, username_problems
 
-_SHELL, _SETTINGS = "shell", "settings"
+_SHELL, _SETTINGS = "(shell)", "(settings)"
+"""Who made it, in words that are no username."""
 
 
 def create_admin(db: Database, username: str, email: str, password: str, renews: bool = False) -> User:

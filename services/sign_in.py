@@ -20,6 +20,8 @@ _WHY_NOT = {
 }
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.@+-]+")
 _MOST_TWINS = 100
+_SOMEBODY = "(unknown)"
+"""Who did not prove to be anybody; no account can have such a name."""
 
 
 def sign_in(db: Database, settings: Settings, username_or_email: str, password: str, address: str, agent: str) -> str:
@@ -32,7 +34,8 @@ def sign_in(db: Database, settings: Settings, username_or_email: str, password: 
     who = f"account {known.user.id}" if known else f"name {spelling(username_or_email)}"
     attempt = tries.begin(db, tries.SIGN_IN, who, address)
     if not passwords.matches(password, known.password_hash if known else "") or known is None:
-        _record_refusal(db, known.user if known else None, NotPermitted.__name__, address)
+        about = _subject(known.user) if known else "unknown account"
+        _record_refusal(db, _SOMEBODY, about, NotPermitted.__name__, address)
         raise NotPermitted(_WRONG)
     token = _begin(db, settings, _rehashed(db, known, password), address, agent)
     attempt.succeeded()
@@ -75,7 +78,7 @@ def _begin(db: Database, settings: Settings, known: Credentials, address: str, a
             audit.record(db, known.user.username, AuditAction.SIGN_IN, _subject(known.user), address=address)
             return token
     except (NotPermitted, UnderMaintenance) as error:
-        _record_refusal(db, known.user, error.code, address)
+        _record_refusal(db, known.user.username, _subject(known.user), error.code, address)
         raise
 
 
@@ -96,9 +99,8 @@ def _rehashed(db: Database, known: Credentials, password: str) -> Credentials:
     return known
 
 
-def _record_refusal(db: Database, user: User | None, code: str, address: str) -> None:
+def _record_refusal(db: Database, name: str, subject: str, code: str, address: str) -> None:
     """What was typed as a name is not written down: it may be a password, or a patient."""
-    name, subject = (user.username, _subject(user)) if user else ("unknown", "unknown account")
     audit.record(db, name, AuditAction.SIGN_IN, subject, code, address=address)
 
 
@@ -116,7 +118,7 @@ def _adopted(db: Database, key: str, email: str, email_is_verified: bool, addres
     if user is None:
         return None
     if not email_is_verified or users.credentials_of(user.id).has_provider:
-        _record_refusal(db, user, NotPermitted.__name__, address)
+        _record_refusal(db, _SOMEBODY, _subject(user), NotPermitted.__name__, address)
         raise NotPermitted("Another account has your mail address. Ask an administrator.")
     with db.transaction():
         is_confirmed = user.email_confirmed_at is not None
@@ -151,8 +153,7 @@ def _free_name(db: Database, wish: str, profile: Profile) -> str:
     """A username that nobody has, as near to the provider's as can be."""
     for text in (wish, profile.email.partition("@")[0]):
         name = _NOT_IN_NAMES.sub("", text)[:140]
-        for twin in range(1, _MOST_TWINS):
-            username = name if twin == 1 else f"{name}-{twin}"
+        for username in (name, *(f"{name}-{twin}" for twin in range(2, _MOST_TWINS))) if name else ():
             if not username_problems(username) and UserStore(db).is_free(username):
                 return username
     raise NotPermitted("No username is free for you. Ask an administrator for an account.")

@@ -225,15 +225,16 @@ def _refuse_problems(session: Session, group: Group) -> None:
     known = set(session.scalars(select(UserRow.id).where(UserRow.id.in_(group.members))))
     if group.members - known:
         problems["members"] = "One of the members does not exist."
-    _refuse(problems | _node_problems(session, group.nodes))
+    problems |= _node_problems(session, group.nodes)
+    if len({right.node_id for right in group.nodes}) < len(group.nodes):
+        problems["nodes"] = "A node stands there twice."
+    _refuse(problems)
 
 
 def _node_problems(session: Session, rights: Iterable[NodeRight]) -> dict[str, str]:
     rights = list(_useful(rights))
     wanted = select(NodeRow.id, NodeRow.kind).where(NodeRow.id.in_([right.node_id for right in rights]))
     kinds = dict(session.execute(wanted).all())
-    if len({right.node_id for right in rights}) < len(rights):
-        return {"nodes": "A node stands there twice."}
     if any(right.node_id not in kinds for right in rights):
         return {"nodes": "One of the nodes does not exist."}
     if any(right.source and kinds[right.node_id] == "folder" for right in rights):

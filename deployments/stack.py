@@ -103,8 +103,10 @@ def _temporary(settings: Settings) -> Path:
 
 
 def _migrate(settings: Settings) -> None:
-    """Bring our tables to this version, with the first administrator. The imports take a second that the server's start
-    has begun by now."""
+    """Bring our tables to this version, and make the first administrator.
+
+    The imports take a second that the server's start has begun by now.
+    """
     from models.db.engine import open_database
     from services import accounts
 

@@ -34,10 +34,11 @@ def start(supervisor: Supervisor, settings: Settings) -> None:
     _lay_out(settings)
     supervisor.start(_program(settings, "prefect-server", *prefect_server.server_command(settings)))
     _migrate(settings)
-    for name in ("receiver", "dispatcher", "web"):
+    for name in ("receiver", "dispatcher"):
         supervisor.start(_program(settings, name, *module(name)))
     supervisor.complete(_program(settings, "prefect-setup", *module("prefect_setup")), _READY_WITHIN_S)
     supervisor.start(_program(settings, "worker", *prefect_server.worker_command()))
+    supervisor.start(_program(settings, "web", *module("web")))
     supervisor.wait_until(
         lambda: is_ready(settings, begun_at), _READY_WITHIN_S, "The start of worker, receiver and pages"
     )

@@ -37,12 +37,12 @@ def draw() -> None:
 
 def _begin(kept: str) -> None:
     db, actor = context.database(), session.actor()
-    running = Search(lambda: (_verdict(kept),))
 
-    def _verdict(expected: str) -> Verdict:
-        audit.count(db, actor)
-        return audit.verify(db, expected)
+    def verdict() -> tuple[Verdict]:
+        audit.count(db, actor)  # refuses those who may not read it
+        return (audit.verify(db, kept),)
 
+    running = Search(verdict)
     st.session_state[_CHECK] = running
     running.settle(_QUICK_S)
 

@@ -90,7 +90,7 @@ def inspect() -> None:
     st.caption("More is kept encrypted, such as the keys of a search. Looking at it is itself written down.")
     reason = form.text("reason", "Why do you need to see it?", "", max_chars=500, required=True)
     if form.button("details", "Show details", type="primary", icon=":material/key:"):
-        form.attempt(lambda: show_facts(dict(audit.details(db, actor, entry_id, reason)), "entry-details"))
+        form.attempt(lambda: show_facts(dict(audit.details(db, actor, entry_id, reason)), "entry-more"))
 
 
 heading("Audit trail")

@@ -116,7 +116,7 @@ def draw_preview(form: Form[Any], subject: str, message: str) -> None:
     except BadRequest as error:
         form.refuse(error)
         return
-    with st.container(border=True, key="broadcast-preview"):
+    with st.container(border=True, key="broadcast-letter"):
         st.markdown(f"**{escape_markdown(mail.subject)}**")
         st.caption(f"From {escape_markdown(settings.mail_from)}, to each person alone")
         st.text(mail.body)

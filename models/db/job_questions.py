@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, or_, select, true
 
 from models.db.engine import Database
 from models.db.job_rows import counts_of, is_due, item_of, job_of, job_row
-from models.db.project import is_on_hold
+from models.db.project import has_to_wait
 from models.db.tables import GroupPermissionRow, ItemRow, JobRow, MembershipRow, ReceiptRow, UserRow
 from models.domain.errors import NotFound
 from models.domain.job_rights import MAY_SEE
@@ -126,7 +126,7 @@ class JobQuestions:
         wanted = (
             select(JobRow.id)
             .where(JobRow.state.in_([State.PENDING, State.IN_PROGRESS]))
-            .where(~is_on_hold(), exists().where(of_job, is_due(now)), ~exists().where(in_hand))
+            .where(~has_to_wait(), exists().where(of_job, is_due(now)), ~exists().where(in_hand))
             .order_by(JobRow.urgent.desc(), JobRow.id)
         )
         with self._db.reading() as session:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from models.db.engine import Database
 from models.db.job_rows import derive, end, is_abandoned, is_due, item_of, locked, move_item, move_job
-from models.db.project import is_on_hold
+from models.db.project import has_to_wait
 from models.db.tables import ItemRow, JobRow
 from models.domain.errors import LeaseLost
 from models.domain.jobs import Item, Lease, State
@@ -31,7 +31,9 @@ class LeaseStore:
         """
         with self._db.transaction() as session:
             job = locked(session, job_id)
-            if job.state not in {State.PENDING, State.IN_PROGRESS} or _has_to_wait(session, job_id):
+            if job.state not in {State.PENDING, State.IN_PROGRESS}:
+                return None
+            if session.scalar(select(JobRow.id).where(JobRow.id == job_id, has_to_wait())) is not None:
                 return None
             now = self._db.clock()
             due = select(ItemRow).where(ItemRow.job_id == job_id, is_due(now)).order_by(ItemRow.position).limit(1)
@@ -101,10 +103,6 @@ class LeaseStore:
             end(item, state, message, now)
             item.active_at, item.error_code, item.not_before_at = now, error_code, not_before_at
             derive(session, job, now)
-
-
-def _has_to_wait(session: Session, job_id: int) -> bool:
-    return session.scalar(select(JobRow.id).where(JobRow.id == job_id, is_on_hold())) is not None
 
 
 def _held_by(lease: Lease) -> Select[ItemRow]:

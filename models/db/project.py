@@ -57,7 +57,7 @@ class ProjectStore:
             return before
 
 
-def is_on_hold() -> ColumnElement[bool]:
+def has_to_wait() -> ColumnElement[bool]:
     """Whether the job of a statement's ``JobRow`` has to wait: under maintenance, or since its kind is suspended."""
     suspended = and_(cast(AppRow.app, String) == cast(JobRow.kind, String), AppRow.suspended.is_(True))
     return or_(exists().where(ProjectRow.maintenance.is_(True)), exists().where(suspended))

@@ -1,29 +1,36 @@
 """Every job with work to do gets a flow run from a real Prefect server, once, whatever has died."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from cryptography.fernet import Fernet
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.flows import flow
 from prefect.states import Cancelled, Completed, Pending, Running
+from sqlalchemy import text
 
+from flows.items import work_through
 from models.db.engine import Database
 from models.domain.jobs import Job, JobKind, State
 from models.domain.nodes import Folder, Server
 from models.domain.people import operator
+from models.domain.project import App, AppState
 from models.domain.requests import StudyWish, TransferRequest
 from models.settings import Settings
-from services import jobs, nodes, work
+from services import jobs, nodes, project, work
 from services.dispatch import dispatch_once
 from tests.peers import free_port
 from tests.prefect_api import AUTH, client_of, prefect_server
 
 TESTER = operator("tester")
 LEASE = timedelta(seconds=20)
+_thousands = count(1000, 1000)
 
 
 class Clock:
@@ -62,6 +69,9 @@ def a_clock() -> Clock:
 def a_database(some_settings: Settings, a_clock: Clock) -> Database:
     db = Database(some_settings.url, some_settings.master_key.get_secret_value(), a_clock)
     db.migrate()
+    with db.transaction() as session:  # job ids of their own for every test: they share a Prefect server
+        values = {"last": next(_thousands)}
+        session.execute(text("INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', :last)"), values)
     return db
 
 
@@ -181,3 +191,142 @@ def test_a_run_whose_worker_died_before_it_began_is_replaced(
     a_clock.ahead = timedelta(minutes=5)
     dispatch_once(a_database, some_settings)
     assert (state_name(some_settings, first), run_of(a_database, a_job) == first) == ("Crashed", False)
+
+
+def hold(db: Database, suspended: bool) -> None:
+    project.set_app(db, TESTER, AppState(App.SELECTIVE_TRANSFER, suspended=suspended))
+
+
+def maintain(db: Database, on: bool) -> None:
+    project.update(db, TESTER, "", on, project.get(db).version)
+
+
+def runs_of(settings: Settings, job: Job) -> set[UUID]:
+    """Every run that was ever asked for and still exists."""
+    with client_of(settings.prefect_api_url) as client:
+        runs = client.read_flow_runs(sort=FlowRunSort.ID_DESC, limit=200)
+    return {run.id for run in runs if run.parameters == {"job_id": job.id}}
+
+
+@pytest.mark.parametrize("set_hold", [hold, maintain], ids=["suspended", "maintenance"])
+def test_a_job_on_hold_gets_no_run_until_it_may_go_on(
+    a_database: Database, some_settings: Settings, a_job: Job, set_hold: Callable[[Database, bool], None]
+) -> None:
+    set_hold(a_database, True)
+    for _ in range(3):
+        dispatch_once(a_database, some_settings)
+    assert run_of(a_database, a_job) == ""
+    assert runs_of(some_settings, a_job) == set()
+    set_hold(a_database, False)
+    dispatch_once(a_database, some_settings)
+    assert runs_of(some_settings, a_job) == {UUID(run_of(a_database, a_job))}
+
+
+@pytest.mark.parametrize("set_hold", [hold, maintain], ids=["suspended", "maintenance"])
+def test_a_run_that_meets_a_hold_ends_and_is_neither_a_crash_nor_replaced(
+    a_database: Database,
+    some_settings: Settings,
+    a_job: Job,
+    a_clock: Clock,
+    set_hold: Callable[[Database, bool], None],
+) -> None:
+    """The flow finds nothing to claim and completes; hours later one new run begins, however often we look."""
+    dispatch_once(a_database, some_settings)
+    first = run_of(a_database, a_job)
+    set_state(some_settings, first, Running())
+    set_hold(a_database, True)
+    a_clock.ahead = timedelta(minutes=5)
+    dispatch_once(a_database, some_settings)
+    assert state_name(some_settings, first) == "Running", "a run that is on its way to its end is not dead"
+    work_through(a_database, some_settings, a_job.id)
+    assert {item.state for item in jobs.items(a_database, TESTER, a_job.id)} == {State.PENDING}
+    set_state(some_settings, first, Completed())
+    for hours in range(3):
+        a_clock.ahead = timedelta(hours=hours)
+        dispatch_once(a_database, some_settings)
+    assert run_of(a_database, a_job) == first
+    assert jobs.get(a_database, TESTER, a_job.id).state is State.PENDING
+    set_hold(a_database, False)
+    for _ in range(3):
+        dispatch_once(a_database, some_settings)
+    assert state_name(some_settings, first) == "Completed"
+    assert runs_of(some_settings, a_job) == {UUID(first), UUID(run_of(a_database, a_job))}
+    assert run_of(a_database, a_job) != first
+
+
+def test_an_item_at_work_goes_on_to_its_end_under_a_hold(
+    a_database: Database, some_settings: Settings, a_job: Job, a_clock: Clock
+) -> None:
+    dispatch_once(a_database, some_settings)
+    first = run_of(a_database, a_job)
+    set_state(some_settings, first, Running())
+    _, lease = work.claim_next(a_database, a_job.id, LEASE) or pytest.fail("nothing was due")
+    hold(a_database, True)
+    a_clock.ahead = timedelta(seconds=10)
+    assert work.renew(a_database, lease, LEASE) is work.Signal.KEEP_GOING
+    dispatch_once(a_database, some_settings)
+    work.end_attempt(a_database, lease, State.SUCCESS, "done")
+    assert (state_name(some_settings, first), run_of(a_database, a_job)) == ("Running", first)
+    assert jobs.get(a_database, TESTER, a_job.id).state is State.SUCCESS
+
+
+def test_a_worker_that_dies_under_a_hold_is_replaced_afterwards(
+    a_database: Database, some_settings: Settings, a_job: Job, a_clock: Clock
+) -> None:
+    dispatch_once(a_database, some_settings)
+    first = run_of(a_database, a_job)
+    set_state(some_settings, first, Running())
+    assert work.claim_next(a_database, a_job.id, LEASE)
+    maintain(a_database, True)
+    a_clock.ahead = timedelta(hours=1)
+    dispatch_once(a_database, some_settings)
+    assert (state_name(some_settings, first), run_of(a_database, a_job)) == ("Running", first)
+    maintain(a_database, False)
+    dispatch_once(a_database, some_settings)
+    assert (state_name(some_settings, first), run_of(a_database, a_job) == first) == ("Crashed", False)
+
+
+def test_a_waiting_run_changes_the_queue_when_its_job_is_made_urgent(
+    a_database: Database, some_settings: Settings, a_job: Job
+) -> None:
+    def queue() -> str | None:
+        with client_of(some_settings.prefect_api_url) as client:
+            return client.read_flow_run(UUID(run_of(a_database, a_job))).work_queue_name
+
+    dispatch_once(a_database, some_settings)
+    first = run_of(a_database, a_job)
+    assert queue() == "default"
+    for urgent, expected in ((True, "urgent"), (False, "default")):
+        jobs.hurry(a_database, TESTER, a_job.id, urgent)
+        for _ in range(2):
+            dispatch_once(a_database, some_settings)
+        assert queue() == expected
+        assert runs_of(some_settings, a_job) == {UUID(run_of(a_database, a_job))}, "the other is withdrawn"
+    assert run_of(a_database, a_job) != first
+
+
+def test_a_run_at_work_stays_where_it_is_when_its_job_is_made_urgent(
+    a_database: Database, some_settings: Settings, a_job: Job
+) -> None:
+    dispatch_once(a_database, some_settings)
+    first = run_of(a_database, a_job)
+    set_state(some_settings, first, Running())
+    jobs.hurry(a_database, TESTER, a_job.id)
+    dispatch_once(a_database, some_settings)
+    assert (state_name(some_settings, first), run_of(a_database, a_job)) == ("Running", first)
+
+
+def test_an_unverified_job_gets_its_run_when_it_is_verified(
+    a_database: Database, some_settings: Settings, a_job: Job
+) -> None:
+    (item,) = jobs.items(a_database, TESTER, a_job.id)
+    user = replace(TESTER, name="ada", is_staff=False)
+    wish = StudyWish("1.2.3", pseudonym="P")
+    request = TransferRequest(JobKind.SELECTIVE_TRANSFER, item.source_id, item.destination_id, (wish,))
+    waiting = some_settings.model_copy(update={"start_unverified": False})
+    job = jobs.submit(a_database, waiting, user, request)
+    dispatch_once(a_database, some_settings)
+    assert run_of(a_database, job) == ""
+    jobs.verify(a_database, TESTER, job.id)
+    dispatch_once(a_database, some_settings)
+    assert run_of(a_database, job)

@@ -7,11 +7,11 @@ it says. Who changes the database without that key cannot make the lines after i
 import hmac
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Select, func, insert, or_, select
+from sqlalchemy import Select, Table, func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database, Lock, hold
@@ -56,7 +56,7 @@ class AuditStore:
         """
         with self._db.transaction() as session:
             hold(session.connection(), Lock.AUDIT)
-            newest = session.execute(_lines().order_by(AuditRow.id.desc()).limit(1)).first()
+            newest = session.execute(_NEWEST).first()
             before = _Line(*newest) if newest else None
             line = _Line(
                 id=_next_id(session, before),
@@ -71,18 +71,18 @@ class AuditStore:
                 digest=None,
             )
             digest = self._seal(self._digest_of(session, before), line, _SEALED)
-            session.execute(insert(AuditRow).values({**asdict(line), "digest": digest}))
+            session.execute(insert(_TABLE), [line._replace(digest=digest)._asdict()])
 
     def entries(self, wanted: AuditFilter = EVERYTHING, limit: int = 100, offset: int = 0) -> tuple[AuditEntry, ...]:
         """The trail, newest first."""
-        found = _matching(_lines(), wanted).order_by(AuditRow.id.desc()).limit(limit).offset(offset)
+        found = _matching(_LINES, wanted).order_by(AuditRow.id.desc()).limit(limit).offset(offset)
         with self._db.reading() as session:
             return tuple(_Line(*row).entry for row in session.execute(found))
 
     def get(self, entry_id: int) -> AuditEntry:
         """One entry; raises NotFound."""
         with self._db.reading() as session:
-            row = session.execute(_lines().where(AuditRow.id == entry_id)).first()
+            row = session.execute(_LINES.where(AuditRow.id == entry_id)).first()
         if row is None:
             raise NotFound("There is no such entry in the audit trail.")
         return _Line(*row).entry
@@ -123,13 +123,13 @@ class AuditStore:
         if newest is None or newest.digest is not None:
             return newest.digest or "" if newest else ""
         digest = ""
-        for row in session.execute(_lines().order_by(AuditRow.id).execution_options(yield_per=_AT_A_TIME)):
+        for row in session.execute(_LINES.order_by(AuditRow.id).execution_options(yield_per=_AT_A_TIME)):
             digest = self._seal(digest, _Line(*row), _OLDER)
         return digest
 
     def _seal(self, before: str, line: "_Line", label: str) -> str:
         """The digest of an entry. JSON tells where one value ends and the next begins."""
-        *said, details, _ = astuple(line)
+        *said, details, _ = line
         content = json.dumps([before, label, *said, details.hex()], default=_spelled).encode()
         return hmac.digest(self._key, content, "sha256").hex()
 
@@ -139,7 +139,7 @@ class AuditStore:
             last = session.scalar(select(func.max(AuditRow.id))) or 0
         after = 0
         while after < last:
-            part = _lines().where(AuditRow.id > after, AuditRow.id <= last).order_by(AuditRow.id).limit(_AT_A_TIME)
+            part = _LINES.where(AuditRow.id > after, AuditRow.id <= last).order_by(AuditRow.id).limit(_AT_A_TIME)
             with self._db.reading() as session:
                 lines = [_Line(*row) for row in session.execute(_matching(part, wanted))]
             if not lines:
@@ -148,8 +148,7 @@ class AuditStore:
             after = lines[-1].id
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(NamedTuple):
     """A row as it is sealed: the fields are the columns, in their order."""
 
     id: int
@@ -179,8 +178,9 @@ class _Line:
         )
 
 
-def _lines() -> Select[Any]:
-    return select(*AuditRow.__table__.columns)
+_TABLE = cast(Table, AuditRow.__table__)
+_LINES: Select[Any] = select(*_TABLE.columns)
+_NEWEST = _LINES.order_by(AuditRow.id.desc()).limit(1)
 
 
 def _matching(query: Select[Any], wanted: AuditFilter) -> Select[Any]:

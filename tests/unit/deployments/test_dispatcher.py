@@ -1,0 +1,45 @@
+"""What goes wrong with mails is logged by its code, and does not keep the dispatcher from going on."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deployments import dispatcher
+from deployments.commands.session import open_session
+from models.domain.errors import Unreachable
+
+
+class Stop:
+    """Comes after some looks."""
+
+    def __init__(self, looks: int) -> None:
+        self.left = looks
+
+    def comes_within(self, seconds: float) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def fails(error: Exception, seen: list[str]) -> Callable[..., int]:
+    def call(*_arguments: object) -> int:
+        seen.append(type(error).__name__)
+        raise error
+
+    return call
+
+
+def test_no_trouble_with_mails_ends_the_loop_or_shows_more_than_its_kind(
+    a_data_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(dispatcher, "_TELL_EVERY_S", -1.0)
+    monkeypatch.setattr("services.notifications.send_finished", fails(ValueError("ada@clinic.example"), seen))
+    monkeypatch.setattr("services.notifications.warn_of_full_folders", lambda *_: 0)
+    monkeypatch.setattr("services.mails.send_due", fails(Unreachable("The mail server does not answer."), seen))
+    with caplog.at_level(logging.INFO):
+        dispatcher._send_mails(open_session(None, makes_key=True).db, Stop(3))  # type: ignore[arg-type]
+    assert seen == ["ValueError", "Unreachable"] * 3
+    assert "could not send mails: Unreachable: The mail server does not answer." in caplog.text
+    assert "ValueError" in caplog.text and "@" not in caplog.text

@@ -31,7 +31,7 @@ Since = Annotated[datetime | None, typer.Option("--since", help="From this time 
 Until = Annotated[datetime | None, typer.Option("--until", help="Before this time (UTC).")]
 Who = Annotated[str, typer.Option("--who", metavar="NAME", help="By people with this in their name.")]
 Action = Annotated[AuditAction | None, typer.Option("--action", help="Only this action.")]
-About = Annotated[str, typer.Option("--about", metavar="TEXT", help="With this in subject or reason.")]
+About = Annotated[str, typer.Option("--about", metavar="TEXT", help="With this in subject, reason or address.")]
 
 
 class _ListGroup(TyperGroup):

@@ -193,7 +193,7 @@ def _matching(query: Select[Any], wanted: AuditFilter) -> Select[Any]:
     if wanted.who:
         query = query.where(AuditRow.actor.icontains(wanted.who, autoescape=True))
     if wanted.text:
-        texts = (AuditRow.subject, AuditRow.reason)
+        texts = (AuditRow.subject, AuditRow.reason, AuditRow.address)
         query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in texts)))
     return query
 

@@ -66,7 +66,10 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which entries somebody wants to see. ``since`` is included, ``until`` is not; names and texts match in part."""
+    """Which entries somebody wants to see. ``since`` is included, ``until`` is not.
+
+    ``who`` is part of a name, ``text`` part of a subject, reason or address.
+    """
 
     since: datetime | None = None
     until: datetime | None = None

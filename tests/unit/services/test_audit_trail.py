@@ -211,6 +211,7 @@ def test_verifying_goes_through_more_lines_than_one_part(database: Database, mon
         (AuditFilter(action=AuditAction.CHANGE_USER), ["user 5"]),
         (AuditFilter(text="JOB 1"), ["job 12", "job 1"]),
         (AuditFilter(text="0% o"), ["50% off"]),
+        (AuditFilter(text="192.0.2."), ["job 12", "job 1"]),
         (AuditFilter(text="_"), []),
         (AuditFilter(who="bob", text="job"), []),
     ],

@@ -6,16 +6,21 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 HOME = "/"
 SIGN_IN = "/login"
 SIGN_OUT = "/logout"
+TO_PROVIDER = "/login/oidc"
 FROM_PROVIDER = "/oidc/callback"
 ALIVE = "/account/alive"
-HEALTH = "/health"
+HEALTH = ("/health", "/health/")
 API = "/api/"
 
-STATIC = ("/static/", "/app/static/")
+OUR_STATIC = "/app/static/"
+STATIC = ("/static/", OUR_STATIC)
 """Programs, styles, fonts and pictures: the same for everybody."""
 
-FORMS = (SIGN_IN, SIGN_OUT, FROM_PROVIDER, "/register", "/confirm", "/resend", "/forgot", "/reset")
-"""Pages that need nobody to be signed in, with what is below them."""
+SIGN_IN_AND_OUT = (SIGN_IN, SIGN_OUT, TO_PROVIDER, FROM_PROVIDER)
+"""What works under maintenance too."""
+
+FORMS = (*SIGN_IN_AND_OUT, "/register", "/confirm", "/resend", "/forgot", "/reset")
+"""Pages that need nobody to be signed in."""
 
 _MOVED = tuple(
     (re.compile(pattern), target)
@@ -24,10 +29,13 @@ _MOVED = tuple(
         (r"/jobs?/([0-9]{1,18})/?", "/job?id={}"),
         (r"/items?/([0-9]{1,18})/?", "/item?id={}"),
         (r"/users?/([0-9]{1,18})/?", "/users?id={}"),
+        (r"/selective-transfer/jobs/new/?", "/selective-transfer"),
+        (r"/(?:selective|batch|mass)-transfer/jobs/?", "/jobs"),
         (r"/home/?", HOME),
         (r"/([a-z][a-z-]*)/", "/{}"),
     )
 )
+_NESTED = ("/_stcore/", "/account/", API, "/component/", "/files/", "/media/", *STATIC)
 _LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 _LONGEST = 1000
 
@@ -40,6 +48,11 @@ def moved(path: str) -> str | None:
     return None
 
 
+def is_nowhere(path: str) -> bool:
+    """Whether nothing can be there: Streamlit would send a page that stays white, since pages have one name each."""
+    return path.count("/") > 1 and path not in (*FORMS, *HEALTH) and not path.startswith(_NESTED)
+
+
 def local(address: str) -> str:
     """The address if it is a path of this site that one may be sent to, else the home page.
 
@@ -48,8 +61,9 @@ def local(address: str) -> str:
     if len(address) > _LONGEST or not _LOCAL.fullmatch(address):
         return HOME
     path = urlsplit(address).path
-    is_form = any(is_below(path, form) for form in FORMS)
-    return HOME if is_form or path.startswith((API, *STATIC, "/_stcore/", "/media/")) or path == ALIVE else address
+    return (
+        HOME if path in FORMS or path.startswith((API, *STATIC, "/_stcore/", "/media/")) or path == ALIVE else address
+    )
 
 
 def sign_in(following: str = HOME) -> str:
@@ -62,8 +76,3 @@ def with_query(path: str, query: bytes) -> str:
     """A path as the browser asked for it, quoted anew."""
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     return quote(path) + (f"?{urlencode(pairs)}" if pairs else "")
-
-
-def is_below(path: str, parent: str) -> bool:
-    """Whether a path is another one, or below it."""
-    return path == parent or path.startswith(f"{parent}/")

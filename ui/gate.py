@@ -28,7 +28,6 @@ from ui.headers import Trust, add_security
 from ui.sockets import Watch, watched
 
 _OURS = identity.OURS.encode()
-_OPEN_UNDER_MAINTENANCE = (addresses.SIGN_IN, addresses.SIGN_OUT, addresses.FROM_PROVIDER)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOKS_AT_A_TIME = 8
 _LOOK_EVERY_S = 3.0
@@ -88,7 +87,7 @@ class Gate:
     async def _answer(self, visitor: "_Visitor") -> Response | None:
         """The answer of the gate itself; None for what may pass."""
         path = visitor.path
-        if path == addresses.HEALTH or path.startswith(addresses.STATIC):
+        if path in addresses.HEALTH or path.startswith(addresses.STATIC):
             return None
         if not self._trust.knows_host(visitor.connection.headers.get("host", "")):
             return pages.problem(self._settings, 400, "Wrong address", "This site is not served under that name.")
@@ -102,14 +101,16 @@ class Gate:
             return Response(status_code=503) if is_api else pages.maintenance(self._settings, verdict.found)
         if verdict.found is None:
             return None if _is_open(path) else _refusal(visitor)
+        if addresses.is_nowhere(path):
+            return pages.problem(self._settings, 404, "Page not found", "There is no page at this address.")
         visitor.let_in(verdict.found)
         return None
 
     async def _serve_socket(self, visitor: "_Visitor", receive: Receive, send: Send) -> None:
-        try:
-            verdict = await self._judge(visitor, is_active=True)
-        except AditError:
-            verdict = _Verdict(None, is_maintenance=False)
+        verdict = _Verdict(None, is_maintenance=False)
+        if self._trust.knows_host(visitor.connection.headers.get("host", "")):
+            with suppress(AditError):  # the database does not answer: nobody gets in
+                verdict = await self._judge(visitor, is_active=True)
         if verdict.found is None or verdict.code:
             await receive()
             await send({"type": "websocket.close", "code": verdict.code})  # before it was accepted: HTTP 403
@@ -148,7 +149,7 @@ class _Verdict:
 
     def is_closed(self, path: str) -> bool:
         """Whether maintenance closes this path: the API for everybody, pages for those who are not staff."""
-        return self.is_maintenance and not any(addresses.is_below(path, open_) for open_ in _OPEN_UNDER_MAINTENANCE)
+        return self.is_maintenance and path not in addresses.SIGN_IN_AND_OUT
 
 
 class _Visitor:
@@ -242,8 +243,7 @@ def _look(db: Database, settings: Settings, visitor: _Visitor, is_active: bool) 
 
 def _is_open(path: str) -> bool:
     """Whether a path is open to those who are not signed in; the API checks its own tokens."""
-    is_form = any(addresses.is_below(path, form) for form in addresses.FORMS)
-    return is_form or path.startswith(addresses.API) or path == "/_stcore/health"
+    return path in addresses.FORMS or path.startswith(addresses.API) or path == "/_stcore/health"
 
 
 def _refusal(visitor: _Visitor) -> Response:

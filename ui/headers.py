@@ -36,6 +36,8 @@ def add_security(headers: MutableHeaders, path: str, settings: Settings) -> None
         headers.setdefault("strict-transport-security", "max-age=31536000")
     if not path.startswith(addresses.STATIC):
         headers["cache-control"] = "no-store"
+    elif path.startswith(addresses.OUR_STATIC):
+        headers["cache-control"] = "no-cache"  # asked for anew each time: an update must not meet old scripts
 
 
 class Trust:

@@ -75,7 +75,8 @@ def application(settings: Settings, db: Database) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Gate, settings=settings, db=db)
-    app.add_api_route(addresses.HEALTH, _health, methods=["GET", "HEAD"])
+    for path in addresses.HEALTH:
+        app.add_api_route(path, _health, methods=["GET", "HEAD"])
     app.include_router(Account(settings, db).router())
     app.include_router(Files(db).router())
     for area in (addresses.API, "/account/", "/files/"):

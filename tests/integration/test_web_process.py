@@ -1,5 +1,6 @@
 """The web process from outside: who gets in, who is put out, and what a socket may do when rights have ended."""
 
+import http.client
 import json
 import time
 from collections.abc import Iterator
@@ -105,6 +106,11 @@ def test_old_addresses_lead_to_the_page(a_web: Web, old: str, new: str) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, new)
 
 
+def test_a_page_that_would_stay_white_is_not_sent(a_web: Web) -> None:
+    answer = a_web.signed_in("bob").get("/jobs/12/items")
+    assert answer.status_code == 404 and "no page at this address" in answer.text
+
+
 def test_the_pages_forbid_inline_script_frames_and_keeping(a_web: Web) -> None:
     for path in ("/login", "/"):
         headers = a_web.signed_in("bob").get(path, follow_redirects=True).headers
@@ -114,6 +120,32 @@ def test_the_pages_forbid_inline_script_frames_and_keeping(a_web: Web) -> None:
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "no-store"
         assert "server" not in headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../_stcore/metrics",
+        "/static/..%2f_stcore/metrics",
+        "/static/%2e%2e/_stcore/metrics",
+        "/app/static/../app.py",
+        "/app/static/..%2fapp.py",
+        "/app/static/%2e%2e/.streamlit/config.toml",
+        "/app/static//etc/passwd",
+        "/login/../_stcore/metrics",
+        "/register/../../",
+    ],
+)
+def test_an_open_path_is_no_way_round(a_web: Web, path: str) -> None:
+    """Sent as it stands: browsers and httpx would resolve it before."""
+    port = a_web.settings.web_port
+    connection = http.client.HTTPConnection("localhost", port, timeout=30)
+    connection.request("GET", path, headers={"accept": "*/*"})
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    assert answer.status in {400, 401, 403, 404}, body
+    assert b"active_sessions" not in body and b"import" not in body and b"root:" not in body
 
 
 def test_another_name_of_the_machine_is_not_served(a_web: Web) -> None:

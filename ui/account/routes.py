@@ -57,7 +57,7 @@ class Account:
             router.add_api_route(path, act, methods=["POST"], response_class=HTMLResponse, response_model=None)
         router.add_api_route(addresses.ALIVE, self.alive, methods=["GET"], response_model=None)
         if self._provider is not None:
-            router.add_api_route("/login/oidc", self.begin_at_provider, methods=["GET"], response_model=None)
+            router.add_api_route(addresses.TO_PROVIDER, self.begin_at_provider, methods=["GET"], response_model=None)
             router.add_api_route(addresses.FROM_PROVIDER, self.come_back, methods=["GET"], response_model=None)
         return router
 
@@ -258,7 +258,7 @@ class Account:
             links.insert(0, Link("Register", "/register"))
         provider = None
         if self._provider is not None:
-            target = addresses.sign_in(following).replace(addresses.SIGN_IN, "/login/oidc", 1)
+            target = addresses.sign_in(following).replace(addresses.SIGN_IN, addresses.TO_PROVIDER, 1)
             provider = Link(f"Sign in with {self._settings.oidc_name}", target)
         hidden = {"next": following}
         return FormPage("Sign in", "/login", "Sign in", forms.SIGN_IN, "", links, hidden, provider)

@@ -109,14 +109,13 @@ def test_a_database_that_does_not_answer_lets_nobody_in(
 
 
 def test_programs_and_pictures_are_open_and_may_be_kept(a_browser: httpx.Client) -> None:
-    for path in ("/static/js/main.js", "/app/static/logo.svg"):
-        answer = a_browser.get(path)
-        assert answer.status_code == 200 and "cache-control" not in answer.headers
+    assert "cache-control" not in a_browser.get("/static/js/main.js").headers
+    assert a_browser.get("/app/static/session.js").headers["cache-control"] == "no-cache"
     assert a_browser.get("/health").headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize(
-    "path", ["/loginx", "/account", "/static", "/registered", "/API/x", "//login", "/_stcore/healthx"]
+    "path", ["/loginx", "/login/x", "/account", "/static", "/registered", "/API/x", "//login", "/_stcore/healthx"]
 )
 def test_what_only_looks_like_an_open_path_is_closed(a_browser: httpx.Client, path: str) -> None:
     answer = a_browser.get(f"http://localhost:8000{path}", headers={"accept": "*/*"})
@@ -197,8 +196,8 @@ class Socket:
 
     @property
     def scope(self) -> dict[str, Any]:
-        cookie = (b"cookie", f"adit={self.token}".encode())
-        return {"type": "websocket", "path": "/_stcore/stream", "query_string": b"", "headers": [cookie]}
+        headers = [(b"host", b"localhost:8000"), (b"cookie", f"adit={self.token}".encode())]
+        return {"type": "websocket", "path": "/_stcore/stream", "query_string": b"", "headers": headers}
 
     async def application(self, _scope: Any, receive: Any, send: Any) -> None:
         """Accept, take what comes, and go on talking when the browser is gone, as a script that still runs does."""

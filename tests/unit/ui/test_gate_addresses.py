@@ -36,7 +36,9 @@ def test_nobody_is_sent_elsewhere_or_in_circles(address: str) -> None:
     assert addresses.local(address) == "/"
 
 
-@pytest.mark.parametrize("address", ["/", "/jobs", "/job?id=12", "/users?q=M%C3%BCller&page=2", "/files/receipts/1.csv"])
+@pytest.mark.parametrize(
+    "address", ["/", "/jobs", "/job?id=12", "/users?q=M%C3%BCller&page=2", "/files/receipts/1.csv"]
+)
 def test_our_own_pages_are_where_one_wanted_to_go(address: str) -> None:
     assert addresses.local(address) == address
 
@@ -73,6 +75,8 @@ def test_a_query_is_quoted_anew() -> None:
         ("/django-admin/core/dicomserver/add/", "/administration"),
         ("/admin/", "/administration"),
         ("/admin-section/broadcast/", "/administration"),
+        ("/selective-transfer/jobs/", "/jobs"),
+        ("/selective-transfer/jobs/new/", "/selective-transfer"),
         ("/home", "/"),
     ],
 )
@@ -85,6 +89,25 @@ def test_old_and_crooked_addresses_have_moved(path: str, target: str) -> None:
 )
 def test_other_addresses_have_not(path: str) -> None:
     assert addresses.moved(path) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "is_so"),
+    [
+        ("/", False),
+        ("/jobs", False),
+        ("/jobs/x", True),
+        ("/selective-transfer/jobs/12", True),
+        ("//", True),
+        ("/login/oidc", False),
+        ("/files/receipts/1.csv", False),
+        ("/account/password", False),
+        ("/_stcore/stream", False),
+        ("/health/", False),
+    ],
+)
+def test_pages_have_one_name_each(path: str, is_so: bool) -> None:
+    assert addresses.is_nowhere(path) is is_so
 
 
 def test_no_address_moves_for_ever() -> None:

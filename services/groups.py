@@ -65,12 +65,10 @@ def update(db: Database, actor: Actor, group: Group) -> Group:
 
 def delete(db: Database, actor: Actor, group_id: int) -> None:
     """Remove a group, whose members lose what it gave; raises NotPermitted or NotFound."""
-    before = GroupStore(db).get(group_id)
-    with audit.refusals_recorded(db, actor, AuditAction.DELETE_GROUP, f"group {before.name}"):
-        _check_may_change(actor, before)
-    with db.transaction():
-        GroupStore(db).delete(group_id)
-        audit.record(db, actor, AuditAction.DELETE_GROUP, f"group {before.name}")
+    subject = f"group {GroupStore(db).get(group_id).name}"
+    with audit.refusals_recorded(db, actor, AuditAction.DELETE_GROUP, subject), db.transaction():
+        _check_may_change(actor, GroupStore(db).delete(group_id))  # what it was at its end, and not before
+        audit.record(db, actor, AuditAction.DELETE_GROUP, subject)
 
 
 def access(db: Database, actor: Actor, node_id: int) -> dict[int, NodeRight]:
@@ -86,13 +84,14 @@ def update_access(db: Database, actor: Actor, node_id: int, rights: Mapping[int,
     """
     store = GroupStore(db)
     changed = {group_id: replace(right, node_id=node_id) for group_id, right in rights.items()}
-    before = [store.get(group_id) for group_id in changed]
-    with audit.refusals_recorded(db, actor, AuditAction.CHANGE_GROUP, f"groups of node {node_id}"):
+    with audit.refusals_recorded(db, actor, AuditAction.CHANGE_GROUP, f"groups of node {node_id}"), db.transaction():
+        before = [store.get(group_id) for group_id in changed]
         _check_may_change(actor, *before)
-    with db.transaction():
         store.update_access(node_id, changed)
-        for group in before:
-            _record(db, actor, group, store.get(group.id), "")
+        after = [store.get(group_id) for group_id in changed]
+        _check_may_change(actor, *after)  # nobody can make them guarded any more until this is done
+        for old, new in zip(before, after, strict=True):
+            _record(db, actor, old, new, "")
 
 
 def _check_is_staff(actor: Actor) -> None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
@@ -26,6 +26,8 @@ from models.db.tables import SealRow
 from models.db.vault import Vault
 from models.domain.errors import AditError, Bug, NoSpace, PeerBusy, Unreachable
 from models.settings import Settings
+
+T = TypeVar("T")
 
 _BUSY_TIMEOUT_S = 30
 _SEAL = b"adit"
@@ -144,7 +146,7 @@ def hold(connection: Connection, lock: Lock) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": int(lock)})
 
 
-def in_parts(values: Iterable[str]) -> Iterator[Sequence[str]]:
+def in_parts(values: Iterable[T]) -> Iterator[Sequence[T]]:
     """Yield the values in parts that are small enough for one statement."""
     left = iter(values)
     while some := list(islice(left, _AT_A_TIME)):

@@ -79,13 +79,15 @@ class GroupStore:
             row.version += 1
             return self._filled(session, row, group)
 
-    def delete(self, group_id: int) -> None:
-        """Remove a group, and with it what its members had by it; raises NotFound."""
+    def delete(self, group_id: int) -> Group:
+        """Remove a group, and with it what its members had by it, and return what it was; raises NotFound."""
         with self._db.transaction() as session:
             hold(session.connection(), Lock.PEOPLE)
             row = _row(session, group_id)
-            _grow_versions(session, _members(session, [group_id]).get(group_id, frozenset()))
+            (group,) = _groups(session, [row])
+            _grow_versions(session, group.members)
             session.delete(row)
+            return group
 
     def access(self, node_id: int) -> dict[int, NodeRight]:
         """What groups may do with one node, by the group's id; those that may nothing are left out."""

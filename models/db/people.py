@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from models.db.engine import Database, Lock, hold
+from models.db.engine import Database, Lock, hold, in_parts
 from models.db.tables import GroupRow, JobRow, LinkRow, MembershipRow, UserRow
 from models.domain.errors import BadRequest, NotFound, Outdated
 from models.domain.people import Profile, Standing, User
@@ -320,8 +320,9 @@ def _users(session: Session, rows: Sequence[UserRow]) -> Iterable[User]:
 
 def _groups(session: Session, ids: Iterable[int]) -> dict[int, frozenset[int]]:
     found: dict[int, set[int]] = {}
-    for row in session.scalars(select(MembershipRow).where(MembershipRow.user_id.in_(ids))):
-        found.setdefault(row.user_id, set()).add(row.group_id)
+    for some in in_parts(ids):
+        for row in session.scalars(select(MembershipRow).where(MembershipRow.user_id.in_(some))):
+            found.setdefault(row.user_id, set()).add(row.group_id)
     return {user_id: frozenset(groups) for user_id, groups in found.items()}
 
 

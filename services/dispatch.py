@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 STARTS_WITHIN = timedelta(minutes=2)
 """A worker that dies between taking a run and starting its process leaves it pending for ever; Prefect does not see."""
-BROADCAST_SPEAKS_WITHIN = timedelta(minutes=5)
-"""Longer than one mail takes with all timeouts. A run that is alive after all does no harm: mails are claimed."""
+BROADCAST_SPEAKS_WITHIN = timedelta(minutes=2)
+"""Between two mails. A run that is taken for dead and is not does no harm: each mail is claimed before it is sent."""
 
 
 def dispatch_once(db: Database, settings: Settings) -> None:

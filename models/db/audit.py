@@ -20,7 +20,7 @@ from models.domain.audit import EVERYTHING, AuditAction, AuditEntry, AuditFilter
 from models.domain.errors import NotFound
 
 _AT_A_TIME = 500
-_ACTOR_LENGTH, _OUTCOME_LENGTH, _ADDRESS_LENGTH, _TEXT_LENGTH = 150, 64, 64, 2000
+_ACTOR_LENGTH, _OUTCOME_LENGTH, _ADDRESS_LENGTH, _TEXT_LENGTH = 150, 64, 64, 20_000
 _SEALED, _OLDER = "sealed", "older than seals"
 
 

@@ -10,6 +10,7 @@ from ui import context, session
 from ui.parts import amounts, studies, tables
 from ui.parts.draft import Chosen, Draft
 from ui.parts.escape import escape_markdown
+from ui.parts.refusals import said
 from ui.parts.searching import Search, watch
 
 _AT_ONCE = 10
@@ -63,7 +64,7 @@ def _series(draft: Draft, chosen: Chosen, mark: str) -> None:
     if asked.is_running:
         watch(asked, lambda _: st.caption("Asking the server for the series ..."))
     elif asked.error:
-        st.error(escape_markdown(asked.error.message))
+        st.error(said(asked.error))
         st.button("Ask again", key=f"again-{mark}", on_click=draft.forget_series, args=(uid,))
     else:
         _choose(chosen, asked.answers(), mark)

@@ -12,8 +12,9 @@ from ui import context, session
 from ui.parts import amounts, studies, tables
 from ui.parts.draft import Draft
 from ui.parts.escape import escape_markdown
+from ui.parts.refusals import said
 from ui.parts.searching import Progress, Search, watch
-from ui.parts.study_query import query_form
+from ui.parts.study_query import other_problems, query_form
 
 _QUICK_S = 0.4
 _TALLEST_PIXELS = 460
@@ -76,8 +77,14 @@ def _show_running(found: Sequence[StudyFound]) -> None:
 
 def _say_how_it_ended(running: Search[StudyFound], found: Sequence[StudyFound]) -> None:
     count = amounts.counted(len(found), "study")
-    if running.error:
-        st.error(escape_markdown(running.error.message), icon=":material/error:")
+    if isinstance(running.error, BadRequest) and running.error.problems:
+        lines = [
+            "Nothing was searched yet. Please correct what is marked above.",
+            *other_problems(running.error.problems),
+        ]
+        st.error(escape_markdown(" ".join(lines)), icon=":material/error:")
+    elif running.error:
+        st.error(said(running.error), icon=":material/error:")
     elif running.progress is Progress.CANCELED:
         st.warning(f"The search was stopped. {count} had come in until then.", icon=":material/close:")
     elif isinstance(running.source, search.StudySearch) and running.source.has_more:

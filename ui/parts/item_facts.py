@@ -1,5 +1,8 @@
 """What there is to know about one item."""
 
+from collections import Counter
+from collections.abc import Sequence
+
 import streamlit as st
 
 from models.domain.advice import advice
@@ -24,8 +27,9 @@ def show_item(item: Item) -> None:
         "Series": series,
     }
     show_facts(facts, "item-facts")
-    st.caption("Study UID")
-    st.text(item.study_uid)
+    with st.container(gap=None):
+        st.caption("Study UID")
+        st.text(item.study_uid)
     if item.series_uids:
         with st.expander(f"Series that were chosen ({len(item.series_uids)})", key="chosen-series"):
             st.text("\n".join(item.series_uids))
@@ -47,11 +51,24 @@ def show_outcome(item: Item, actor: Actor) -> None:
     """Say what became of the item, and what can be done about it."""
     if item.message:
         st.text(item.message)
-    if item.error_code:
-        told = advice(item.error_code)
+    show_advice(item.error_code, actor)
+
+
+def show_failures(failed: Sequence[Item], actor: Actor) -> None:
+    """Say what went wrong with the failed items of a job, the most frequent first, and what can be done about it."""
+    by_code = Counter(item.error_code for item in failed)
+    for code, count in by_code.most_common():
+        messages = Counter(item.message for item in failed if item.error_code == code)
+        text = f"{amounts.counted(count, 'item')} failed: {messages.most_common(1)[0][0]}"
+        st.error(escape_markdown(text), icon=":material/error:")
+        show_advice(code, actor)
+
+
+def show_advice(error_code: str, actor: Actor) -> None:
+    """Say what can be done about an error, to administrators what they can do."""
+    if error_code:
+        told = advice(error_code)
         lines = [f"**What you can do:** {escape_markdown(told.for_user)}"]
         if actor.is_staff:
             lines.append(f"**As an administrator:** {escape_markdown(told.for_admin)}")
-        st.info(
-            "\n\n".join([*lines, f"Kind of error: {escape_markdown(item.error_code)}"]), icon=":material/lightbulb:"
-        )
+        st.info("\n\n".join([*lines, f"Kind of error: {escape_markdown(error_code)}"]), icon=":material/lightbulb:")

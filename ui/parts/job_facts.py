@@ -11,24 +11,26 @@ from models.domain.receipts import ReceiptSummary
 from services import jobs, nodes, project
 from ui import context
 from ui.parts import amounts, status, times
-from ui.parts.facts import show_facts
 
 
-def show_job(job: Job, actor: Actor) -> None:
-    """Draw what was asked for, by whom and when; for staff the way to the flow run."""
+def facts_of(job: Job, actor: Actor) -> Mapping[str, str]:
+    """What was asked for, by whom and when."""
     db = context.database()
     names = nodes.names(db)
     ways = [f"{names.get(source, '?')} to {names.get(target, '?')}" for source, target in jobs.nodes(db, actor, job.id)]
-    facts = {
+    return {
         "Kind": status.kind_word(job.kind),
         "Owner": job.owner,
         "From, to": ", ".join(sorted(ways)),
         "Trial": " | ".join(filter(None, [job.trial_protocol_id, job.trial_protocol_name])),
         "De-identification": "none: the identity is kept" if job.keep_identity else job.profile,
         "Created": times.moment(job.created_at),
-        "Mail when it has ended": "yes" if job.send_finished_mail else "no",
+        "Mail when it has ended": "yes" if job.send_finished_mail else "",
     }
-    show_facts(facts, "job-facts")
+
+
+def show_run_link(job: Job, actor: Actor) -> None:
+    """Draw the way to the flow run, for staff."""
     if actor.is_staff and job.flow_run_id:
         st.link_button(
             "Flow run in Prefect",

@@ -9,6 +9,9 @@ from models.domain.receipts import ReceiptSummary
 from ui.parts import status, times
 from ui.parts.tables import Column, Look, states_column
 
+_MOMENT, _COUNT = 140, 95
+"""Pixels of columns that are empty to begin with: a table keeps the widths that it was first drawn with."""
+
 Counts = Mapping[int, Mapping[State, int]]
 """How many items are in which state, by the job's id."""
 
@@ -22,8 +25,7 @@ def jobs_look(counts: Counts, with_owner: bool = False, empty: str = "There are 
         Column[Job]("Items", lambda job: status.counts_line(counts.get(job.id, {}))),
         Column[Job]("Trial", lambda job: job.trial_protocol_id),
         Column[Job]("Created", lambda job: times.moment(job.created_at)),
-        Column[Job]("Ended", lambda job: times.moment(job.ended_at)),
-        Column[Job]("Message", lambda job: job.message, st.column_config.TextColumn(width="large")),
+        Column[Job]("Ended", lambda job: times.moment(job.ended_at), st.column_config.TextColumn(width=_MOMENT)),
     ]
     if with_owner:
         columns.insert(2, Column[Job]("Owner", lambda job: job.owner))
@@ -38,10 +40,10 @@ def items_look(receipts: Mapping[int, ReceiptSummary]) -> Look[Item]:
         Column[Item]("Patient ID", lambda item: item.patient_id),
         Column[Item]("Pseudonym", lambda item: item.pseudonym),
         Column[Item]("Series", lambda item: str(len(item.series_uids) or "all")),
-        Column[Item]("Stored", lambda item: _stored(receipts.get(item.id))),
+        Column[Item]("Stored", lambda item: _stored(receipts.get(item.id)), st.column_config.TextColumn(width=_COUNT)),
+        Column[Item]("Message", lambda item: item.message, st.column_config.TextColumn(width="medium")),
         Column[Item]("Attempts", lambda item: item.attempts, st.column_config.NumberColumn(width="small")),
-        Column[Item]("Ended", lambda item: times.moment(item.ended_at)),
-        Column[Item]("Message", lambda item: item.message, st.column_config.TextColumn(width="large")),
+        Column[Item]("Ended", lambda item: times.moment(item.ended_at), st.column_config.TextColumn(width=_MOMENT)),
     ]
     return Look(columns, "Items of the job", lambda item: item.id, "item", button="Open")
 

@@ -29,7 +29,7 @@ def show_receipt(receipt: Receipt) -> None:
     name, _, rest = words.partition(":")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(name, color=colour)
-        st.write(rest.strip())
+        st.write(rest.strip().capitalize())
     _counts(receipt)
     for title, lines in exceptions(receipt).items():
         if lines:

@@ -12,6 +12,11 @@ from ui.parts.flash import flash
 Answer = TypeVar("Answer")
 
 
+def said(error: AditError) -> str:
+    """An error's message as Markdown that shows it as it is, with a capital letter at its beginning."""
+    return escape_markdown(error.message[:1].upper() + error.message[1:])
+
+
 def asked(question: Callable[[], Answer]) -> Answer:
     """Return the answer of a service; where it refuses, say why and end the run."""
     try:
@@ -19,7 +24,7 @@ def asked(question: Callable[[], Answer]) -> Answer:
     except Bug:
         raise
     except AditError as error:
-        st.error(escape_markdown(error.message), icon=":material/error:")
+        st.error(said(error), icon=":material/error:")
         st.stop()
 
 
@@ -30,7 +35,7 @@ def tried(act: Callable[[], object]) -> bool:
     except Bug:
         raise
     except AditError as error:
-        st.error(escape_markdown(error.message), icon=":material/error:")
+        st.error(said(error), icon=":material/error:")
         return False
     return True
 

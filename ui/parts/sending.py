@@ -15,6 +15,7 @@ from ui.parts.draft import Draft
 from ui.parts.escape import escape_markdown
 from ui.parts.flash import flash
 from ui.parts.plans import show_plan
+from ui.parts.refusals import said
 from ui.parts.searching import Search, watch
 from ui.parts.transfer_form import other_problems, transfer_form
 
@@ -87,10 +88,18 @@ def _show_check(draft: Draft, check: Search[search.Preview], request: TransferRe
         watch(check, lambda _: st.caption(":material/hourglass_top: Asking the source what it has ..."))
         return
     if check.error:
-        st.error(escape_markdown(check.error.message), icon=":material/error:")
+        st.error(said(check.error), icon=":material/error:")
         return
     (preview,) = check.answers()
     show_plan(preview, request.keep_identity)
+    if hopeless := [study.wish.study_uid for study in preview.studies if study.problem]:
+        st.button(
+            f"Take out {amounts.counted(len(hopeless), 'study')} that cannot be moved",
+            icon=":material/delete:",
+            key="take-out",
+            on_click=_take_out,
+            args=(draft, hopeless),
+        )
     wanted = replace(request, studies=preview.wishes)
     count = amounts.counted(len(wanted.studies), "study")
     st.button(
@@ -103,6 +112,11 @@ def _show_check(draft: Draft, check: Search[search.Preview], request: TransferRe
         args=(draft, wanted),
     )
     _go_on(draft)
+
+
+def _take_out(draft: Draft, study_uids: list[str]) -> None:
+    for uid in study_uids:
+        draft.remove(uid)
 
 
 def _send(draft: Draft, request: TransferRequest) -> None:

@@ -37,6 +37,11 @@ def query_form(problems: Mapping[str, str]) -> StudyQuery | None:
     return query if asked else None
 
 
+def other_problems(problems: Mapping[str, str]) -> tuple[str, ...]:
+    """What is wrong that has no field here."""
+    return tuple(problem for name, problem in problems.items() if name not in {*_FIELDS, "study_date"})
+
+
 def _fields(problems: Mapping[str, str]) -> StudyQuery:
     patient, name, born = st.columns([2, 3, 2])
     with patient:
@@ -52,7 +57,7 @@ def _fields(problems: Mapping[str, str]) -> StudyQuery:
     with since:
         study_since = _day("study_since", "Study date from", problems, "study_date")
     with until:
-        study_until = _day("study_until", "until", problems)
+        study_until = _day("study_until", "Study date until", problems)
     with modality:
         modalities = _modalities(problems)
     described, uid = st.columns(2)
@@ -73,35 +78,38 @@ def _fields(problems: Mapping[str, str]) -> StudyQuery:
 
 
 def _text(name: str, label: str, problems: Mapping[str, str], help_text: str | None = None) -> str:
-    value = st.text_input(label, key=_key(name), help=help_text, autocomplete="off", persist_state="session")
-    field_problem(problems, name)
+    with st.container(gap=None):
+        value = st.text_input(label, key=_key(name), help=help_text, autocomplete="off", persist_state="session")
+        field_problem(problems, name)
     return (value or "").strip()
 
 
 def _day(name: str, label: str, problems: Mapping[str, str], field: str = "") -> date | None:
-    value: Any = st.date_input(
-        label,
-        value=None,
-        min_value=_EARLIEST,
-        max_value="today",
-        format="YYYY-MM-DD",
-        key=_key(name),
-        persist_state="session",
-    )
-    field_problem(problems, field or name)
+    with st.container(gap=None):
+        value: Any = st.date_input(
+            label,
+            value=None,
+            min_value=_EARLIEST,
+            max_value="today",
+            format="YYYY-MM-DD",
+            key=_key(name),
+            persist_state="session",
+        )
+        field_problem(problems, field or name)
     return value if isinstance(value, date) else None
 
 
 def _modalities(problems: Mapping[str, str]) -> tuple[str, ...]:
-    values = st.multiselect(
-        "Modality",
-        MODALITIES,
-        key=_key("modalities"),
-        placeholder="Any",
-        accept_new_options=True,
-        persist_state="session",
-    )
-    field_problem(problems, "modalities")
+    with st.container(gap=None):
+        values = st.multiselect(
+            "Modality",
+            MODALITIES,
+            key=_key("modalities"),
+            placeholder="Any",
+            accept_new_options=True,
+            persist_state="session",
+        )
+        field_problem(problems, "modalities")
     return tuple(value.strip().upper() for value in values if value.strip())
 
 

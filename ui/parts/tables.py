@@ -19,6 +19,7 @@ Row = TypeVar("Row")
 _PAGE = 25
 _ROW_PIXELS = 35
 _STATE_PIXELS = 110
+_PAGER_PIXELS = 340
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def pager(total: int, key: str, size: int = _PAGE) -> int:
         st.session_state[key] = 1
     if pages == 1:
         return 1
-    return st.pagination(pages, key=key, bind="query-params")
+    return st.pagination(pages, key=key, width=_PAGER_PIXELS, bind="query-params")
 
 
 def states_column(label: str, state: Callable[[Row], State]) -> Column[Row]:

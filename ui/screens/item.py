@@ -21,8 +21,6 @@ with st.container(horizontal=True, horizontal_alignment="distribute", vertical_a
     with st.container(horizontal=True, width="content", key="item-buttons"):
         show_buttons(item, jobs.item_actions(db, session.actor(), item))
 
-item_facts.show_item(item)
-
 
 def draw() -> None:
     """What changes while the item is worked on."""
@@ -32,6 +30,7 @@ def draw() -> None:
         status.pill(now.state)
         st.caption(item_facts.when(now))
     item_facts.show_outcome(now, me)
+    item_facts.show_item(now)
     st.subheader("Receipt", anchor=False)
     receipt = jobs.receipt(db, me, item_id)
     if not now.attempts and not receipt.received:

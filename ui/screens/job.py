@@ -4,15 +4,17 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from models.domain.jobs import FINISHED, Item
+from models.domain.jobs import FINISHED, Item, State
 from services import jobs
 from ui import context, session
-from ui.parts import job_facts, links, tables
+from ui.parts import item_facts, job_facts, links, tables
+from ui.parts.facts import show_facts
 from ui.parts.job_buttons import show_buttons
 from ui.parts.job_tables import items_look
 from ui.parts.live import live
 from ui.parts.refusals import asked
 
+MANY = 500
 db, actor, job_id = context.database(), session.actor(), links.asked_id()
 job = asked(lambda: jobs.get(db, actor, job_id))
 
@@ -30,6 +32,9 @@ def draw() -> None:
     receipts = jobs.receipt_summaries(db, me, job_id)
     job_facts.show_progress(now, receipts)
     job_facts.show_held(sum(receipt.held for receipt in receipts.values()), me)
+    if now.counts.get(State.FAILURE):
+        item_facts.show_failures(jobs.items(db, me, job_id, {State.FAILURE}, MANY), me)
+    show_facts(facts, "job-facts")
 
     def load(limit: int, offset: int) -> Sequence[Item]:
         return jobs.items(db, me, job_id, None, limit, offset)
@@ -44,5 +49,6 @@ def is_active() -> bool:
     return jobs.get(db, session.actor(), job_id).state not in FINISHED
 
 
-job_facts.show_job(job, actor)
+facts = job_facts.facts_of(job, actor)
 live(is_active, draw)
+job_facts.show_run_link(job, actor)

@@ -25,7 +25,7 @@ def page() -> None:
 
 
 def test_one_page_is_fetched_and_shown() -> None:
-    at = AppTest.from_function(page).run()
+    at = AppTest.from_function(page, default_timeout=30).run()
     assert list(at.dataframe[0].value["Number"]) == [*range(10)]
     at.session_state["numbers-page"] = 3
     at.run()
@@ -33,7 +33,7 @@ def test_one_page_is_fetched_and_shown() -> None:
 
 
 def test_a_tick_counts_for_the_rows_it_was_made_in_only() -> None:
-    at = AppTest.from_function(page).run()
+    at = AppTest.from_function(page, default_timeout=30).run()
     at.session_state[key(range(10))] = {"selection": {"rows": [0, 3], "columns": []}}
     at.run()
     assert at.session_state["picked"] == (None, (0, 3))
@@ -43,7 +43,7 @@ def test_a_tick_counts_for_the_rows_it_was_made_in_only() -> None:
 
 
 def test_a_shorter_list_begins_at_its_first_page() -> None:
-    at = AppTest.from_function(page).run()
+    at = AppTest.from_function(page, default_timeout=30).run()
     at.session_state["numbers-page"] = 3
     at.run()
     at.session_state["total"] = 12
@@ -52,7 +52,7 @@ def test_a_shorter_list_begins_at_its_first_page() -> None:
 
 
 def test_an_empty_list_says_so() -> None:
-    at = AppTest.from_function(page)
+    at = AppTest.from_function(page, default_timeout=30)
     at.session_state["total"] = 0
     at.run()
     assert [caption.value for caption in at.caption] == ["There is nothing here.", "0 numbers"]

@@ -73,6 +73,13 @@ def list(db: Database, actor: Actor) -> tuple[WebSession, ...]:
     return SessionStore(db).of_user(_id(actor))
 
 
+def count(db: Database, actor: Actor, user_id: int) -> int:
+    """In how many browsers somebody is signed in, for staff; one that has just run out may still be counted."""
+    if not actor.is_staff:
+        raise NotPermitted("Only staff may see where others are signed in.")
+    return len(SessionStore(db).of_user(user_id))
+
+
 def end(db: Database, actor: Actor, session_id: int) -> None:
     """End one of the actor's own sessions; raises NotFound for any other."""
     with db.transaction():

@@ -80,6 +80,7 @@ accounts.change_profile     -                        ok      ok          ok     
 accounts.preferences        -                        ok      ok          ok      ok      ok          ok          out
 accounts.remember           -                        ok      ok          ok      ok      ok          no          out
 sessions.list               -                        ok      ok          ok      ok      ok          no          out
+sessions.count (foreign)    -                        no      no          no      ok      ok          ok          out
 sessions.end (foreign)      -                        none    none        none    none    none        no          out
 sessions.end_others         -                        ok      ok          ok      ok      ok          no          out
 
@@ -291,6 +292,7 @@ DOORS: dict[str, Callable[[World], object]] = {
     "accounts.remember": lambda w: accounts.remember(w.db, w.actor, theme="dark"),
     "accounts.sign_in": lambda w: accounts.sign_in(w.db, w.settings, w.actor.name, PASSWORD, "", ""),
     "sessions.list": lambda w: sessions.list(w.db, w.actor),
+    "sessions.count (foreign)": lambda w: sessions.count(w.db, w.actor, w.other.id),
     "sessions.end (foreign)": lambda w: sessions.end(w.db, w.actor, w.session_of_other()),
     "sessions.end_others": lambda w: sessions.end_others(w.db, w.actor, 0),
     "groups.list": lambda w: groups.list(w.db, w.actor),

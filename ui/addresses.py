@@ -31,7 +31,6 @@ _MOVED = tuple(
         (r"/users?/([0-9]{1,18})/?", "/users?id={}"),
         (r"/selective-transfer/jobs/new/?", "/selective-transfer"),
         (r"/(?:selective|batch|mass)-transfer/jobs/?", "/jobs"),
-        (r"/home/?", HOME),
         (r"/([a-z][a-z-]*)/", "/{}"),
     )
 )

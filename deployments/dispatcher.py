@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 1.0
 _KEEP_EVERY_S = 10.0
 _TELL_EVERY_S = 5.0
+_TIDY_EVERY_S = 3600.0
 _MAIL_ENDS_WITHIN_S = 5.0
 _MAILS_AT_A_TIME = 20
 
@@ -43,12 +44,15 @@ def main() -> None:
 
 def _send_mails(db: Database, stop: StopRequest) -> None:
     """Send what is due until the program ends; in a thread of its own, since jobs must not wait for a mail server."""
-    told_at = time.monotonic()
+    told_at, tidied_at = time.monotonic(), 0.0
     while not stop.comes_within(_LOOK_EVERY_S):
         if time.monotonic() - told_at > _TELL_EVERY_S:
             _attempt("write mails about ended jobs", lambda: notifications.send_finished(db, settings()))
             _attempt("write mails about full folders", lambda: notifications.warn_of_full_folders(db, settings()))
             told_at = time.monotonic()
+        if time.monotonic() - tidied_at > _TIDY_EVERY_S:
+            _attempt("remove old mails", lambda: mails.remove_old(db))
+            tidied_at = time.monotonic()
         _attempt("send mails", lambda: mails.send_due(db, settings(), _MAILS_AT_A_TIME))
 
 

@@ -121,9 +121,10 @@ def export(db: Database, actor: Actor, wanted: AuditFilter = EVERYTHING) -> Iter
     """
     with refusals_recorded(db, actor, AuditAction.EXPORT_AUDIT, ""):
         number = count(db, actor, wanted)
+    found = AuditStore(db).oldest_first(wanted)
     sought = {name: str(value) for name, value in asdict(wanted).items() if value}
     record(db, actor, AuditAction.EXPORT_AUDIT, f"{number} entries", details=sought)
-    return _rows(AuditStore(db).oldest_first(wanted))
+    return _rows(found)
 
 
 def verify(db: Database, expected: str = "") -> Verdict:

@@ -28,6 +28,7 @@ MAX_ATTEMPTS = 20
 """With the waits between them, they take a mail server half a day."""
 CLAIM_FOR = timedelta(minutes=10)
 """Longer than one mail can take, with all timeouts; after it, a mail whose sender has died goes out again."""
+_KEPT_FOR = timedelta(days=30)
 _SHORTEST_WAIT, _LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=1)
 _TEMPLATES = Path(__file__).with_name("mail_templates")
 _SUBJECT = "Subject: "
@@ -93,6 +94,11 @@ def send_broadcast(db: Database, settings: Settings, broadcast_id: int, limit: i
         raise BadRequest("There is no mail server. Set ADIT_SMTP_URL.")
     _send(db, settings, broadcast_id, limit)
     return MailStore(db).has_due(broadcast_id)
+
+
+def remove_old(db: Database) -> int:
+    """Delete what is left of mails that ended long ago, who got them and when; the results of broadcasts stay."""
+    return MailStore(db).remove_ended(db.clock() - _KEPT_FOR)
 
 
 def has_server(settings: Settings) -> bool:

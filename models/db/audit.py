@@ -93,9 +93,9 @@ class AuditStore:
             return session.scalar(_matching(select(func.count(AuditRow.id)), wanted)) or 0
 
     def oldest_first(self, wanted: AuditFilter = EVERYTHING) -> Iterator[AuditEntry]:
-        """Yield what matches and is there now, the oldest first, with some hundred in memory at a time."""
-        for lines in self._parts(wanted):
-            yield from (line.entry for line in lines)
+        """What matches and is there at this moment, the oldest first, read some hundred at a time."""
+        last = self._last_id()
+        return (line.entry for lines in self._parts(wanted, last) for line in lines)
 
     def details(self, entry_id: int) -> dict[str, str]:
         """What an entry keeps encrypted; raises NotFound."""
@@ -111,7 +111,7 @@ class AuditStore:
         After one that does not, the next are measured by what is written, so that each break shows once.
         """
         before, has_seals = "", False
-        for lines in self._parts(EVERYTHING):
+        for lines in self._parts(EVERYTHING, self._last_id()):
             for line in lines:
                 has_seals = has_seals or line.digest is not None
                 due = self._seal(before, line, _SEALED if has_seals else _OLDER)
@@ -133,10 +133,12 @@ class AuditStore:
         content = json.dumps([before, label, *said, details.hex()], default=_spelled).encode()
         return hmac.digest(self._key, content, "sha256").hex()
 
-    def _parts(self, wanted: AuditFilter) -> Iterator[Sequence["_Line"]]:
-        """Yield what is there now in parts; no transaction stays open between them."""
+    def _last_id(self) -> int:
         with self._db.reading() as session:
-            last = session.scalar(select(func.max(AuditRow.id))) or 0
+            return session.scalar(select(func.max(AuditRow.id))) or 0
+
+    def _parts(self, wanted: AuditFilter, last: int) -> Iterator[Sequence["_Line"]]:
+        """Yield the lines up to the last in parts; no transaction stays open between them."""
         after = 0
         while after < last:
             part = _LINES.where(AuditRow.id > after, AuditRow.id <= last).order_by(AuditRow.id).limit(_AT_A_TIME)

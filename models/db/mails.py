@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database
@@ -112,6 +112,13 @@ class MailStore:
             waits = [{"id": row.id, "not_before_at": now + wait(now - row.created_at)} for row in due]
             if waits:
                 session.execute(update(MailRow), waits)
+
+    def remove_ended(self, created_before: datetime) -> int:
+        """Delete what is left of mails that were sent or have failed, except those of broadcasts; how many."""
+        ended = and_(MailRow.state != MailState.WAITING, MailRow.broadcast_id.is_(None))
+        with self._db.transaction() as session:
+            old = delete(MailRow).where(ended, MailRow.created_at < created_before).returning(MailRow.id)
+            return len(session.execute(old).all())
 
 
 def _is_due(now: datetime, broadcast_id: int | None) -> ColumnElement[bool]:

@@ -295,6 +295,12 @@ def test_the_export_holds_the_matching_lines_and_itself_leaves_one(database: Dat
     assert audit.details(database, READER, line.id, WHY) == {"text": "server"}
 
 
+def test_the_line_about_an_export_is_not_in_it(database: Database) -> None:
+    write(database, 3)
+    assert [row[0] for row in exported(database, AuditFilter())] == ["id", "1", "2", "3"]
+    assert audit.entries(database, READER)[0].subject == "3 entries"
+
+
 def test_no_cell_of_the_export_is_a_formula(database: Database) -> None:
     for subject in ('=HYPERLINK("http://x","y")', "+1", "-1", "@SUM(A1)", 'a "quoted", cell'):
         audit.record(database, "=cmd", AuditAction.SIGN_IN, subject)

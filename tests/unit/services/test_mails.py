@@ -348,6 +348,23 @@ def test_mails_of_broadcasts_go_out_by_their_flow_only(database: Database, setti
     assert server.recipients == ["bob@clinic.example"]
 
 
+def test_what_is_left_of_a_mail_goes_after_a_month(
+    database: Database, settings: Settings, server: Server, clock: Clock
+) -> None:
+    server.answer = lambda recipient: GONE if recipient.startswith("bob") else TAKEN
+    broadcast_id = BroadcastStore(database).add("s", "m", "ada")
+    write(database, "ada", "bob")
+    write(database, "eve", broadcast_id=broadcast_id)
+    mails.send_due(database, settings)
+    mails.send_broadcast(database, settings, broadcast_id)
+    write(database, "waiting")
+    clock.pass_by(29 * 86_400)
+    assert mails.remove_old(database) == 0
+    clock.pass_by(2 * 86_400)
+    assert mails.remove_old(database) == 2
+    assert [row["recipient"].split("@")[0] for row in rows(database)] == ["eve", "waiting"]
+
+
 def test_a_broken_sender_address_costs_no_mail_a_try(database: Database, tmp_path: Path, server: Server) -> None:
     write(database, "ada")
     options = some_settings(tmp_path, smtp_url="smtp://127.0.0.1:1", mail_from="nobody")

@@ -126,22 +126,22 @@ def _by_patient(draft: Draft, problems: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _profile(remembered: Mapping[str, object], problems: Mapping[str, str]) -> str:
-    choices = profiles.choices(context.settings())
-    names = [choice.name for choice in choices]
+    choices = {choice.name: choice for choice in profiles.choices(context.settings())}
     last = remembered.get("profile")
-    chosen = st.selectbox(
+    name = st.selectbox(
         "De-identification",
-        choices,
-        index=names.index(str(last)) if last in names else 0,
-        format_func=lambda choice: choice.title or choice.name,
+        list(choices),
+        index=[*choices].index(last) if isinstance(last, str) and last in choices else 0,
+        format_func=lambda name: choices[name].title if name in choices else name,
         key="profile",
         persist_state="session",
     )
     field_problem(problems, "profile")
+    chosen = choices[name]
     st.caption(escape_markdown(chosen.summary))
     with st.popover("What the data still tells", type="tertiary", key="discloses"):
         st.markdown("\n".join(f"- {escape_markdown(line)}" for line in chosen.discloses))
-    return chosen.name
+    return name
 
 
 def _trial(problems: Mapping[str, str]) -> tuple[str, str]:

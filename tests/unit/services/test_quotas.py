@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -24,6 +23,7 @@ from models.domain.requests import StudyWish, TransferRequest
 from services import housekeeping, jobs, quotas, staging
 from tasks.room import Room
 from tests.databases import Clock
+from tests.quota_writers import Ledger, write_study
 from tests.samples import a_server, some_settings
 
 TESTER = operator("tester")
@@ -37,7 +37,7 @@ class Site:
 
     def __init__(self, db: Database, directory: Path) -> None:
         self.db = db
-        self.settings = some_settings(directory, start_unverified=False)
+        self.settings = some_settings(directory)
         self.path = directory / "research"
         self.path.mkdir()
         self.source = NodeStore(db).add(a_server())
@@ -63,16 +63,10 @@ class Site:
     def end(self, lease: Lease, state: State) -> None:
         JobStore(self.db).end_attempt(lease, state, "")
 
-    def staging_of(self, lease: Lease) -> Path:
-        """The directory in which an item's study is staged, made when missing."""
-        store = JobStore(self.db)
-        item = store.item(lease.item_id)
-        staged = self.path / STAGING / staging.staging_key(store.get(item.job_id), item)
-        staged.mkdir(parents=True, exist_ok=True)
-        return staged
-
     def fill(self, size_bytes: int, name: str = "file") -> None:
-        (self.path / name).write_bytes(bytes(size_bytes))
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(size_bytes))
 
     def tend(self, is_due: bool = False) -> bool:
         (folder,) = housekeeping.folders(self.db)
@@ -275,6 +269,21 @@ def test_what_people_put_there_or_took_away_is_known_after_the_next_walk(site: S
     assert site.parts == (0, 0, MB)
 
 
+def test_what_is_staged_counts_once_by_its_reservation_or_else_by_the_walk(site: Site, clock: Clock) -> None:
+    job = site.submit(4 * MB)
+    lease = site.claim(job)
+    (item,) = jobs.items(site.db, TESTER, job.id)
+    key = staging.staging_key(job, item)
+    site.fill(MB, f"{STAGING}/{key}/study/a")
+    site.fill(2 * MB, f"{STAGING}/{key}0/of another installation")
+    quotas.measure(site.db, site.folder.id)
+    assert site.parts == (2 * MB, 0, 4 * MB)
+    quotas.settle(site.db, lease, 0)
+    clock.pass_by(60)
+    quotas.measure(site.db, site.folder.id)
+    assert site.parts == (3 * MB, 0, 0)
+
+
 def test_a_walk_through_a_folder_that_was_moved_or_measured_meanwhile_is_worthless(site: Site, clock: Clock) -> None:
     store = QuotaStore(site.db)
     slow = store.begin_walk(site.folder.id)
@@ -364,60 +373,27 @@ def test_a_server_has_no_usage(site: Site) -> None:
 # -- many at a time -------------------------------------------------------------------------------------------------
 
 
-class Disk:
-    """Counts what is on a disk, to the byte and at each moment: added to before a write, taken from after a removal."""
-
-    def __init__(self) -> None:
-        self.size_bytes = self.most_bytes = 0
-        self._changing = threading.Lock()
-
-    def change(self, size_bytes: int) -> None:
-        with self._changing:
-            self.size_bytes += size_bytes
-            self.most_bytes = max(self.most_bytes, self.size_bytes)
-
-
-def test_many_writers_fill_a_folder_to_its_quota_and_never_past_it(site: Site) -> None:
+def test_many_writers_fill_a_folder_to_its_quota_and_never_past_it(site: Site, tmp_path: Path) -> None:
     """They stage, publish and fail as items do, while somebody walks through the folder all the time."""
-    disk = Disk()
-    claimed = [site.work(0 if number % 3 else MB // 2) for number in range(10)]
+    ledger = Ledger(tmp_path / "ledger")
+    leases = [site.work(0 if number % 3 else MB // 2) for number in range(10)]
     quotas.measure(site.db, site.folder.id)
 
-    def write(number: int) -> str:
-        random, lease = Random(number), claimed[number]
-        staged, room = site.staging_of(lease), Room(site.db, lease, site.folder)
-        room.begin(lambda: None)
-        try:
-            for part in range(8 + 8 * number):
-                size = random.randrange(1, 70_000)
-                with room.make(size):
-                    disk.change(size)
-                    (staged / str(part)).write_bytes(bytes(size))
-        except OverQuota:
-            for path in staged.iterdir():
-                size = path.stat().st_size
-                path.unlink()
-                disk.change(-size)
-            room.settle(0)
-            return "refused"
-        published = site.path / str(number)
-        staged.rename(published)
-        room.settle(sum(path.stat().st_size for path in published.iterdir()))
-        return "published"
+    def write(number: int) -> State:
+        return write_study(site.db, site.folder, leases[number], ledger, files=8 + 8 * number)
 
     with ThreadPoolExecutor(11) as pool:
         stop = threading.Event()
         measuring = pool.submit(measure_until, stop, site)
-        results = list(pool.map(write, range(10)))
+        ends = list(pool.map(write, range(10)))
         stop.set()
         assert measuring.result() > 0
-    assert "refused" in results, "together they want half as much again as there is"
-    assert MB < disk.most_bytes <= QUOTA
-    assert (
-        site.parts[0] + site.parts[1] >= disk.size_bytes == sum(f.stat().st_size for f in site.path.rglob("[0-9]*/*"))
-    )
+    assert State.FAILURE in ends, "together they want half as much again as there is"
+    assert MB < ledger.most <= QUOTA
+    assert ledger.now == sum(path.stat().st_size for path in site.path.rglob("[0-9]*/*"))
+    assert site.parts[0] + site.parts[1] >= ledger.now
     quotas.measure(site.db, site.folder.id)
-    assert site.parts == (disk.size_bytes, 0, 0)
+    assert site.parts == (ledger.now, 0, 0)
 
 
 def measure_until(stop: threading.Event, site: Site) -> int:

@@ -146,6 +146,13 @@ def database(empty_url: str, clock: Clock) -> Iterator[Database]:
     db.close()
 
 
+def sqlite_database(directory: Path, clock: Clock) -> Database:
+    """A migrated SQLite database, for tests to which the kind does not matter."""
+    file = directory / "adit.db"
+    file.write_bytes(_sqlite_template())
+    return Database(f"sqlite:///{file}", MASTER_KEY, clock)
+
+
 def _fill_from_template(url: str) -> None:
     """Put the tables in place by copying: migrating for every test would take most of the time."""
     if url.startswith("sqlite"):

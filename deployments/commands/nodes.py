@@ -1,5 +1,6 @@
 """`adit node`: add, list and test the places data comes from and goes to."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,8 @@ from deployments.commands.session import DataDir, open_session
 from deployments.screen import FAILURE, errors_shown, say, show_table
 from models.domain import windows
 from models.domain.nodes import Folder, Node, Server, Timeouts, Tls
-from services import nodes
+from models.domain.quotas import Usage
+from services import nodes, quotas
 
 app = typer.Typer(help="The places data comes from and goes to.", no_args_is_help=True)
 
@@ -140,7 +142,8 @@ def show_all(data_dir: DataDir = None) -> None:
     """List all nodes."""
     with errors_shown():
         session = open_session(data_dir)
-        rows = [_row(node) for node in nodes.list(session.db)]
+        usages = {usage.folder_id: usage for usage in quotas.usages(session.db, session.actor)}
+        rows = [_row(node, usages) for node in nodes.list(session.db)]
         show_table("Nodes", ("id", "name", "kind", "where", "can"), rows)
 
 
@@ -163,9 +166,18 @@ def test(name: Name, data_dir: DataDir = None) -> None:
         raise typer.Exit(FAILURE)
 
 
-def _row(node: Node) -> tuple[object, ...]:
+@app.command("measure")
+def measure(name: Name, data_dir: DataDir = None) -> None:
+    """Count what is in a folder now; the dispatcher does so every ten minutes."""
+    with errors_shown():
+        session = open_session(data_dir)
+        node = nodes.by_name(session.db, name)
+        say(f"{node.name}: {quotas.measure_now(session.db, session.actor, node.id).sentence}")
+
+
+def _row(node: Node, usages: Mapping[int, Usage]) -> tuple[object, ...]:
     if isinstance(node, Folder):
-        return node.id, node.name, "folder", node.path, "take files"
+        return node.id, node.name, "folder", node.path, f"take files: {usages[node.id].sentence}"
     abilities = [word for word, fields in _CAPABILITIES.items() if any(getattr(node, name) for name in fields)]
     where = f"{node.ae_title} at {node.host}:{node.port}{' (TLS)' if node.tls else ''} {node.dicomweb_root_url}"
     return node.id, node.name, "server", where.strip(), ", ".join(abilities)

@@ -105,6 +105,12 @@ class LeaseStore:
             derive(session, job, now)
 
 
+def check_lease(session: Session, lease: Lease) -> None:
+    """Raise LeaseLost when another worker has the item; it cannot take it before the transaction ends."""
+    if session.scalar(_held_by(lease)) is None:
+        raise LeaseLost
+
+
 def _held_by(lease: Lease) -> Select[ItemRow]:
     """The item's row, locked, if the lease still stands: a worker that came later has put its own token there."""
     holds = and_(ItemRow.id == lease.item_id, ItemRow.lease_token == lease.token, ItemRow.state == State.IN_PROGRESS)

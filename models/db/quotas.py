@@ -13,9 +13,10 @@ from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database, Lock, hold
+from models.db.leases import check_lease
 from models.db.tables import FolderRow, ItemRow, ReservationRow
-from models.domain.errors import LeaseLost, NotFound
-from models.domain.jobs import FINISHED, Lease, State
+from models.domain.errors import NotFound
+from models.domain.jobs import FINISHED, Lease
 from models.domain.quotas import Usage, check_room, grown, in_bytes, warn_at_bytes
 
 
@@ -72,7 +73,7 @@ class QuotaStore:
         Raises OverQuota, or LeaseLost when another worker has the item.
         """
         with self._db.transaction() as session:
-            _check_lease(session, lease)
+            check_lease(session, lease)
             hold(session.connection(), Lock.QUOTAS)
             reserved = _reserved(session, lease.item_id)
             if reserved >= needed_bytes:
@@ -89,7 +90,7 @@ class QuotaStore:
         Raises LeaseLost when another worker has the item.
         """
         with self._db.transaction() as session:
-            _check_lease(session, lease)
+            check_lease(session, lease)
             hold(session.connection(), Lock.QUOTAS)
             row = session.get(ReservationRow, lease.item_id, populate_existing=True)
             if row is not None:
@@ -221,11 +222,3 @@ def _count_as_settled(session: Session, folder_id: int, size_bytes: int) -> None
             .values(settled_bytes=FolderRow.settled_bytes + size_bytes)
             .execution_options(synchronize_session=False)
         )
-
-
-def _check_lease(session: Session, lease: Lease) -> None:
-    held = select(ItemRow.id).where(
-        ItemRow.id == lease.item_id, ItemRow.lease_token == lease.token, ItemRow.state == State.IN_PROGRESS
-    )
-    if session.scalar(held.with_for_update()) is None:
-        raise LeaseLost

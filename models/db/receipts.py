@@ -9,8 +9,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database
+from models.db.leases import check_lease
 from models.db.tables import ItemRow, ReceiptRow
-from models.domain.errors import Bug, LeaseLost, WrongState
+from models.domain.errors import Bug, WrongState
 from models.domain.jobs import Lease, State
 from models.domain.receipts import Completeness, Receipt, ReceiptSummary
 
@@ -44,7 +45,7 @@ class ReceiptStore:
         """Replace the item's receipt; raises LeaseLost when another worker has taken the item over."""
         content = packed(receipt)
         with self._db.transaction() as session:
-            _check_lease(session, lease)
+            check_lease(session, lease)
             self._put(session, lease.item_id, content, receipt)
 
     def amend(self, item_id: int, receipt: Receipt) -> None:
@@ -157,14 +158,6 @@ def _plain_fields(receipt: Receipt) -> dict[str, Any]:
 
 def _marked(marks: Mapping[str, int], mark: int) -> set[str]:
     return {uid for uid, value in marks.items() if value & mark}
-
-
-def _check_lease(session: Session, lease: Lease) -> None:
-    held = select(ItemRow.id).where(
-        ItemRow.id == lease.item_id, ItemRow.lease_token == lease.token, ItemRow.state == State.IN_PROGRESS
-    )
-    if session.scalar(held.with_for_update()) is None:
-        raise LeaseLost
 
 
 def _count(row: ReceiptRow, receipt: Receipt) -> None:

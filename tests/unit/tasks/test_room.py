@@ -29,7 +29,7 @@ from models.domain.requests import StudyWish, TransferRequest
 from services import housekeeping, jobs, quotas, staging
 from tasks.destination import FolderDestination
 from tasks.room import Room
-from tests.databases import MASTER_KEY, Clock, _sqlite_template
+from tests.databases import Clock, sqlite_database
 from tests.samples import a_server, some_settings
 from tests.unit.files.test_folder import element
 
@@ -114,9 +114,7 @@ class Site:
     def __init__(self, directory: Path, random: Random, clock: Clock) -> None:
         self.random = random
         self.clock = clock
-        file = directory / "adit.db"
-        file.write_bytes(_sqlite_template())
-        self.db = Database(f"sqlite:///{file}", MASTER_KEY, clock)
+        self.db = sqlite_database(directory, clock)
         event.listen(self.db._engine, "connect", _trust_the_system)
         self.path = directory / "research"
         self.path.mkdir()

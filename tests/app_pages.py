@@ -71,10 +71,10 @@ def click(app: AppTest, key: str) -> AppTest:
 
 
 def told(app: AppTest) -> str:
-    """Everything that the page says in words, without the backslashes that keep Markdown away."""
+    """Everything that the page says in words, without what keeps Markdown away."""
     kinds = (app.title, app.header, app.subheader, app.markdown, app.caption, app.text, app.info, app.success)
     shown = [element.value for kind in (*kinds, app.warning, app.error, app.toast) for element in kind]
-    return "\n".join(shown).replace("\\", "")
+    return "\n".join(shown).replace("\\", "").replace("\u2060", "")
 
 
 def labels(app: AppTest) -> set[str]:

@@ -15,7 +15,7 @@ _QUICK_S = 2.0
 
 def draw() -> None:
     """Draw the button that checks every seal, and the verdict."""
-    st.subheader("Is the trail whole?", anchor=False)
+    st.header("Is the trail whole?", anchor=False)
     st.caption(
         "Every entry carries a seal over itself and all before it. What was changed, or taken out in between, breaks "
         "it. To notice entries that were cut off at the end, keep the newest seal elsewhere, and give it here later."

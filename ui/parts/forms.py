@@ -3,6 +3,9 @@
 What is edited is loaded when the form opens and stays with it, its version too: a change that somebody else saved in
 the meantime is never overwritten unseen. Fields don't redraw the page when they are left; buttons do, and so do fields
 that are told to (``on_change="rerun"``).
+
+Browsers check nothing here (no ``required``, ``type="email"`` or ``min_value``): what they find wrong they don't send,
+and the button would save what the field had before. Services say what is wrong.
 """
 
 from collections.abc import Callable, Mapping
@@ -60,6 +63,7 @@ class Form(Generic[Subject]):
         self._close = close
         self._places: dict[str, DeltaGenerator] = {}
         self._labels: dict[str, str] = {}
+        self._notice: DeltaGenerator | None = None
         self._opened: _Opened[Subject] = self._found(identity) or self._begin(identity)
         if self._opened.is_saved:
             self._finish()
@@ -125,6 +129,11 @@ class Form(Generic[Subject]):
         """Keep something with the form while it is open."""
         self._opened.memory[name] = value
 
+    def buttons(self) -> DeltaGenerator:
+        """A row for buttons, below the place where it is said what is wrong."""
+        self._notice = st.container()
+        return st.container(horizontal=True)
+
     def save_button(self, label: str = "Save") -> bool:
         """Draw the button that saves; true in the one run in which it was clicked."""
         return self.button("save", label, type="primary")
@@ -133,8 +142,11 @@ class Form(Generic[Subject]):
         """Draw another button of the form; true in the one run in which it was clicked."""
         return st.button(label, key=self.key(name), **options) and not self._opened.is_busy
 
-    def attempt(self, act: Callable[[], Any]) -> bool:
-        """Do something with what was entered, and say what is wrong where it fails; returns whether it was done."""
+    def attempt(self, act: Callable[[], Any], place: DeltaGenerator | None = None) -> bool:
+        """Do something with what was entered; returns whether it was done.
+
+        Where it fails, what is wrong is said in ``place``, or above the buttons.
+        """
         opened = self._opened
         if opened.is_busy:
             return False
@@ -145,16 +157,18 @@ class Form(Generic[Subject]):
         except Bug:
             raise
         except Outdated:
-            self._offer_both()
+            with place or self._notice or st.container():
+                self._offer_both()
         except AditError as error:
-            self.refuse(error)
+            with place or self._notice or st.container():
+                self.refuse(error)
         else:
             return True
         finally:
             opened.is_busy = False
         return False
 
-    def save(self, act: Callable[[], Any], done: str) -> None:
+    def save(self, act: Callable[[], Any], done: str, place: DeltaGenerator | None = None) -> None:
         """Save by ``act``, say so, and close the form; where it fails, the form stays with what was entered."""
 
         def once() -> None:
@@ -162,7 +176,7 @@ class Form(Generic[Subject]):
             self._opened.is_saved = True
             flash(done)
 
-        if self.attempt(once):
+        if self.attempt(once, place):
             self._finish()
 
     def refuse(self, error: AditError) -> None:

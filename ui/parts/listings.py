@@ -42,4 +42,4 @@ def removal(form: Form[Any], label: str, word: str, consequence: str, act: Calla
         st.markdown(escape_markdown(consequence))
         is_ready = confirm.typed(form.key("remove-word"), word)
         if st.button(label, key=form.key("remove"), disabled=not is_ready) and is_ready:
-            form.save(act, done)
+            form.save(act, done, st.container())

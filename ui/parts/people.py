@@ -12,7 +12,7 @@ STANDINGS: Mapping[Standing, tuple[str, Colour]] = {
     Standing.AWAITS_APPROVAL: ("Awaits approval", "orange"),
     Standing.ACTIVE: ("Active", "green"),
     Standing.DEACTIVATED: ("Deactivated", "gray"),
-    Standing.UNCONFIRMED: ("Mail address not confirmed", "violet"),
+    Standing.UNCONFIRMED: ("Not confirmed", "violet"),
 }
 """In the order in which an administrator looks for them."""
 

@@ -16,6 +16,7 @@ Choice = TypeVar("Choice")
 _FEW = 12
 """So many rows need no filter, and no box of their own to scroll in."""
 _BOX_PIXELS = 460
+_NAME_WIDTH, _WIDTHS = 3.2, {"source": 1.5, "destination": 2.1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,4 +135,5 @@ def _key(form: Form[Any], name: str, row: Row, side: str) -> str:
 
 
 def _columns(sides: Sequence[str]) -> Sequence[Any]:
-    return st.columns([4, *(1.6 for _ in sides)], vertical_alignment="center", wrap=False)
+    widths = [_WIDTHS[side] for side in sides]
+    return st.columns([_NAME_WIDTH, *widths], vertical_alignment="center", wrap=False)

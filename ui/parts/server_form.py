@@ -66,16 +66,16 @@ def fields(form: Form[Any], server: Server, has_header: bool) -> Server:
 
 
 def _basic(form: Form[Any], server: Server) -> Server:
-    name = form.text("name", "Name", server.name, required=True, max_chars=64, help="Friendly name for the server")
+    name = form.text("name", "Name", server.name, max_chars=64, help="Friendly name for the server")
     title, host, port = st.columns([2, 3, 1.4])
     with title:
         hint = "DICOM Application Entity title"
-        ae_title = form.text("ae_title", "Ae title", server.ae_title, required=True, max_chars=16, help=hint)
+        ae_title = form.text("ae_title", "Ae title", server.ae_title, max_chars=16, help=hint)
     with host:
-        address = form.text("host", "Host", server.host, required=True, help="Server hostname or IP address")
+        address = form.text("host", "Host", server.host, help="Server hostname or IP address")
     with port:
         hint = "DICOM port number"
-        number = form.whole("port", "Port", server.port or None, min_value=1, max_value=65535, help=hint)
+        number = form.whole("port", "Port", server.port or None, help=hint)
     return replace(server, name=name, ae_title=ae_title, host=address, port=number or 0)
 
 

@@ -37,7 +37,7 @@ def entry(path: str, title: str, help_text: str, facts: Iterable[str] = (), alar
 
 def section(title: str) -> None:
     """A heading, as the admin guide has it."""
-    st.subheader(title, anchor=False)
+    st.header(title, anchor=False)
 
 
 def failed_today() -> int:

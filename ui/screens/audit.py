@@ -88,8 +88,10 @@ def inspect() -> None:
         st.caption("Nothing more is kept about this entry.")
         return
     st.caption("More is kept encrypted, such as the keys of a search. Looking at it is itself written down.")
-    reason = form.text("reason", "Why do you need to see it?", "", max_chars=500, required=True)
-    if form.button("details", "Show details", type="primary", icon=":material/key:"):
+    reason = form.text("reason", "Why do you need to see it?", "", max_chars=500)
+    with form.buttons():
+        is_asked = form.button("details", "Show details", type="primary", icon=":material/key:")
+    if is_asked:
         form.attempt(lambda: show_facts(dict(audit.details(db, actor, entry_id, reason)), "entry-more"))
 
 

@@ -71,12 +71,12 @@ def compose() -> None:
     form = Form("broadcast", "new", lambda: None, drawers.close_drawer)
     people = asked(lambda: broadcasts.recipients(db, actor))
     chosen = pick_recipients(form, people)
-    subject = form.text("subject", "Subject", "", required=True, max_chars=broadcasts.SUBJECT_LENGTH)
+    subject = form.text("subject", "Subject", "", max_chars=broadcasts.SUBJECT_LENGTH)
     message = form.long_text(
         "message", "Message", "", height=220, max_chars=broadcasts.MESSAGE_LENGTH, help="Plain text, one mail to each"
     )
     number = len(people) if chosen is None else len(chosen)
-    with st.container(horizontal=True):
+    with form.buttons():
         is_shown = form.button("preview", "Preview", icon=":material/visibility:")
         with st.popover("Send ...", type="primary", key=form.key("send-menu")):
             st.markdown(f"This sends a mail to **{counted(number, 'person', 'people')}**. It cannot be taken back.")

@@ -45,7 +45,7 @@ def edit() -> None:
         folder_usage.draw(form, quotas.usage(db, actor, folder.id))
     entered = fields(form, folder)
     rights = node_access.pick(db, actor, form, folder, given)
-    with st.container(horizontal=True):
+    with form.buttons():
         is_saved = form.save_button()
         is_tested = form.button("test", "Test path", icon=":material/folder_check:")
         if folder.id:
@@ -62,10 +62,10 @@ def edit() -> None:
 def fields(form: Form[Loaded], folder: Folder) -> Folder:
     """Draw the fields of a folder, and return it as entered."""
     hint = "For example Research Uploads, or Clinical Archive"
-    name = form.text("name", "Name", folder.name, required=True, max_chars=64, placeholder=hint)
+    name = form.text("name", "Name", folder.name, max_chars=64, placeholder=hint)
     hint = "The directory, on the machines of the workers, in which DICOM files are stored"
     shown = str(folder.path) if folder.id else ""
-    path = form.text("path", "Path", shown, required=True, help=hint, placeholder="/mnt/research")
+    path = form.text("path", "Path", shown, help=hint, placeholder="/mnt/research")
     hint = "The disk quota of this folder; a GB is 10^9 bytes. Jobs that would need more are refused. Empty: no limit"
     quota = form.number("quota_gb", "Quota (GB)", folder.quota_gb, help=hint, icon=":material/hard_drive:")
     return replace(folder, name=name, path=Path(path), quota_gb=quota, **threshold(form, folder))

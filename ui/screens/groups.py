@@ -44,7 +44,7 @@ def edit() -> None:
     if is_fixed:
         st.info("This group gives rights that reach behind pseudonyms. Only superusers may change it.")
     hint = "For example Radiologists, or Research Team"
-    name = form.text("name", "Name", group.name, placeholder=hint, max_chars=150, required=True, disabled=is_fixed)
+    name = form.text("name", "Name", group.name, placeholder=hint, max_chars=150, disabled=is_fixed)
     drawers.section("Permissions")
     permissions = pickers.pick_permissions(
         form, "permissions", group.permissions, actor.is_superuser or is_fixed, disabled=is_fixed
@@ -58,7 +58,7 @@ def edit() -> None:
     drawers.section("DICOM nodes")
     rights = node_rights(form, group, is_fixed)
     wanted = Group(name, permissions, members, rights, id=group.id, version=group.version)
-    with st.container(horizontal=True, horizontal_alignment="distribute"):
+    with form.buttons():
         is_saved = form.save_button() if not is_fixed else False
         if opened and not is_fixed:
             lost = "Its users lose what only this group gives them. Users, nodes and jobs stay."

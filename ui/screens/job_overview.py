@@ -74,5 +74,5 @@ def draw_jobs(wanted: Filters) -> None:
 heading("Job Overview")
 st.caption("How many jobs of everybody there are by status, at this moment. Click a number to see those jobs below.")
 counts(asked(lambda: jobs.overview(db, session.actor())))
-st.subheader("Jobs", anchor=False)
+st.header("Jobs", anchor=False)
 draw_jobs(filters())

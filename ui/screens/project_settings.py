@@ -50,7 +50,9 @@ def draw_project() -> None:
         st.markdown(":small[Preview]")
         with st.container(border=True, height=220, key="announcement-preview"):
             draw_preview(project.cleaned(announcement))
-    if form.save_button():
+    with form.buttons():
+        is_saved = form.save_button()
+    if is_saved:
         act = project.update
         form.save(
             lambda: act(db, session.actor(), announcement, maintenance, known.version), "The settings were saved."
@@ -79,7 +81,7 @@ def draw_activity() -> None:
 def draw_apps() -> None:
     """A line with two switches for each application."""
     is_fixed = not session.actor().is_superuser
-    st.subheader("Applications", anchor=False)
+    st.header("Applications", anchor=False)
     st.caption(
         "A locked application takes nothing new, except from superusers. The jobs of a suspended one wait until it "
         "goes on; items at work go on to their end." + (" Only superusers may change this." if is_fixed else "")

@@ -72,7 +72,7 @@ def edit() -> None:
     server, given, has_header = form.subject
     entered = server_form.fields(form, server, has_header)
     rights = node_access.pick(db, actor, form, server, given)
-    with st.container(horizontal=True):
+    with form.buttons():
         is_saved = form.save_button()
         is_tested = form.button("test", "Test connection", icon=":material/network_check:")
         if server.id:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from models.domain.people import Profile, Standing, User
-from services import accounts, groups
+from services import accounts, groups, sessions
 from ui import context, session
 from ui.parts import drawers, people, pickers, tables, times
 from ui.parts.amounts import counted
@@ -49,11 +49,13 @@ def add() -> None:
         return
     st.caption("A mail with a link to choose a password goes to the new user.")
     hint = "It never changes, and is never given to anybody else."
-    username = form.text("username", "Username", "", required=True, max_chars=150, help=hint, autocomplete="off")
+    username = form.text("username", "Username", "", max_chars=150, help=hint, autocomplete="off")
     profile = profile_fields(form, NEW, is_fixed=False)
     chosen = pickers.pick_groups(form, "groups", "Groups", groups.names(db, actor), ())
     is_staff, is_superuser = flag_fields(form, is_staff=False, is_superuser=False, is_fixed=False)
-    if form.save_button("Add user"):
+    with form.buttons():
+        is_saved = form.save_button("Add user")
+    if is_saved:
         form.save(
             lambda: accounts.add(db, settings, actor, username, profile, chosen, is_staff, is_superuser),
             f"The user {username} was added, and gets a mail.",
@@ -87,20 +89,23 @@ def draw_facts(user: User) -> None:
     """What nobody enters: how far the account is, and since when."""
     with st.container(horizontal=True, vertical_alignment="center"):
         people.standing_pill(user)
-        st.caption(f"Joined {times.moment(user.joined_at)}. Last login {times.moment(user.last_login_at)}.")
+        browsers = counted(sessions.count(db, session.actor(), user.id), "browser")
+        last = f"Last login {times.moment(user.last_login_at)}." if user.last_login_at else "Never signed in."
+        st.caption(f"Joined {times.moment(user.joined_at)}. {last} Signed in with {browsers}.")
 
 
 def profile_fields(form: Form[User] | Form[None], profile: Profile, is_fixed: bool) -> Profile:
     """What a person tells about themselves."""
-    email = form.text(
-        "email", "Mail address", profile.email, type="email", required=True, max_chars=254, disabled=is_fixed
-    )
+    email = form.text("email", "Mail address", profile.email, max_chars=254, disabled=is_fixed)
     left, right = st.columns(2)
     with left:
         first = form.text("first_name", "First name", profile.first_name, max_chars=150, disabled=is_fixed)
-        phone = form.text("phone_number", "Phone number", profile.phone_number, max_chars=64, disabled=is_fixed)
     with right:
         last = form.text("last_name", "Last name", profile.last_name, max_chars=150, disabled=is_fixed)
+    left, right = st.columns(2)
+    with left:
+        phone = form.text("phone_number", "Phone number", profile.phone_number, max_chars=64, disabled=is_fixed)
+    with right:
         department = form.text("department", "Department", profile.department, max_chars=128, disabled=is_fixed)
     return Profile(email, first, last, phone, department)
 
@@ -116,7 +121,7 @@ def flag_fields(form: Form[User] | Form[None], is_staff: bool, is_superuser: boo
 def draw_buttons(form: Form[User], user: User, changed: User) -> None:
     """Save, approve, let in or shut out, and the mail with a link for a new password."""
     actor, name = session.actor(), user.username
-    with st.container(horizontal=True):
+    with form.buttons():
         is_saved = form.save_button()
         is_approved = user.standing is Standing.AWAITS_APPROVAL and form.button("approve", "Save and approve")
         is_shut_out = user.standing is Standing.ACTIVE and form.button("deactivate", "Deactivate")

@@ -2,12 +2,17 @@
 
 from pathlib import Path
 
+import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from deployments import screen
 from deployments.cli import app
 
 
-def test_folders_are_listed_with_what_is_in_them(a_data_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("a_data_dir")
+def test_folders_are_listed_with_what_is_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen, "console", Console(width=400, highlight=False))
     research = tmp_path / "research"
     research.mkdir()
     (research / "a").write_bytes(bytes(5_000_000))
@@ -18,6 +23,6 @@ def test_folders_are_listed_with_what_is_in_them(a_data_dir: Path, tmp_path: Pat
 
 
 def run(*words: str) -> str:
-    result = CliRunner().invoke(app, words, env={"COLUMNS": "400"})
+    result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     return result.output

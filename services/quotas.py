@@ -14,7 +14,6 @@ from datetime import timedelta
 
 from dicom.files.contents import Contents, count
 from models.db.engine import Database
-from models.db.jobs import JobStore
 from models.db.quotas import QuotaStore
 from models.db.slots import SlotStore
 from models.domain.errors import NotFound, NotPermitted, WrongState
@@ -49,9 +48,8 @@ def reserve(db: Database, job: Job, request: TransferRequest) -> None:
 
     Raises OverQuota when the folder has no room for all of it, or is full. A server has no quota.
     """
-    items = JobStore(db).items(job.id)
-    sizes = {item.id: wish.expected_bytes for item, wish in zip(items, request.studies, strict=True)}
-    QuotaStore(db).reserve(request.destination_id, sizes)
+    sizes = [max(wish.expected_bytes, 0) for wish in request.studies]
+    QuotaStore(db).reserve(request.destination_id, job.id, sizes)
 
 
 def reserved(db: Database, lease: Lease) -> int:

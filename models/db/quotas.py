@@ -4,7 +4,7 @@ Their sum is never less than what our jobs have on the disk. Whoever takes room 
 the same; nobody touches a disk meanwhile.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -47,20 +47,25 @@ class QuotaStore:
         with self._db.reading() as session:
             return tuple(_usage_of(*row) for row in session.execute(_folders().order_by(FolderRow.name)))
 
-    def reserve(self, folder_id: int, sizes: Mapping[int, int]) -> None:
-        """Reserve room for new items, by id, all or none; raises OverQuota. Does nothing for a server.
+    def reserve(self, folder_id: int, job_id: int, sizes: Sequence[int]) -> None:
+        """Reserve room for the items of a new job, in their order, all or none; raises OverQuota.
 
-        Nothing is kept for an item of unknown size (0), but a full folder takes none of these either.
+        Nothing is kept for an item of unknown size (0), but a full folder takes none of these either. Does nothing for
+        a server.
         """
         with self._db.transaction() as session:
             if session.get(FolderRow, folder_id) is None:
                 return
             hold(session.connection(), Lock.QUOTAS)
-            wanted = sum(sizes.values())
+            wanted = sum(sizes)
             check_room(_usage_with_room(session, folder_id, wanted or 1), wanted)
-            for item_id, size in sizes.items():
-                if size > 0:
-                    session.add(ReservationRow(item_id=item_id, folder_id=folder_id, size_bytes=size))
+            if wanted:
+                item_ids = session.scalars(
+                    select(ItemRow.id).where(ItemRow.job_id == job_id).order_by(ItemRow.position)
+                )
+                for item_id, size in zip(item_ids, sizes, strict=True):
+                    if size:
+                        session.add(ReservationRow(item_id=item_id, folder_id=folder_id, size_bytes=size))
 
     def reserved(self, item_id: int) -> int:
         """How many bytes are reserved for an item."""

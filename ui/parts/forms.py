@@ -22,6 +22,7 @@ from ui.parts.flash import flash
 Subject = TypeVar("Subject")
 
 _CHANGED = "Somebody else has changed this since you opened it. Nothing was saved, and what you entered is still here."
+_UNSEEN = object()
 
 
 def field_problem(problems: Mapping[str, str], name: str) -> None:
@@ -34,18 +35,19 @@ def field_problem(problems: Mapping[str, str], name: str) -> None:
 class _Opened(Generic[Subject]):
     """A form that is open in one browser tab. ``anchor`` is its first field: when that is gone, the form was closed.
 
-    ``loaded`` is what each field showed first, ``memory`` what stays with the form and is no field.
+    ``loaded`` is what the subject has in each field, ``theirs`` what somebody else has put into fields that are changed
+    here too, and ``memory`` what stays with the form and is no field.
     """
 
     identity: object
     subject: Subject
     anchor: str = ""
     loaded: dict[str, Any] = field(default_factory=dict[str, Any])
+    theirs: dict[str, Any] = field(default_factory=dict[str, Any])
     memory: dict[str, Any] = field(default_factory=dict[str, Any])
     problems: dict[str, str] = field(default_factory=dict[str, str])
     is_busy: bool = False
     is_saved: bool = False
-    is_rebased: bool = False
 
 
 class Form(Generic[Subject]):
@@ -109,10 +111,12 @@ class Form(Generic[Subject]):
         self._opened.anchor = self._opened.anchor or key
         if key not in st.session_state:
             st.session_state[key] = loaded
+        self._merge(name, loaded)
         with st.container(gap=None):
             entered = draw(label, key=key, **{"on_change": "ignore", **options})
             self.spot(name, label)
-        self._tell_change(name, loaded)
+            if name in self._opened.theirs:
+                _tell_change(self._opened.theirs[name])
         return entered
 
     def spot(self, name: str, label: str) -> None:
@@ -227,22 +231,34 @@ class Form(Generic[Subject]):
     def _offer_both(self) -> None:
         st.warning(_CHANGED, icon=":material/group:")
         with st.container(horizontal=True):
-            st.button("Keep mine and look again", key=self.key("rebase"), on_click=self._rebase)
-            st.button("Drop mine and show theirs", key=self.key("reload"), on_click=self._reload)
+            st.button(
+                "Keep mine, and show theirs where I changed nothing", key=self.key("rebase"), on_click=self._rebase
+            )
+            st.button("Drop mine, and show theirs", key=self.key("reload"), on_click=self._reload)
 
     def _rebase(self) -> None:
         self._opened.subject = self._load()
-        self._opened.is_rebased = True
 
     def _reload(self) -> None:
         self._begin(self._opened.identity)
 
-    def _tell_change(self, name: str, loaded: Any) -> None:
-        """After somebody kept their own entries: say beside each field what the other person had put there."""
-        first = self._opened.loaded.setdefault(name, loaded)
-        if self._opened.is_rebased and first != loaded:
-            told = f": {loaded}" if isinstance(loaded, str | int | float) and not isinstance(loaded, bool) else ""
-            st.markdown(f":small[:orange[:material/group: Somebody else changed this{escape_markdown(told)}]]")
+    def _merge(self, name: str, loaded: Any) -> None:
+        """Take over what somebody else has put into a field that nobody has touched here."""
+        before = self._opened.loaded.get(name, _UNSEEN)
+        self._opened.loaded[name] = loaded
+        if before is _UNSEEN or before == loaded:
+            return
+        if st.session_state[self.key(name)] == before:
+            st.session_state[self.key(name)] = loaded
+        elif st.session_state[self.key(name)] != loaded:
+            self._opened.theirs[name] = loaded
+
+
+def _tell_change(value: Any) -> None:
+    """Say beside a field what somebody else has put there."""
+    is_plain = isinstance(value, str | int | float) and not isinstance(value, bool)
+    told = f": {value}" if is_plain else ""
+    st.markdown(f":small[:orange[:material/group: Somebody else changed this{escape_markdown(told)}]]")
 
 
 def _say(place: DeltaGenerator, problem: str) -> None:

@@ -86,9 +86,7 @@ def pick_sides(form: Form[Any], name: str, rows: Sequence[Row], what: str) -> di
     ``what`` heads the column of names. Lines that a filter hides keep their ticks. Where no line can be a source, there
     is no column for it.
     """
-    ticks: dict[int, Ticks] = form.remembered(name, {})
-    for row in rows:
-        ticks[row.id] = _entered(form, name, row, ticks.get(row.id, Ticks(row.source, row.destination)))
+    ticks = _kept(form, name, rows)
     sides = ["source", "destination"] if any(row.can_be_source for row in rows) else ["destination"]
     shown = _filtered(form, name, rows)
     with st.container(border=True, height=_BOX_PIXELS if len(shown) > _FEW else "content", gap="xsmall"):
@@ -99,7 +97,7 @@ def pick_sides(form: Form[Any], name: str, rows: Sequence[Row], what: str) -> di
         if not shown:
             st.caption("No name has this in it.")
     form.spot(name, what)
-    return {row.id: ticks[row.id] for row in rows}
+    return ticks
 
 
 def _filtered(form: Form[Any], name: str, rows: Sequence[Row]) -> Sequence[Row]:
@@ -107,6 +105,21 @@ def _filtered(form: Form[Any], name: str, rows: Sequence[Row]) -> Sequence[Row]:
         return rows
     wanted = st.text_input("Filter by name", key=form.key(f"{name}-filter"), type="search", live=True)
     return [row for row in rows if (wanted or "").strip().casefold() in row.name.casefold()]
+
+
+def _kept(form: Form[Any], name: str, rows: Sequence[Row]) -> dict[int, Ticks]:
+    """What is ticked in every line. One that nobody has touched here follows what somebody else has saved."""
+    known: dict[int, tuple[Ticks, Ticks]] = form.remembered(name, {})
+    for row in rows:
+        loaded = Ticks(row.source, row.destination)
+        first, before = known.get(row.id, (loaded, loaded))
+        now = _entered(form, name, row, before)
+        if first != loaded and now == first:
+            now = loaded
+            for side in ("source", "destination"):
+                st.session_state[_key(form, name, row, side)] = getattr(loaded, side)
+        known[row.id] = loaded, now
+    return {row.id: known[row.id][1] for row in rows}
 
 
 def _entered(form: Form[Any], name: str, row: Row, before: Ticks) -> Ticks:

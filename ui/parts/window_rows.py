@@ -12,6 +12,7 @@ from models.domain.windows import WEEKDAYS
 from ui import context
 from ui.parts.forms import Form
 
+_ROWS, _LOADED = "window-rows", "window-rows-loaded"
 _EVENING, _MORNING = time(20), time(6)
 
 
@@ -26,7 +27,7 @@ class _Row:
 
 def rows(form: Form[Any], windows: Iterable[Window]) -> tuple[Window, ...]:
     """Draw a row for all days with the same hours, and return the windows as entered."""
-    known = form.remembered("window-rows", dict(enumerate(_grouped(windows))))
+    known = _known(form, tuple(windows))
     st.caption(
         f"Transfers may use the server at these times, in the time zone {context.settings().time_zone}. Without a row "
         "they may at any time. A window that ends at or before its begin goes on into the next day; 00:00 to 00:00 is "
@@ -36,6 +37,18 @@ def rows(form: Form[Any], windows: Iterable[Window]) -> tuple[Window, ...]:
     form.spot("windows", "Transfer windows")
     st.button("Add a window", icon=":material/add:", key=form.key("window-add"), on_click=_add, args=(known,))
     return tuple(Window(day, row.begin, row.end) for row in entered for day in row.days)
+
+
+def _known(form: Form[Any], windows: tuple[Window, ...]) -> dict[int, _Row]:
+    """The rows by their numbers, which are never given again. What somebody else has saved replaces all of them."""
+    known: dict[int, _Row] = form.remembered(_ROWS, dict(enumerate(_grouped(windows))))
+    if form.remembered(_LOADED, windows) != windows:
+        begin = max(known, default=-1) + 1
+        known = dict(enumerate(_grouped(windows), start=begin))
+        form.remember(_ROWS, known)
+        form.remember(_LOADED, windows)
+        st.warning("Somebody else has changed these. What you entered here is gone.", icon=":material/group:")
+    return known
 
 
 def words(windows: Iterable[Window]) -> str:
@@ -69,7 +82,7 @@ def _add(known: dict[int, _Row]) -> None:
 
 
 def _remove(form: Form[Any], number: int) -> None:
-    form.remembered("window-rows", {}).pop(number, None)
+    form.remembered(_ROWS, {}).pop(number, None)
 
 
 def _grouped(windows: Iterable[Window]) -> list[_Row]:

@@ -160,11 +160,17 @@ def draw_list() -> None:
     ).opened
     if opened:
         drawers.open_drawer(opened.id)
+        st.rerun()
+
+
+def is_sending() -> bool:
+    """Whether mails of one of the newest broadcasts still wait."""
+    return any(broadcast.waiting for broadcast in asked(lambda: broadcasts.list(db, session.actor())))
 
 
 heading("Broadcast", "New broadcast")
 st.caption("A broadcast is one mail to each of many users. Nobody sees who else gets it.")
-draw_list()
+live(is_sending, draw_list)
 if drawers.is_open() and not drawers.subject_id():
     drawers.show_drawer("New broadcast", compose)
 elif drawers.is_open():

@@ -115,11 +115,13 @@ def test_a_change_of_somebody_else_is_never_overwritten_unseen() -> None:
     assert shelf.saved == []
     assert "Somebody else has changed this" in app.warning[0].value
     assert app.text_input(key="thing-name").value == "mine"
+    shelf.size = 9
     app.button(key="thing-rebase").click().run()
     assert app.text_input(key="thing-name").value == "mine"
+    assert app.number_input(key="thing-size").value == 9
     assert "Somebody else changed this: theirs" in texts(app).replace("\\", "")
     app.button(key="thing-save").click().run()
-    assert shelf.saved == [("mine", 3)]
+    assert shelf.saved == [("mine", 9)]
 
 
 def test_what_somebody_else_saved_can_be_taken_instead() -> None:

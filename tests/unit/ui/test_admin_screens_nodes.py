@@ -1,5 +1,6 @@
 """Servers and folders: every field of the admin guide, rights, tests of connections, quotas, and removal."""
 
+from dataclasses import replace
 from datetime import time, timedelta
 from pathlib import Path
 
@@ -277,3 +278,27 @@ def test_a_server_is_no_folder(site: Site) -> None:
     site.sign_in_staff()
     assert "There is no such folder." in told(site.open("folders", id=str(a_server(site).id)))
     assert "There is no such server." in told(site.open("servers", id=str(a_folder(site).id)))
+
+
+def test_what_somebody_else_has_changed_meanwhile_is_merged_where_nobody_touched_it(site: Site) -> None:
+    site.sign_in_staff()
+    server = a_server(site, windows=(Window(0, time(20), time(6)),))
+    mine, theirs = (groups.add(site.db, site.shell, Group(name)) for name in ("Mine", "Theirs"))
+    app = site.open("servers", id=str(server.id))
+    filled_in(app, host="mine.example")
+    app.checkbox(key=f"server-nodes-{mine.id}-source").check()
+    changed = replace(server, port=4242, windows=(Window(6, time(0), time(0)),))
+    nodes.update(site.db, site.shell, changed)
+    groups.update_access(site.db, site.shell, server.id, {theirs.id: NodeRight(server.id, destination=True)})
+    click(app, "server-save")
+    assert "Somebody else has changed this" in told(app)
+    click(app, "server-rebase")
+    assert app.number_input(key="server-port").value == 4242
+    assert app.checkbox(key=f"server-nodes-{theirs.id}-destination").value
+    click(app, "server-save")
+    after = the_server(site)
+    assert (after.host, after.port, after.windows) == ("mine.example", 4242, changed.windows)
+    assert groups.access(site.db, site.shell, server.id) == {
+        mine.id: NodeRight(server.id, source=True),
+        theirs.id: NodeRight(server.id, destination=True),
+    }

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-_PIXELS = 195
+_PIXELS = 160
 
 
 def show_facts(facts: Mapping[str, str], key: str) -> None:

@@ -4,7 +4,11 @@ from typing import NoReturn
 
 import streamlit as st
 
+from models.domain.jobs import Job
+from models.domain.people import Actor
+
 _JOBS, _JOB, _ITEM = "screens/jobs.py", "screens/job.py", "screens/item.py"
+_OVERVIEW = "screens/job_overview.py"
 
 
 def go_to_jobs() -> NoReturn:
@@ -22,9 +26,11 @@ def go_to_item(item_id: int) -> NoReturn:
     st.switch_page(_ITEM, query_params={"id": str(item_id)})
 
 
-def jobs_link() -> None:
-    """Draw the way back to the list of jobs."""
-    st.page_link(_JOBS, label="My jobs", icon=":material/arrow_back:")
+def back_from(job: Job, actor: Actor) -> None:
+    """Draw the way back to the list in which people look for the job."""
+    is_guest = actor.is_staff and job.owner != actor.name
+    page, label = (_OVERVIEW, "Job Overview") if is_guest else (_JOBS, "My jobs")
+    st.page_link(page, label=label, icon=":material/arrow_back:")
 
 
 def job_link(job_id: int, label: str = "", icon: str | None = None) -> None:

@@ -7,13 +7,14 @@ import streamlit as st
 from models.domain.people import Actor, Permission, Profile, User, WebSession
 from services import accounts, sessions
 from ui import context, session, sockets
-from ui.parts import amounts, times
+from ui.parts import amounts, tables, times
 from ui.parts.confirm import Question, ask, confirm
 from ui.parts.escape import escape_markdown
 from ui.parts.forms import Form
 from ui.parts.refusals import flash_outcome
 
 _OTHERS = "end-others"
+_AT_ONCE = 5
 _BROWSERS = ("Edg", "OPR", "Firefox", "Chrome", "Safari")
 _BROWSER_NAMES = {"Edg": "Edge", "OPR": "Opera"}
 _SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Mac OS X", "Linux")
@@ -64,9 +65,12 @@ def show_rights(actor: Actor) -> None:
 
 def show_sessions(own_id: int) -> None:
     """The browsers in which the person is signed in, each with a button to end it, and one for all others."""
-    found = sessions.list(context.database(), session.actor())
-    for each in found:
-        _session(each, is_this=each.id == own_id)
+    found = sorted(sessions.list(context.database(), session.actor()), key=lambda each: each.id != own_id)
+    place = st.container()
+    page = tables.pager(len(found), "sessions-page", _AT_ONCE)
+    with place:
+        for each in found[(page - 1) * _AT_ONCE : page * _AT_ONCE]:
+            _session(each, is_this=each.id == own_id)
     if len(found) > 1:
         st.button("Sign out everywhere else", icon=":material/logout:", key=_OTHERS, on_click=ask, args=(_OTHERS,))
         words = amounts.counted(len(found) - 1, "other session")

@@ -48,7 +48,7 @@ for column, screen in zip(st.columns(max(len(cards), 3)), cards, strict=False):
         st.page_link(str(screen.file), label=f"**{screen.title}**", icon=screen.icon)
         st.caption(_DOES[screen.path])
 
-st.subheader("Your last jobs", anchor=False)
+st.header("Your last jobs", anchor=False)
 last = jobs.list(db, actor, limit=_LAST)
 look = jobs_look(
     jobs.counts(db, actor, [job.id for job in last]),

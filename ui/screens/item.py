@@ -31,7 +31,7 @@ def draw() -> None:
         st.caption(item_facts.when(now))
     item_facts.show_outcome(now, me)
     item_facts.show_item(now)
-    st.subheader("Receipt", anchor=False)
+    st.header("Receipt", anchor=False)
     receipt = jobs.receipt(db, me, item_id)
     if not now.attempts and not receipt.received:
         st.caption("There is none before the first attempt.")

@@ -18,7 +18,7 @@ MANY = 500
 db, actor, job_id = context.database(), session.actor(), links.asked_id()
 job = asked(lambda: jobs.get(db, actor, job_id))
 
-links.jobs_link()
+links.back_from(job, actor)
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
     st.title(f"Job {job.id}", anchor=False, width="content")
     with st.container(horizontal=True, width="content", key="job-buttons"):

@@ -16,14 +16,14 @@ with st.container(horizontal=True, horizontal_alignment="distribute", vertical_a
 
 left, right = st.columns(2, gap="large")
 with left:
-    st.subheader("About you", anchor=False)
+    st.header("About you", anchor=False)
     own_account.edit_profile(accounts.me(db, actor))
 with right:
-    st.subheader("Groups and rights", anchor=False)
+    st.header("Groups and rights", anchor=False)
     names = groups.names(db, actor)
     mine = sorted(names[group] for group in actor.groups if group in names)
     st.write(escape_markdown(", ".join(mine)) or "You are not a member of any group.")
     own_account.show_rights(actor)
 
-st.subheader("Where you are signed in", anchor=False)
+st.header("Where you are signed in", anchor=False)
 own_account.show_sessions(found.session.id)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from models.domain.jobs import JobKind
 from models.domain.nodes import Folder, Server
 from models.domain.people import Group, NodeRight, Permission, User
 from models.domain.project import App, AppState
+from models.domain.refs import StudyFound
 from services import accounts, audit, groups, jobs, nodes, project
 from tests.app_pages import Site, click, labels, told
 from tests.people import a_user
@@ -211,6 +213,33 @@ def test_a_wrong_key_is_told_at_its_field_and_nothing_is_asked(clinic: Site) -> 
 def test_a_server_that_is_down_is_told_in_words(clinic: Site) -> None:
     app = searched(with_source(clinic.open("selective_transfer"), "Down"))
     assert "could not be reached" in told(app)
+
+
+def test_a_long_search_shows_what_came_and_can_be_canceled(clinic: Site) -> None:
+    go_on = threading.Event()
+
+    def slow(*_: object) -> Iterator[StudyFound]:
+        yield StudyFound("1.2.3", "P1", "Doe^John")
+        go_on.wait(20)
+        yield StudyFound("1.2.4", "P2", "Doe^Jane")
+
+    clinic.monkeypatch.setattr("services.search.studies", slow)
+    app = click(opened(clinic), "search")
+    assert "Searching ... 1 study so far" in told(app)
+    assert list(app.dataframe[0].value["Patient ID"]) == ["P1"]
+    click(app, "cancel-search")
+    assert "The search was stopped. 1 study had come in until then." in told(app)
+    go_on.set()
+    assert list(app.run().dataframe[0].value["Patient ID"]) == ["P1"]
+
+
+def test_a_search_that_finds_too_much_says_so(clinic: Site, archive: Archive) -> None:
+    pacs = next(node for node in nodes.list(clinic.db) if node.name == "PACS")
+    assert isinstance(pacs, Server)
+    nodes.update(clinic.db, clinic.shell, replace(pacs, max_search_results=2))
+    app = searched(opened(clinic))
+    assert len(app.dataframe[0].value) == 2
+    assert "More than 2 studies match. Narrow the search" in told(app)
 
 
 def test_a_search_is_in_the_audit_trail(clinic: Site) -> None:

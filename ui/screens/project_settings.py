@@ -5,7 +5,7 @@ import streamlit as st
 from models.domain.jobs import JobKind, State
 from models.domain.project import App, AppState
 from services import jobs, project
-from ui import context, session
+from ui import context, session, sockets
 from ui.parts.amounts import counted
 from ui.parts.flash import flash
 from ui.parts.forms import Form
@@ -53,10 +53,13 @@ def draw_project() -> None:
     with form.buttons():
         is_saved = form.save_button()
     if is_saved:
-        act = project.update
-        form.save(
-            lambda: act(db, session.actor(), announcement, maintenance, known.version), "The settings were saved."
-        )
+        form.save(lambda: save(announcement, maintenance, known.version), "The settings were saved.")
+
+
+def save(announcement: str, maintenance: bool, version: int) -> None:
+    """Save what was entered; maintenance shuts everybody else out at once."""
+    project.update(db, session.actor(), announcement, maintenance, version)
+    sockets.recheck()
 
 
 def draw_preview(html: str) -> None:

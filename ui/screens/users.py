@@ -6,7 +6,7 @@ import streamlit as st
 
 from models.domain.people import Profile, Standing, User
 from services import accounts, groups, sessions
-from ui import context, session
+from ui import context, session, sockets
 from ui.parts import drawers, people, pickers, tables, times
 from ui.parts.amounts import counted
 from ui.parts.escape import escape_markdown
@@ -128,15 +128,27 @@ def draw_buttons(form: Form[User], user: User, changed: User) -> None:
         is_let_in = user.standing is Standing.DEACTIVATED and form.button("activate", "Activate")
         gets_link = user.standing is not Standing.DEACTIVATED and form.button("reset", "Send reset link")
     if is_saved:
-        form.save(lambda: accounts.update(db, actor, changed), f"The user {name} was saved.")
+        form.save(lambda: save(changed), f"The user {name} was saved.")
     if is_approved:
         form.save(lambda: approve(changed), f"The user {name} was approved, and gets a mail.")
     if is_shut_out:
-        form.save(lambda: accounts.deactivate(db, actor, user.id), f"The user {name} was deactivated and signed out.")
+        form.save(lambda: shut_out(user.id), f"The user {name} was deactivated and signed out.")
     if is_let_in:
         form.save(lambda: accounts.activate(db, actor, user.id), f"The user {name} can sign in again.")
     if gets_link and form.attempt(lambda: accounts.send_reset(db, settings, actor, user.id)):
         st.success(f"A link to choose a password is on its way to {escape_markdown(user.profile.email)}.")
+
+
+def save(changed: User) -> None:
+    """Save what was entered; what it takes away ends at once in the person's open pages."""
+    accounts.update(db, session.actor(), changed)
+    sockets.recheck(changed.id)
+
+
+def shut_out(user_id: int) -> None:
+    """Deactivate the account, and close the person's open pages."""
+    accounts.deactivate(db, session.actor(), user_id)
+    sockets.recheck(user_id)
 
 
 def approve(changed: User) -> None:

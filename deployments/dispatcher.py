@@ -10,8 +10,8 @@ from deployments.upkeep import FolderKeeper
 from models.db.engine import Database, open_database
 from models.domain.errors import AditError
 from models.settings import settings
-from services import mails, notifications
 from services.dispatch import dispatch_once
+from services.post import mails, notifications
 
 log = logging.getLogger(__name__)
 

@@ -109,7 +109,7 @@ def _migrate(settings: Settings) -> None:
     The imports take a second that the server's start has begun by now.
     """
     from models.db.engine import open_database
-    from services import accounts
+    from services.people import accounts
 
     database = open_database(settings)
     database.migrate()

@@ -16,7 +16,7 @@ from models.db.engine import Database, open_database
 from models.domain.errors import AditError
 from models.domain.mails import Broadcast
 from models.settings import Settings, settings
-from services import broadcasts, mails
+from services.post import broadcasts, mails
 
 _AT_A_TIME = 20
 

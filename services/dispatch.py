@@ -14,8 +14,8 @@ from models.domain.errors import AditError, WrongState
 from models.domain.jobs import Job
 from models.domain.mails import Broadcast
 from models.settings import Settings
-from services import mails
 from services.orchestration import Orchestration, RunState, RunStatus, queue_of
+from services.post import mails
 
 log = logging.getLogger(__name__)
 

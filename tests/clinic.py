@@ -17,7 +17,8 @@ from models.domain.nodes import Folder, Server
 from models.domain.people import Group, NodeRight, Permission, Profile, User, operator
 from models.domain.project import App, AppState
 from models.domain.requests import StudyWish, TransferRequest
-from services import jobs, passwords, project
+from services import jobs, project
+from services.people import passwords
 from tests.databases import cluster
 from tests.installation import TESTER
 from tests.mail_server import MailServer, mail_server

@@ -13,7 +13,7 @@ from models.db.tables import MailRow
 from models.domain.mails import Mail
 from models.domain.people import Actor, Profile, User
 from models.settings import Settings
-from services import passwords, sessions
+from services.people import passwords, sessions
 
 PASSWORD = "violet-harbour-71"
 ANOTHER_PASSWORD = "seven-quiet-lamps"

@@ -10,7 +10,8 @@ from models.domain.nodes import Server
 from models.domain.people import Actor, Group, NodeRight, Permission, User
 from models.domain.receipts import Receipt
 from models.domain.requests import StudyWish, TransferRequest
-from services import groups, jobs, nodes
+from services import jobs, nodes
+from services.people import groups
 from tests.app_pages import Site
 from tests.people import a_user
 

@@ -23,7 +23,7 @@ from models.db.engine import Database, open_database
 from models.db.people import UserStore
 from models.domain.people import Profile, User
 from models.settings import Settings
-from services import accounts, passwords
+from services.people import accounts, passwords
 from tests.peers import free_port
 
 PASSWORD = "correct-horse-7"

@@ -20,8 +20,9 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from models.db.engine import Database
 from models.domain.errors import AditError
 from models.settings import Settings
-from services import project, sessions
-from services.sessions import SignedIn
+from services import project
+from services.people import sessions
+from services.people.sessions import SignedIn
 from ui import addresses, faults, identity
 from ui.account import pages
 from ui.headers import Trust, add_security

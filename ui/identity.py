@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.settings import Settings
-from services.sessions import SignedIn
+from services.people.sessions import SignedIn
 
 USER_HEADER = "x-app-user"
 SESSION_HEADER = "x-app-sid"

@@ -18,7 +18,7 @@ from streamlit import config
 
 from models.db.engine import Database
 from models.settings import Settings
-from services import accounts
+from services.people import accounts
 from ui import addresses, context
 from ui.account.routes import Account
 from ui.files import Files

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from models.domain.people import Actor
-from services import sessions
-from services.sessions import SignedIn
+from services.people import sessions
+from services.people.sessions import SignedIn
 from ui import context, sockets
 from ui.identity import ADDRESS_HEADER, cookie_name
 

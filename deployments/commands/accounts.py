@@ -6,7 +6,7 @@ import typer
 
 from deployments.commands.session import DataDir, open_session
 from deployments.screen import errors_shown, say
-from services import accounts
+from services.people import accounts
 
 
 def create_admin(

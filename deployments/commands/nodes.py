@@ -153,7 +153,7 @@ def test(name: Name, data_dir: DataDir = None) -> None:
 
     Exit status: 0 when all is ok, else 2.
     """
-    from services import connections  # spares every other command the time to load the network code
+    from services.checks import connections  # spares every other command the time to load the network code
 
     with errors_shown():
         session = open_session(data_dir)

@@ -135,7 +135,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a person tells about themselves, checked in ``services.accounts``."""
+    """What a person tells about themselves, checked in ``services.people.accounts``."""
 
     email: str
     first_name: str

@@ -12,7 +12,8 @@ from models.domain.jobs import JobKind
 from models.domain.nodes import Folder, Server
 from models.domain.people import operator
 from models.domain.requests import StudyWish, TransferRequest
-from services import broadcasts, jobs, nodes
+from services import jobs, nodes
+from services.post import broadcasts
 from tests.installation import TESTER
 from tests.mail_server import MailServer, mail_server
 from tests.peers import free_port

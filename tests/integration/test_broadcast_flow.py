@@ -25,8 +25,8 @@ from models.db.tables import MailRow
 from models.domain.mails import Broadcast, MailState
 from models.domain.people import operator
 from models.settings import Settings
-from services import broadcasts
 from services.dispatch import dispatch_once
+from services.post import broadcasts
 from tests.house.source_tree import ROOT
 from tests.mail_server import MailServer, mail_server
 from tests.people import a_user

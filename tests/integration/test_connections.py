@@ -17,8 +17,8 @@ from models.db.slots import SlotStore
 from models.domain.nodes import Node, Server
 from models.domain.people import operator
 from models.settings import Settings
-from services import connections
-from services.connections import Finding
+from services.checks import connections
+from services.checks.connections import Finding
 from tests.databases import MASTER_KEY
 from tests.peers import Peer, free_port, orthanc, storescp
 from tests.samples import some_settings

@@ -12,7 +12,7 @@ from models.db.mails import MailStore
 from models.domain.errors import AditError, NotPermitted, Unreachable
 from models.domain.mails import Mail
 from models.settings import Settings
-from services import mails
+from services.post import mails
 from tests.databases import MASTER_KEY, Clock
 from tests.mail_server import PASSWORD, USER, MailServer, a_certificate, mail_server, only_with_password
 from tests.peers import free_port

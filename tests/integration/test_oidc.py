@@ -14,7 +14,8 @@ from pydantic import SecretStr
 from models.db.engine import Database
 from models.domain.people import Standing, operator
 from models.settings import Settings
-from services import accounts, project, sessions
+from services import project
+from services.people import accounts, sessions
 from tests import in_process
 from tests.databases import clock, database, new_url
 from tests.oidc_provider import CLIENT, SECRET, Provider, provider

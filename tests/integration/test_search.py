@@ -21,8 +21,9 @@ from models.domain.people import operator
 from models.domain.refs import StudyQuery, StudyRef
 from models.domain.requests import StudyWish
 from models.settings import Settings
-from services import audit, search
-from services.search import StudySearch
+from services import audit
+from services.searching import search
+from services.searching.search import StudySearch
 from tests.databases import MASTER_KEY
 from tests.peers import Peer, free_port, orthanc
 from tests.samples import some_settings

@@ -9,7 +9,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from models.domain.people import operator
-from services import accounts, project, sessions
+from services import project
+from services.people import accounts, sessions
 from tests.web import PASSWORD, Browser, Web, web
 
 SOON_S = 0.5
@@ -402,7 +403,7 @@ def _let_it_look_old(a_web: Web, token: str) -> None:
     from sqlalchemy import update
 
     from models.db.tables import WebSessionRow
-    from services.secret_tokens import digest_of
+    from services.people.secret_tokens import digest_of
 
     then = a_web.db.clock() - timedelta(minutes=5)
     with a_web.db.transaction() as session:

@@ -17,7 +17,7 @@ from models.domain.errors import (
     UnderMaintenance,
 )
 from models.settings import Settings
-from services.sessions import SignedIn
+from services.people.sessions import SignedIn
 from ui.account.forms import Field, token_for
 
 _TEMPLATES = Environment(

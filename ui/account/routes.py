@@ -12,7 +12,8 @@ from models.db.engine import Database
 from models.domain.errors import AditError, NotPermitted
 from models.domain.people import Profile
 from models.settings import Settings
-from services import accounts, project, sessions
+from services import project
+from services.people import accounts, sessions
 from ui import addresses, sockets
 from ui.account import forms, pages
 from ui.account.cookies import Cookies

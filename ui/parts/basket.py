@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from models.domain.refs import SeriesFound, StudyRef
-from services import search
+from services.searching import search
 from ui import context, session
 from ui.parts import amounts, studies, tables
 from ui.parts.draft import Chosen, Draft

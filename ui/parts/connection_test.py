@@ -6,8 +6,8 @@ from typing import Any
 import streamlit as st
 
 from models.domain.nodes import Node
-from services import connections
-from services.connections import Finding
+from services.checks import connections
+from services.checks.connections import Finding
 from ui import context, session
 from ui.parts.escape import escape_markdown
 from ui.parts.forms import Form

@@ -11,7 +11,7 @@ import streamlit as st
 
 from models.domain.refs import SeriesFound, StudyFound
 from models.domain.requests import TransferRequest
-from services.search import Preview
+from services.searching.search import Preview
 from ui.parts.searching import Search
 
 _KEY = "transfer-draft"

@@ -7,7 +7,7 @@ import streamlit as st
 from models.domain.errors import BadRequest
 from models.domain.nodes import NodeName
 from models.domain.refs import StudyFound, StudyQuery
-from services import search
+from services.searching import search
 from ui import context, session
 from ui.parts import amounts, studies, tables
 from ui.parts.draft import Draft

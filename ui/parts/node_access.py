@@ -8,7 +8,8 @@ import streamlit as st
 from models.db.engine import Database
 from models.domain.nodes import Folder, Node, Server
 from models.domain.people import GUARDED, Actor, NodeRight
-from services import groups, nodes
+from services import nodes
+from services.people import groups
 from ui.parts import drawers, pickers
 from ui.parts.forms import Form
 

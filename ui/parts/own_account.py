@@ -5,7 +5,7 @@ from collections import defaultdict
 import streamlit as st
 
 from models.domain.people import Actor, Permission, Profile, User, WebSession
-from services import accounts, sessions
+from services.people import accounts, sessions
 from ui import context, session, sockets
 from ui.parts import amounts, tables, times
 from ui.parts.confirm import Question, ask, confirm

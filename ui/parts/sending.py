@@ -7,7 +7,9 @@ import streamlit as st
 
 from models.domain.errors import AditError, BadRequest, Bug
 from models.domain.requests import SELECTIVE_LIMIT, TransferRequest
-from services import accounts, jobs, nodes, search
+from services import jobs, nodes
+from services.people import accounts
+from services.searching import search
 from ui import context, session
 from ui.parts import amounts, links
 from ui.parts import draft as drafts

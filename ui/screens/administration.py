@@ -8,7 +8,9 @@ import streamlit as st
 from models.domain.jobs import State
 from models.domain.nodes import Server
 from models.domain.people import Standing
-from services import accounts, broadcasts, groups, jobs, nodes, project, quotas
+from services import jobs, nodes, project, quotas
+from services.people import accounts, groups
+from services.post import broadcasts
 from ui import context, navigation, session
 from ui.parts import status
 from ui.parts.amounts import counted

@@ -8,7 +8,7 @@ import streamlit as st
 from models.domain.errors import BadRequest
 from models.domain.mails import Broadcast, Delivery, MailState
 from models.domain.people import User
-from services import broadcasts
+from services.post import broadcasts
 from ui import context, session
 from ui.parts import drawers, pickers, tables, times
 from ui.parts.amounts import counted

@@ -10,7 +10,8 @@ from models.domain.errors import NotFound
 from models.domain.nodes import Folder
 from models.domain.people import NodeRight
 from models.domain.quotas import Usage
-from services import groups, nodes, quotas
+from services import nodes, quotas
+from services.people import groups
 from ui import context, session
 from ui.parts import connection_test, drawers, folder_usage, node_access, tables
 from ui.parts.forms import Form

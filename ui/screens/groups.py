@@ -4,7 +4,8 @@ import streamlit as st
 
 from models.domain.nodes import Folder
 from models.domain.people import GUARDED, Group, NodeRight
-from services import accounts, groups, nodes
+from services import nodes
+from services.people import accounts, groups
 from ui import context, session
 from ui.parts import drawers, pickers, tables
 from ui.parts.forms import Form

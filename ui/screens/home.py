@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from services import groups, jobs, project
+from services import jobs, project
+from services.people import groups
 from ui import context, navigation, session
 from ui.parts import links, tables
 from ui.parts.escape import escape_markdown

@@ -6,8 +6,9 @@ from dataclasses import replace
 import streamlit as st
 
 from models.domain.jobs import Job, JobKind, State
-from services import accounts, jobs
+from services import jobs
 from services.jobs import Filters
+from services.people import accounts
 from ui import context, session
 from ui.parts import job_counts, links, status, tables
 from ui.parts.job_tables import jobs_look

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from services import accounts, groups
+from services.people import accounts, groups
 from ui import context, session
 from ui.parts import own_account
 from ui.parts.escape import escape_markdown

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from models.domain.project import App
-from services import accounts, nodes, project
+from services import nodes, project
+from services.people import accounts
 from ui import context, session
 from ui.parts import draft as drafts
 from ui.parts.basket import show_basket

@@ -8,7 +8,8 @@ import streamlit as st
 from models.domain.errors import NotFound
 from models.domain.nodes import Server
 from models.domain.people import NodeRight
-from services import groups, nodes
+from services import nodes
+from services.people import groups
 from ui import context, session
 from ui.parts import connection_test, drawers, node_access, server_form, tables, window_rows
 from ui.parts.forms import Form

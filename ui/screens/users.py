@@ -5,7 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from models.domain.people import Profile, Standing, User
-from services import accounts, groups, sessions
+from services.people import accounts, groups, sessions
 from ui import context, session, sockets
 from ui.parts import drawers, people, pickers, tables, times
 from ui.parts.amounts import counted

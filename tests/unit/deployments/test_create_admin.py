@@ -12,7 +12,7 @@ from deployments.cli import app
 from deployments.installation import open_settings
 from models.db.engine import open_database
 from models.settings import settings
-from services import accounts
+from services.people import accounts
 from tests.people import ANOTHER_PASSWORD, PASSWORD
 
 Adit = Callable[..., Result]

@@ -35,9 +35,9 @@ def test_no_trouble_with_mails_ends_the_loop_or_shows_more_than_its_kind(
 ) -> None:
     seen: list[str] = []
     monkeypatch.setattr(dispatcher, "_TELL_EVERY_S", -1.0)
-    monkeypatch.setattr("services.notifications.send_finished", fails(ValueError("ada@clinic.example"), seen))
-    monkeypatch.setattr("services.notifications.warn_of_full_folders", lambda *_: 0)
-    monkeypatch.setattr("services.mails.send_due", fails(Unreachable("The mail server does not answer."), seen))
+    monkeypatch.setattr("services.post.notifications.send_finished", fails(ValueError("ada@clinic.example"), seen))
+    monkeypatch.setattr("services.post.notifications.warn_of_full_folders", lambda *_: 0)
+    monkeypatch.setattr("services.post.mails.send_due", fails(Unreachable("The mail server does not answer."), seen))
     with caplog.at_level(logging.INFO):
         dispatcher._send_mails(open_session(None, makes_key=True).db, Stop(3))  # type: ignore[arg-type]
     assert seen == ["ValueError", "Unreachable"] * 3

@@ -13,7 +13,8 @@ from models.domain.audit import AuditAction
 from models.domain.errors import BadRequest, NotFound, NotPermitted, Outdated, WrongState
 from models.domain.people import Actor, Group, Profile, Standing, User, operator
 from models.settings import Settings
-from services import accounts, audit, groups, sessions
+from services import audit
+from services.people import accounts, groups, sessions
 from tests.databases import Clock
 from tests.people import ANOTHER_PASSWORD, PASSWORD, a_profile, a_session, a_user, acting, mails_to, token_in
 from tests.samples import some_settings

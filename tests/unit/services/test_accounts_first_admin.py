@@ -10,7 +10,8 @@ from models.db.people import UserStore
 from models.domain.errors import BadRequest
 from models.domain.people import Standing, operator
 from models.settings import Settings
-from services import accounts, audit, sessions
+from services import audit
+from services.people import accounts, sessions
 from tests.people import ANOTHER_PASSWORD, PASSWORD, a_session, a_user
 from tests.samples import add_job, some_settings
 

@@ -9,7 +9,8 @@ from models.domain.audit import AuditAction
 from models.domain.errors import BadRequest, NotFound, NotPermitted, Outdated
 from models.domain.people import Actor, operator
 from models.settings import Settings
-from services import accounts, audit
+from services import audit
+from services.people import accounts
 from tests.people import a_profile, a_user, acting
 from tests.samples import some_settings
 

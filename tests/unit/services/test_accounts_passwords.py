@@ -14,7 +14,8 @@ from models.domain.audit import AuditAction
 from models.domain.errors import AditError, BadRequest, NotPermitted, TooManyTries, WrongState
 from models.domain.people import Standing, operator
 from models.settings import Settings
-from services import accounts, audit, even_answers, passwords, sessions
+from services import audit
+from services.people import accounts, even_answers, passwords, sessions
 from tests.databases import Clock
 from tests.people import ANOTHER_PASSWORD, PASSWORD, a_profile, a_session, a_user, acting, mails_to, token_in
 from tests.samples import some_settings

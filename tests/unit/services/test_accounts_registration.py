@@ -16,7 +16,8 @@ from models.domain.audit import AuditAction
 from models.domain.errors import AditError, BadRequest, NotPermitted, TooManyTries
 from models.domain.people import Profile, Standing, User, operator
 from models.settings import Settings
-from services import account_rules, accounts, audit, even_answers
+from services import audit
+from services.people import account_rules, accounts, even_answers
 from tests.databases import Clock
 from tests.people import PASSWORD, a_profile, a_user, mails_to, token_in
 from tests.samples import add_job, some_settings

@@ -18,8 +18,9 @@ from models.domain.errors import BadRequest, NotPermitted, TooManyTries, UnderMa
 from models.domain.people import Standing, operator
 from models.domain.project import Project
 from models.settings import Settings
-from services import accounts, audit, sessions, tries
-from services.tries import Allowance
+from services import audit
+from services.people import accounts, sessions, tries
+from services.people.tries import Allowance
 from tests.databases import Clock
 from tests.people import PASSWORD, a_profile, a_user, mails_to
 from tests.samples import add_job, some_settings
@@ -166,7 +167,7 @@ def tight_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     minute = timedelta(minutes=1)
     monkeypatch.setattr(tries, "SIGN_IN", Allowance("sign in", (2, minute), (4, minute), (6, minute)))
-    monkeypatch.setattr("services.passwords.matches", lambda password, _: password == PASSWORD)
+    monkeypatch.setattr("services.people.passwords.matches", lambda password, _: password == PASSWORD)
 
 
 def test_one_account_is_limited_over_all_addresses(database: Database, settings: Settings, tight_limits: None) -> None:

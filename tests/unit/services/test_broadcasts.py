@@ -16,7 +16,8 @@ from models.domain.errors import BadRequest, NotFound, NotPermitted
 from models.domain.mails import Mail, MailState
 from models.domain.people import Actor, Profile, User, operator
 from models.settings import Settings
-from services import audit, broadcasts, mails
+from services import audit
+from services.post import broadcasts, mails
 from tests.databases import Clock
 from tests.house.source_tree import ROOT
 from tests.samples import some_settings

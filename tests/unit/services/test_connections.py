@@ -21,8 +21,9 @@ from models.domain.errors import BadRequest, NotFound, NotPermitted
 from models.domain.nodes import Folder, Node, Server, Timeouts, Tls
 from models.domain.people import Actor, operator
 from models.settings import Settings
-from services import audit, connections, folder_checks
-from services.connections import Finding
+from services import audit
+from services.checks import connections, folder_checks
+from services.checks.connections import Finding
 from tests.certificates import Certificates, new_certificates
 from tests.peers import free_port
 from tests.samples import a_server, some_settings

@@ -10,7 +10,8 @@ from models.db.groups import GroupStore
 from models.domain.audit import AuditAction
 from models.domain.errors import BadRequest, NotFound, NotPermitted, Outdated
 from models.domain.people import GUARDED, Actor, Group, NodeRight, Permission, operator
-from services import audit, groups
+from services import audit
+from services.people import groups
 from tests.people import a_user
 from tests.samples import add_nodes
 

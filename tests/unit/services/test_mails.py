@@ -20,8 +20,8 @@ from models.db.tables import MailRow
 from models.domain.errors import AditError, BadRequest, NotPermitted, PeerBusy, Unreachable
 from models.domain.mails import Mail, MailState
 from models.settings import Settings
-from services import mails
-from services.smtp import Answer, Outcome
+from services.post import mails
+from services.post.smtp import Answer, Outcome
 from tests.databases import Clock
 from tests.samples import some_settings
 
@@ -67,7 +67,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     server = Server()
-    monkeypatch.setattr("services.mails.MailServer", server)
+    monkeypatch.setattr("services.post.mails.MailServer", server)
     return server
 
 

@@ -19,7 +19,7 @@ from models.domain.mails import Mail
 from models.domain.nodes import Node
 from models.domain.people import Profile
 from models.settings import Settings
-from services import mails, notifications
+from services.post import mails, notifications
 from tests.databases import Clock
 from tests.people import a_user
 from tests.samples import a_folder, add_job, some_settings

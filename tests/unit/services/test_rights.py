@@ -30,21 +30,11 @@ from models.domain.project import App, AppState, Project
 from models.domain.refs import StudyQuery, StudyRef
 from models.domain.requests import StudyWish, TransferRequest
 from models.settings import Settings
-from services import (
-    accounts,
-    audit,
-    broadcasts,
-    connections,
-    escrow,
-    groups,
-    jobs,
-    nodes,
-    project,
-    quotas,
-    review,
-    search,
-    sessions,
-)
+from services import audit, escrow, jobs, nodes, project, quotas, review
+from services.checks import connections
+from services.people import accounts, groups, sessions
+from services.post import broadcasts
+from services.searching import search
 from tests.databases import MASTER_KEY, new_url
 from tests.people import PASSWORD, a_profile, a_session, a_user
 from tests.samples import a_folder, a_request, a_server, some_settings

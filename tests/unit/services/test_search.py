@@ -37,7 +37,8 @@ from models.domain.queries import checked, name_pattern
 from models.domain.refs import InstanceFound, SeriesFound, StudyFound, StudyQuery, StudyRef
 from models.domain.requests import StudyWish
 from models.settings import Settings
-from services import audit, search, visits
+from services import audit
+from services.searching import search, visits
 from tests.samples import a_folder, a_server, some_settings
 
 OPERATOR = operator("root")

@@ -14,7 +14,8 @@ from models.domain.audit import AuditAction
 from models.domain.errors import NotFound, NotPermitted, PeerBusy
 from models.domain.people import Actor, Group, NodeAccess, NodeRight, Permission, operator
 from models.settings import Settings
-from services import accounts, audit, groups, sessions
+from services import audit
+from services.people import accounts, groups, sessions
 from tests.databases import Clock
 from tests.people import a_session, a_user, acting
 from tests.samples import add_nodes, some_settings

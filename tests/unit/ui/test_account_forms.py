@@ -18,7 +18,9 @@ from models.db.engine import Database
 from models.domain.mails import Mail
 from models.domain.people import Profile, Standing, operator
 from models.settings import Settings
-from services import accounts, mails, project, sessions
+from services import project
+from services.people import accounts, sessions
+from services.post import mails
 from tests import in_process
 from tests.databases import clock, database, new_url
 from ui.account.routes import Account

@@ -13,7 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from models.db.audit import AuditStore
 from models.domain.audit import AuditAction, AuditFilter
 from models.domain.people import Group, Permission, User
-from services import audit, groups, sessions
+from services import audit
+from services.people import groups, sessions
 from tests.app_pages import Site
 from tests.people import a_session, a_user
 from ui import audit_file, identity

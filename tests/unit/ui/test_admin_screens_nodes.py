@@ -11,8 +11,10 @@ from models.domain.jobs import JobKind
 from models.domain.nodes import Folder, Node, Server, Timeouts, Tls, Window
 from models.domain.people import Group, NodeRight, Permission
 from models.domain.requests import StudyWish, TransferRequest
-from services import connections, groups, jobs, nodes
-from services.connections import Finding
+from services import jobs, nodes
+from services.checks import connections
+from services.checks.connections import Finding
+from services.people import groups
 from tests.app_pages import Site, click, labels, told
 
 BASIC = {"Name", "Ae title", "Host", "Port"}

@@ -11,7 +11,9 @@ from models.domain.nodes import Server
 from models.domain.people import Group, Permission
 from models.domain.project import App, AppState
 from models.domain.requests import StudyWish, TransferRequest
-from services import audit, broadcasts, groups, jobs, nodes, project
+from services import audit, jobs, nodes, project
+from services.people import groups
+from services.post import broadcasts
 from tests.app_pages import Site, click, labels, told
 from tests.people import a_user, mails_to
 from ui import audit_file

@@ -5,7 +5,8 @@ import pytest
 from models.db.people import UserStore
 from models.domain.nodes import Folder, Server
 from models.domain.people import Group, NodeRight, Permission, Standing, User
-from services import accounts, groups, nodes
+from services import nodes
+from services.people import accounts, groups
 from tests.app_pages import Site, click, labels, told
 from tests.people import a_profile, a_user, mails_to
 

@@ -18,7 +18,8 @@ from models.db.engine import Database
 from models.domain.errors import Unreachable
 from models.domain.people import operator
 from models.settings import Settings
-from services import accounts, project, sessions
+from services import project
+from services.people import accounts, sessions
 from tests import in_process
 from tests.databases import clock, database, new_url
 from ui import gate, sockets

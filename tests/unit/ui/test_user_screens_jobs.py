@@ -11,7 +11,8 @@ from models.domain.people import Group, Permission
 from models.domain.project import App, AppState
 from models.domain.receipts import Receipt
 from models.domain.requests import StudyWish, TransferRequest
-from services import groups, jobs, nodes, project
+from services import jobs, nodes, project
+from services.people import groups
 from tests.app_pages import Site, click, told
 from tests.people import a_user
 from tests.researchers import a_job, a_researcher, ended, in_the_name_of, uids

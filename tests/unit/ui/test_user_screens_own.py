@@ -14,7 +14,8 @@ from models.domain.audit import AuditAction, AuditFilter
 from models.domain.jobs import Item, State
 from models.domain.people import Group, Permission, User
 from models.domain.receipts import Receipt
-from services import accounts, audit, groups, jobs, review, sessions
+from services import audit, jobs, review
+from services.people import accounts, groups, sessions
 from tests.app_pages import Site, click, labels, told
 from tests.in_process import client as client_of
 from tests.people import a_session, a_user

@@ -21,7 +21,8 @@ from models.domain.nodes import Folder, Server
 from models.domain.people import Group, NodeRight, Permission, User
 from models.domain.project import App, AppState
 from models.domain.refs import StudyFound
-from services import accounts, audit, groups, jobs, nodes, project
+from services import audit, jobs, nodes, project
+from services.people import accounts, groups
 from tests.app_pages import Site, click, labels, told
 from tests.people import a_user
 from ui.parts import tables
@@ -223,7 +224,7 @@ def test_a_long_search_shows_what_came_and_can_be_canceled(clinic: Site) -> None
         go_on.wait(20)
         yield StudyFound("1.2.4", "P2", "Doe^Jane")
 
-    clinic.monkeypatch.setattr("services.search.studies", slow)
+    clinic.monkeypatch.setattr("services.searching.search.studies", slow)
     app = click(opened(clinic), "search")
     assert "Searching ... 1 study so far" in told(app)
     assert list(app.dataframe[0].value["Patient ID"]) == ["P1"]

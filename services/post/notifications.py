@@ -11,7 +11,7 @@ from models.domain.errors import BadRequest
 from models.domain.jobs import JobProgress
 from models.domain.people import Standing
 from models.settings import Settings
-from services import mails
+from services.post import mails
 
 log = logging.getLogger(__name__)
 

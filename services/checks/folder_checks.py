@@ -18,7 +18,7 @@ from models.db.nodes import NodeStore
 from models.domain.errors import NoSpace, TimedOut, WriteFailed
 from models.domain.nodes import Folder
 from models.domain.quotas import in_bytes, readable
-from services.findings import Finding, checked
+from services.checks.findings import Finding, checked
 
 _PATIENCE_S = 10.0
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})

@@ -9,8 +9,9 @@ from models.domain.audit import AuditAction
 from models.domain.errors import NotPermitted, UnderMaintenance
 from models.domain.people import Profile, Standing, User
 from models.settings import Settings
-from services import audit, passwords, project, registration, sessions, tries
-from services.account_rules import cleaned, domain_problems, profile_problems, refuse, username_problems
+from services import audit, project
+from services.people import passwords, registration, sessions, tries
+from services.people.account_rules import cleaned, domain_problems, profile_problems, refuse, username_problems
 
 _WRONG = "The username or password is not right."
 _WHY_NOT = {

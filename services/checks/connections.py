@@ -13,10 +13,11 @@ from models.domain.errors import BadRequest, NotPermitted, PeerBusy
 from models.domain.nodes import Folder, Node, Server, Timeouts
 from models.domain.people import Actor
 from models.settings import Settings
-from services import audit, dimse_checks, folder_checks, nodes, web_checks
-from services.findings import Finding as Finding
+from services import audit, nodes
+from services.checks import dimse_checks, folder_checks, web_checks
+from services.checks.findings import Finding as Finding
 from services.node_rules import folder_problems, server_problems, web_place
-from services.visits import Visit
+from services.searching.visits import Visit
 
 _PATIENCE = Timeouts(*(timedelta(seconds=s) for s in (5, 10, 15, 15)))
 """A test waits no longer than this, whatever the server's own time-outs are."""

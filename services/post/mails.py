@@ -20,7 +20,7 @@ from models.db.mails import Claim, MailStore
 from models.domain.errors import AditError, BadRequest, NotPermitted
 from models.domain.mails import Mail, MailState
 from models.settings import Settings
-from services.smtp import Answer, MailServer, Outcome
+from services.post.smtp import Answer, MailServer, Outcome
 
 log = logging.getLogger(__name__)
 

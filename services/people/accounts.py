@@ -14,14 +14,16 @@ from models.domain.audit import AuditAction
 from models.domain.errors import BadRequest, NotPermitted, WrongState
 from models.domain.people import Actor, Profile, Standing, User
 from models.settings import Settings
-from services import audit, mails, password_changes
-from services.account_rules import cleaned, profile_problems, refuse, username_problems
-from services.first_admin import create_admin, ensure_admin
-from services.own_account import change_profile, me, preferences, profile_changes, remember
-from services.password_changes import change_password, request_reset, reset_password
-from services.passwords import problem as password_problem
-from services.registration import confirm_email, register, resend_confirmation
-from services.sign_in import sign_in, sign_in_with_provider
+from services import audit
+from services.people import password_changes
+from services.people.account_rules import cleaned, profile_problems, refuse, username_problems
+from services.people.first_admin import create_admin, ensure_admin
+from services.people.own_account import change_profile, me, preferences, profile_changes, remember
+from services.people.password_changes import change_password, request_reset, reset_password
+from services.people.passwords import problem as password_problem
+from services.people.registration import confirm_email, register, resend_confirmation
+from services.people.sign_in import sign_in, sign_in_with_provider
+from services.post import mails
 
 __all__ = [
     "activate",

@@ -10,7 +10,7 @@ from models.domain.audit import AuditAction
 from models.domain.errors import BadRequest, NotPermitted, Outdated
 from models.domain.people import Actor, Profile, User
 from services import audit
-from services.account_rules import cleaned, profile_problems, refuse
+from services.people.account_rules import cleaned, profile_problems, refuse
 
 _MOST_REMEMBERED_BYTES = 16_384
 

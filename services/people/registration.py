@@ -6,9 +6,11 @@ from models.domain.audit import AuditAction
 from models.domain.errors import NotPermitted
 from models.domain.people import LinkPurpose, Profile, Standing, User
 from models.settings import Settings
-from services import audit, links, mails, notifications, passwords, tries
-from services.account_rules import cleaned, domain_problems, profile_problems, refuse, username_problems
-from services.even_answers import even_answer
+from services import audit
+from services.people import links, passwords, tries
+from services.people.account_rules import cleaned, domain_problems, profile_problems, refuse, username_problems
+from services.people.even_answers import even_answer
+from services.post import mails, notifications
 
 
 def register(db: Database, settings: Settings, username: str, profile: Profile, password: str, address: str) -> User:

@@ -7,8 +7,8 @@ from models.db.sessions import LinkStore
 from models.domain.errors import NotPermitted
 from models.domain.people import LinkPurpose, User
 from models.settings import Settings
-from services import mails
-from services.secret_tokens import digest_of, new_token
+from services.people.secret_tokens import digest_of, new_token
+from services.post import mails
 
 CONFIRM_WITHIN = timedelta(days=14)
 RESET_WITHIN = timedelta(hours=2)

@@ -10,7 +10,7 @@ from dicom.network.probe import Speech
 from models.domain.errors import AditError, AssociationRejected, PeerLied, TimedOut, Unreachable, Unsupported
 from models.domain.nodes import Server, Tls
 from models.settings import Settings
-from services.findings import Finding, checked
+from services.checks.findings import Finding, checked
 
 _FIND_WITHIN = timedelta(seconds=20)
 _RECEIVER_WITHIN = timedelta(seconds=2)

@@ -27,10 +27,10 @@ from models.domain.previews import Preview as Preview
 from models.domain.queries import checked, named_keys
 from models.domain.refs import SeriesFound, StudyFound, StudyQuery, StudyRef, is_uid
 from models.settings import Settings
-from services import search_access
-from services.previewing import counted
-from services.previewing import preview as preview
-from services.visits import Visit
+from services.searching import search_access
+from services.searching.previewing import counted
+from services.searching.previewing import preview as preview
+from services.searching.visits import Visit
 
 LIMIT = 200
 """How many studies a search shows, unless the server or the caller wants fewer."""

@@ -7,8 +7,10 @@ from models.domain.audit import DONE, AuditAction
 from models.domain.errors import BadRequest, NotPermitted, Outdated, WrongState
 from models.domain.people import Actor, LinkPurpose, Standing, User
 from models.settings import Settings
-from services import audit, links, mails, passwords, tries
-from services.even_answers import even_answer
+from services import audit
+from services.people import links, passwords, tries
+from services.people.even_answers import even_answer
+from services.post import mails
 
 _MAY_RESET = frozenset({Standing.ACTIVE, Standing.AWAITS_APPROVAL})
 

@@ -16,8 +16,9 @@ from models.domain.previews import Preview, PreviewedSeries, PreviewedStudy
 from models.domain.refs import SeriesFound, StudyRef, is_uid
 from models.domain.requests import StudyWish
 from models.settings import Settings
-from services import planning, quotas, search_access, sizes
-from services.visits import Visit
+from services import planning, quotas
+from services.searching import search_access, sizes
+from services.searching.visits import Visit
 
 MOST_WISHES = 200
 """How many studies one preview looks up; each costs the source some questions."""

@@ -12,7 +12,7 @@ from models.domain.errors import AditError, NotPermitted
 from models.domain.people import Actor, Permission, Standing, User, WebSession
 from models.settings import Settings
 from services import audit
-from services.secret_tokens import digest_of, new_token
+from services.people.secret_tokens import digest_of, new_token
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class SignedIn:
 def begin(db: Database, settings: Settings, user: User, address: str, agent: str) -> str:
     """The token of a new session of a user whose identity is certain; sessions that are over are removed.
 
-    Only ``services.sign_in`` calls it.
+    Only ``services.people.sign_in`` calls it.
     """
     token, store = new_token(), SessionStore(db)
     now = db.clock()

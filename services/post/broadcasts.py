@@ -11,7 +11,8 @@ from models.domain.errors import BadRequest, NotPermitted
 from models.domain.mails import Broadcast, Delivery, Mail
 from models.domain.people import Actor, Standing, User
 from models.settings import Settings
-from services import audit, mails
+from services import audit
+from services.post import mails
 
 SUBJECT_LENGTH, MESSAGE_LENGTH = 200, 10_000
 _EVERYBODY = 100_000

@@ -9,8 +9,9 @@ from models.domain.audit import AuditAction
 from models.domain.errors import BadRequest
 from models.domain.people import Profile, User
 from models.settings import Settings
-from services import audit, passwords
-from services.account_rules import cleaned, profile_problems, refuse, username_problems
+from services import audit
+from services.people import passwords
+from services.people.account_rules import cleaned, profile_problems, refuse, username_problems
 
 _SHELL, _SETTINGS = "(shell)", "(settings)"
 """Who made it, in words that are no username."""

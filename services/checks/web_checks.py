@@ -6,8 +6,8 @@ from dicom.network import probe
 from dicom.network.probe import WebStatus
 from models.domain.errors import Unsupported
 from models.domain.nodes import Server
-from services.dimse_checks import secure
-from services.findings import Finding, checked
+from services.checks.dimse_checks import secure
+from services.checks.findings import Finding, checked
 from services.node_rules import web_place
 
 

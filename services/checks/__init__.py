@@ -1,0 +1,1 @@
+"""Tests of servers and folders as they are configured."""

@@ -1,0 +1,1 @@
+"""Looking at a server before anything is moved: studies, series, and what a transfer would take."""

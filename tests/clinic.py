@@ -30,6 +30,7 @@ ROOT = "root"
 CHROMIUM = "/usr/bin/chromium"
 PATIENCE_MS = 30_000
 _ROW_PIXELS = 35
+_PAINTED_WITHIN_MS = 1_000
 RESEARCHER = frozenset({Permission.ADD_SELECTIVE_TRANSFER, Permission.SELECTIVE_URGENT, Permission.ADD_BATCH_TRANSFER})
 
 
@@ -88,7 +89,7 @@ class Window:
             entry.click()
             entry.fill(option)
             self.page.get_by_role("option", name=option).first.click()
-        self.page.keyboard.press("Escape")
+        self.page.keyboard.press("Tab")  # Escape would take the choice back
 
     def unfold(self, key: str) -> None:
         """Open the expander with a key, if it is closed."""
@@ -134,6 +135,7 @@ class Table:
     def click_row(self, row: int) -> None:
         """Click into the first column of a row: on its tick or its button."""
         expect(self.place).to_be_visible(timeout=PATIENCE_MS)
+        self.page.wait_for_timeout(_PAINTED_WITHIN_MS)  # another table may just be taking this one's place
         self.place.scroll_into_view_if_needed()
         box = self.place.bounding_box()
         assert box is not None

@@ -12,7 +12,7 @@ from models.domain.jobs import State
 from models.domain.nodes import Folder
 from models.domain.people import NodeRight, Permission
 from services import jobs
-from tests.clinic import ROOT, Clinic, Window
+from tests.clinic import PASSWORD, ROOT, Clinic, Window
 from tests.installation import TESTER
 from tests.web import Browser
 
@@ -107,9 +107,10 @@ def test_a_job_is_canceled_and_resumed_in_the_browser(a_clinic: Clinic) -> None:
 
 
 def test_what_failed_is_explained_and_tried_again(a_clinic: Clinic, tmp_path: Path) -> None:
-    a_clinic.researcher("dorothy")
+    dorothea = a_clinic.researcher("dorothy")
     share = tmp_path / "share"
     folder = NodeStore(a_clinic.stack.installation.db).add(Folder("Share", share))
+    a_clinic.give(dorothea, NodeRight(folder.id, destination=True))
     job = a_clinic.submit("dorothy", a_clinic.mr[1], destination_id=folder.id)
     a_clinic.wait_for_end(job.id, State.FAILURE)
     with a_clinic.window("dorothy") as dorothy:
@@ -198,11 +199,11 @@ def test_jobs_of_others_do_not_exist(a_clinic: Clinic) -> None:
             vera.open(path)
             vera.sees_not("Add user")
             vera.sees("Page not found")
-    browser = Browser(a_clinic.url)
-    browser.sign_in("vera", "violet-harbour-71")
     (item,) = jobs.items(a_clinic.stack.installation.db, TESTER, job.id)
-    for path in (f"/files/receipts/{item.id}.json", "/files/audit.csv"):
-        assert browser.get(path).status_code in {403, 404}, path
+    with Browser(a_clinic.url) as browser:
+        browser.sign_in("vera", PASSWORD)
+        for path in (f"/files/receipts/{item.id}.json", "/files/audit.csv"):
+            assert browser.get(path).status_code in {403, 404}, path
 
 
 def test_every_page_is_accessible(a_clinic: Clinic) -> None:

@@ -100,9 +100,8 @@ def _web(form: Form[Any], server: Server, has_header: bool) -> dict[str, Any]:
             found[name] = form.text(name, label(name), getattr(server, name), help=_DOES[name])
     hint = "Authentication header for DICOMweb requests. It is kept encrypted, and never shown again."
     kept = "One is kept. Leave this empty to keep it, or enter another." if has_header else None
-    found[_HEADER] = form.text(
-        _HEADER, label(_HEADER), "", type="password", help=hint, placeholder=kept, autocomplete="new-password"
-    )
+    # not of type password: from there the Tab key goes to Streamlit's button inside the field, and nothing is sent
+    found[_HEADER] = form.text(_HEADER, label(_HEADER), "", help=hint, placeholder=kept, autocomplete="off")
     return found
 
 

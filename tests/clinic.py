@@ -248,6 +248,7 @@ def clinic(directory: Path) -> Iterator[Clinic]:
         )
         (directory / "folder").mkdir()
         installation = started.installation
+        running.callback(installation.db.close)
         playwright = running.enter_context(sync_playwright())
         options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=options)

@@ -34,6 +34,14 @@ _PING_S = 30.0
 _GRACE_S = 3
 _NEEDED_SOON = ("pandas", "pyarrow", "altair")
 _OTHERS_LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.asgi", "websockets")
+_QUOTING_LOGGERS = (
+    "streamlit.error_util",
+    "streamlit.runtime.app_session",
+    "streamlit.runtime.fragment",
+    "streamlit.runtime.scriptrunner.exec_code",
+    "streamlit.runtime.scriptrunner.script_runner",
+)
+"""They write down the text of whatever a page has raised, which may quote a patient; ``ui.faults`` writes the rest."""
 
 
 def serve() -> None:
@@ -62,6 +70,7 @@ def application(settings: Settings, db: Database) -> FastAPI:
     """Everything that one web process answers, behind the gate."""
     ui = st.App(_SCRIPT, on_script_error=script_errors.show)
     config.set_option("server.allowedHosts", allowed_hosts(settings))
+    config.set_option("logger.enableRich", False)
     run_streamlit = ui.lifespan()
     _log_once()
 
@@ -101,7 +110,8 @@ def _log_once() -> None:
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(logging.WARNING)
-    logging.getLogger("uvicorn.access").disabled = True
+    for name in ("uvicorn.access", *_QUOTING_LOGGERS):
+        logging.getLogger(name).disabled = True
 
 
 def _settle() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from models.db.engine import Database
 from models.db.people import UserStore
-from models.db.sessions import SessionStore
+from models.db.sessions import LinkStore, SessionStore
 from models.domain.audit import AuditAction
 from models.domain.errors import BadRequest
 from models.domain.people import Profile, User
@@ -54,6 +54,7 @@ def _create(db: Database, username: str, profile: Profile, password: str, renews
         if not store.replace_password(user.id, known.password_hash if known else "", password_hash):
             raise BadRequest("Somebody else changes this account at the moment. Try again.")
         SessionStore(db).end_all(user.id)
+        LinkStore(db).void(user.id)
         profile = replace(user.profile, email=profile.email)
         store.update(replace(user, profile=profile, is_active=True, is_superuser=True))
         store.confirm_email(user.id)

@@ -77,6 +77,16 @@ def access(db: Database, actor: Actor, node_id: int) -> dict[int, NodeRight]:
     return GroupStore(db).access(node_id)
 
 
+def check_may_update_access(db: Database, actor: Actor, node_id: int, group_ids: Iterable[int]) -> None:
+    """Raise NotPermitted, written down, unless the actor may change what these groups may do with a node.
+
+    For who does that in a larger transaction, with which a line about the refusal would be undone.
+    """
+    store = GroupStore(db)
+    with audit.refusals_recorded(db, actor, AuditAction.CHANGE_GROUP, f"groups of node {node_id}"):
+        _check_may_change(actor, *(store.get(group_id) for group_id in group_ids))
+
+
 def update_access(db: Database, actor: Actor, node_id: int, rights: Mapping[int, NodeRight]) -> None:
     """Replace what these groups may do with one node; other groups keep what they have.
 

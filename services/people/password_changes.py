@@ -42,8 +42,8 @@ def request_reset(db: Database, settings: Settings, email: str, address: str) ->
     To the caller it is the same whether there is one. Those who only ever signed in by the OpenID Connect provider get
     none, since a password would go around whatever that provider demands.
     """
+    tries.begin(db, tries.ASK_FOR_MAIL, spelling(email), address)
     with even_answer():
-        tries.begin(db, tries.ASK_FOR_MAIL, spelling(email), address)
         user = UserStore(db).by_email(email)
         if user is not None and user.standing in _MAY_RESET:
             known = UserStore(db).credentials_of(user.id)

@@ -57,8 +57,8 @@ def resend_confirmation(db: Database, settings: Settings, email: str, address: s
 
     To the caller it is the same whether there is one.
     """
+    tries.begin(db, tries.ASK_FOR_MAIL, spelling(email), address)
     with even_answer():
-        tries.begin(db, tries.ASK_FOR_MAIL, spelling(email), address)
         user = UserStore(db).by_email(email)
         if user is not None and user.standing is Standing.UNCONFIRMED:
             with db.transaction():

@@ -14,7 +14,8 @@ from models.db.engine import Database
 from models.db.sessions import Limit, TryStore
 
 _Rate = tuple[int, timedelta]
-_MINUTE, _QUARTER, _HOUR = timedelta(minutes=1), timedelta(minutes=15), timedelta(hours=1)
+_MINUTE, _FEW = timedelta(minutes=1), timedelta(minutes=5)
+_QUARTER, _HOUR = timedelta(minutes=15), timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Allowance:
     by_address: _Rate | None = None
 
 
-SIGN_IN = Allowance("sign in", by_both=(5, _MINUTE), by_who=(50, _HOUR), by_address=(100, _QUARTER))
+SIGN_IN = Allowance("sign in", by_both=(5, _FEW), by_who=(100, _HOUR), by_address=(100, _QUARTER))
 OLD_PASSWORD = Allowance("old password", by_both=(5, _MINUTE), by_who=(20, _HOUR))
 REGISTER = Allowance("register", by_address=(30, _HOUR))
 ASK_FOR_MAIL = Allowance("ask for mail", by_both=(3, _QUARTER), by_who=(6, _HOUR), by_address=(30, _HOUR))

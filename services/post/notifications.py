@@ -36,7 +36,10 @@ def warn_of_full_folders(db: Database, settings: Settings) -> int:
             log.warning("folder %s has reached its threshold", usage.folder_id)
             for recipient in administrators(db, settings):
                 link = f"{settings.web_url}/folders?id={usage.folder_id}"
-                mails.queue(db, mails.render("folder_nearly_full", recipient, usage=usage, link=link))
+                try:
+                    mails.queue(db, mails.render("folder_nearly_full", recipient, usage=usage, link=link))
+                except BadRequest as error:
+                    log.warning("nobody could be told about folder %s: %s", usage.folder_id, error.code)
     return len(crossed)
 
 

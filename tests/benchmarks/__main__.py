@@ -10,7 +10,7 @@ from pathlib import Path
 from dicom.quiet import silence_libraries
 from tests.benchmarks import corpora, sections
 from tests.benchmarks.machine import description
-from tests.benchmarks.options import GROWTH, HEADERS, LISTING, Options, parse
+from tests.benchmarks.options import GROWTH, HEADERS, LISTING, PAGES, Options, parse
 from tests.benchmarks.prefect_server import prefect_server
 from tests.benchmarks.report import Report
 from tests.benchmarks.rivals import missing_programs
@@ -52,6 +52,8 @@ def _measure(directory: Path, options: Options, report: Report) -> None:
         sections.measure_multiframe(directory / "multiframe", options, report)
     if LISTING in options.parts:
         sections.measure_listing(directory / "listing", options, report)
+    if PAGES in options.parts:
+        sections.measure_pages(directory / "pages", options, report)
 
 
 if __name__ == "__main__":

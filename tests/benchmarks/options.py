@@ -8,8 +8,8 @@ from pathlib import Path
 from tests.benchmarks.contenders import Contender
 
 CORPORA = ("ct", "mr")
-GROWTH, HEADERS, LISTING = "growth", "headers", "listing"
-PARTS = (*(contender.value for contender in Contender), GROWTH, HEADERS, LISTING)
+GROWTH, HEADERS, LISTING, PAGES = "growth", "headers", "listing", "pages"
+PARTS = (*(contender.value for contender in Contender), GROWTH, HEADERS, LISTING, PAGES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from deployments.demo import studies
-from tests.benchmarks import corpora, headers, listing
+from tests.benchmarks import corpora, headers, listing, pages
 from tests.benchmarks.adit import Adit
 from tests.benchmarks.contenders import Contender
 from tests.benchmarks.corpora import Corpus
@@ -21,6 +21,7 @@ from tests.benchmarks.targets import (
     FIND_RATIO,
     GROWTH_LIMIT,
     MULTIFRAME_RATIO,
+    PAGES_RATIO,
     at_most,
     faster,
     prefect_share,
@@ -75,6 +76,19 @@ def measure_listing(directory: Path, options: Options, report: Report) -> None:
     ours_s, theirs_s = _wall_s(results, listing.OURS), _wall_s(results, listing.FINDSCU)
     times = ours_s / theirs_s if ours_s and theirs_s else None
     report.verdicts.append(at_most("C-FIND: our time against findscu's", FIND_RATIO, times, "times"))
+
+
+def measure_pages(directory: Path, options: Options, report: Report) -> None:
+    """Let twenty people reload the home page, and once more with pauses."""
+    with pages.crowds(directory) as crowds:
+        records = _played(pages.contestants(crowds), options)
+        p95_ms = pages.p95_ms(crowds[pages.OURS])
+    results = summaries(records)
+    reloads = pages.PEOPLE * pages.VISITS
+    report.add(f"{pages.PEOPLE} people reload pages", records, work_table(results, pages.OURS, reloads, "reloads"))
+    print(f"With {pages.THINK_S:g} s between reloads all but one in twenty take at most {p95_ms:.0f} ms.", flush=True)
+    ours_s, theirs_s = _wall_s(results, pages.OURS), _wall_s(results, pages.DEFAULTS)
+    report.verdicts.append(faster("pages: without Streamlit's collections", PAGES_RATIO, ours_s, theirs_s))
 
 
 def _measure_transfers(site: Site, adit: Adit, options: Options, report: Report) -> None:

@@ -5,13 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import streamlit
-from streamlit import config
+from streamlit import config, error_util
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.web.server.starlette import starlette_websocket
 
+from models.db.engine import Database
+from tests.databases import MASTER_KEY
 from tests.house.source_tree import ROOT
+from tests.samples import some_settings
+from ui import server
 
 PACKAGE = Path(streamlit.__file__).parent
 OPTIONS = {"server.trustedUserHeaders", "runner.postScriptGC", "server.allowedHosts", "server.enableAgentApi"}
@@ -32,6 +37,17 @@ KNOWN_PATHS = {"/_stcore/", "/media/", "/component/", "/static/", "/app/static/"
 def frontend() -> str:
     """All of Streamlit's program for the browser."""
     return "".join(path.read_text(encoding="utf-8") for path in sorted((PACKAGE / "static").rglob("*.js")))
+
+
+def test_what_a_page_raises_is_not_written_down_by_streamlit(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may quote a patient; ``ui.faults`` writes the place and a reference."""
+    db = Database(f"sqlite:///{tmp_path}/adit.db", MASTER_KEY)
+    server.application(some_settings(tmp_path), db)
+    error_util.handle_user_script_exception(ValueError("Doe^John"), lambda error: True)
+    db.close()
+    assert "Doe" not in "".join(capfd.readouterr()) + caplog.text
 
 
 def test_the_options_that_are_not_promised_exist() -> None:

@@ -22,9 +22,15 @@ def heading(title: str, add: str = "") -> None:
 
 
 def search(key: str, label: str = "Search", hint: str = "") -> str:
-    """Draw a field that searches while one types, and return its text; the address keeps it."""
+    """Draw a field that searches while one types, and return its text. It stays out of the address: that is logged."""
     entered = st.text_input(
-        label, type="search", key=key, live="300ms", bind="query-params", placeholder=hint or None, autocomplete="off"
+        label,
+        type="search",
+        key=key,
+        live="300ms",
+        persist_state="session",
+        placeholder=hint or None,
+        autocomplete="off",
     )
     return (entered or "").strip()
 

@@ -43,6 +43,7 @@ def pick(
 
 def save(db: Database, actor: Actor, node: Node, rights: Mapping[int, NodeRight]) -> None:
     """Keep a node as entered, new or not, and what groups may do with it; all or nothing."""
+    groups.check_may_update_access(db, actor, node.id, rights)
     with db.transaction():
         if node.id:
             kept: Node = nodes.update(db, actor, node)

@@ -77,11 +77,12 @@ class Search(Generic[Answer]):
     def _collect(self, ask: Callable[[], Iterable[Answer]]) -> None:
         self.source = ask()
         for answer in self.source:
-            if self._is_unwatched:
-                self.progress = Progress.CANCELED
             if not self.is_running:
                 return
             self._answers.append(answer)
+            if self._is_unwatched and not isinstance(self.source, Sequence):
+                self.progress = Progress.CANCELED
+                return
         if self.is_running:
             self.progress = Progress.DONE
 

@@ -113,7 +113,8 @@ def draw_settings() -> None:
 def draw_rest() -> None:
     """What is no setting: jobs, mails, the trail."""
     actor = session.actor()
-    totals = {state: sum(of_kind.get(state, 0) for of_kind in jobs.overview(db, actor).values()) for state in State}
+    counts = jobs.overview(db, actor)
+    totals = {state: sum(of_kind.get(state, 0) for of_kind in counts.values()) for state in State}
     active = {state: totals[state] for state in (State.UNVERIFIED, State.PENDING, State.IN_PROGRESS)}
     failed = failed_today()
     section("Operation")

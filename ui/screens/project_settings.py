@@ -115,6 +115,9 @@ def draw_switch(state: AppState, word: str, value: bool, is_fixed: bool) -> None
 
 def switch(state: AppState, word: str) -> None:
     """Turn around what a switch stands for."""
+    if project.apps(db)[state.app] != state:
+        flash(f"{NAMES[state.app]} was changed by somebody else; nothing was done.")
+        return
     locked = state.locked is not (word == "Locked")
     suspended = state.suspended is not (word == "Suspended")
     if tried(lambda: project.set_app(db, session.actor(), AppState(state.app, locked, suspended))):

@@ -153,9 +153,8 @@ def shut_out(user_id: int) -> None:
 
 def approve(changed: User) -> None:
     """Save what was entered, such as the groups, and then let the person in."""
-    with db.transaction():
-        accounts.update(db, session.actor(), changed)
-        accounts.approve(db, settings, session.actor(), changed.id)
+    accounts.update(db, session.actor(), changed)
+    accounts.approve(db, settings, session.actor(), changed.id)
 
 
 def draw_waiting() -> None:

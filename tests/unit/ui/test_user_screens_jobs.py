@@ -98,8 +98,20 @@ def test_the_filters_of_the_list_stand_in_its_address(site: Site) -> None:
     jobs.cancel(site.db, in_the_name_of(site, user), one.id)
     site.sign_in(user)
     assert column(site.open("jobs", state="Canceled"), "Job") == [one.id]
-    assert column(site.open("jobs", q="heart"), "Job") == [two.id]
-    assert "There is no such job" in told(site.open("jobs", q="brain"))
+    assert column(site.open("jobs"), "Job") == [two.id, one.id]
+
+
+def test_what_is_typed_to_find_jobs_stays_out_of_the_address(site: Site) -> None:
+    user = a_researcher(site)
+    a_job(site, user, trial_protocol_id="LUNG")
+    two = a_job(site, user, trial_protocol_id="HEART")
+    site.sign_in(user)
+    app = site.open("jobs")
+    app.text_input(key="q").set_value("heart").run()
+    assert column(app, "Job") == [two.id]
+    assert "heart" not in str(dict(app.query_params))
+    app.text_input(key="q").set_value("brain").run()
+    assert "There is no such job" in told(app)
 
 
 # -- one job ----------------------------------------------------------------------------------------------------------

@@ -190,6 +190,6 @@ def test_a_broadcast_is_due_as_long_as_a_mail_of_it_is(database: Database, clock
 
 
 def test_the_services_of_the_pages_do_not_import_prefect() -> None:
-    names = ("audit", "mails", "broadcasts", "notifications")
-    imports = f"import sys; from services import {', '.join(names)}; sys.exit('prefect' in sys.modules)"
+    names = ("services.audit", "services.post.mails", "services.post.broadcasts", "services.post.notifications")
+    imports = f"import sys, {', '.join(names)}; sys.exit('prefect' in sys.modules)"
     assert run([sys.executable, "-c", imports], cwd=ROOT, check=False).returncode == 0

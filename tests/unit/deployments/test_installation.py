@@ -1,15 +1,17 @@
 """One data directory: its master key, its lock, and what it tells other processes."""
 
-import multiprocessing
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 
 from deployments import installation
-from models.domain.errors import BadRequest, NotPermitted, WrongState
+from models.domain.errors import BadRequest, NotPermitted
 from models.settings import Settings
+from tests.house.source_tree import ROOT
 
 
 def test_a_development_installation_makes_its_master_key_once(a_data_dir: Path) -> None:
@@ -109,12 +111,7 @@ def test_pages_are_found_at_their_port_unless_somebody_said_where(a_data_dir: Pa
 def test_only_one_works_on_a_data_directory(a_data_dir: Path) -> None:
     settings = installation.open_settings(makes_key=True)
     with installation.locked(settings):
-        other = multiprocessing.get_context("spawn").Pool(1)
-        try:
-            assert other.apply(_refusal, (settings,)) == "WrongState"
-        finally:
-            other.terminate()
-            other.join()
+        assert _said_by_another_process() == "WrongState"
     with installation.locked(settings):
         pass
 
@@ -130,9 +127,17 @@ def test_others_find_the_running_stack_and_only_while_it_runs(a_data_dir: Path) 
     assert installation.running(settings) is None
 
 
-def _refusal(settings: Settings) -> str:
-    try:
-        with installation.locked(settings):
-            return ""
-    except WrongState as error:
-        return error.code
+def _said_by_another_process() -> str:
+    """What a second process says that wants to work on the data directory of the environment."""
+    program = """
+from deployments import installation
+from models.domain.errors import WrongState
+
+try:
+    with installation.locked(installation.open_settings()):
+        print("nothing")
+except WrongState as error:
+    print(error.code)
+"""
+    other = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=120, check=True)
+    return other.stdout.decode().strip()

@@ -39,15 +39,16 @@ def check_and_send(draft: Draft, remembered: Mapping[str, object]) -> None:
     request = transfer_form(draft, actor, destinations, remembered, problems)
     for sentence in other_problems(problems):
         st.error(escape_markdown(sentence), icon=":material/error:")
-    st.button(
+    # not by on_click: that would take what stood in the fields a run ago, before somebody typed and clicked at once
+    if st.button(
         "Check what would be transferred",
         icon=":material/fact_check:",
         key="check",
         type="secondary" if draft.check and draft.checked == request else "primary",
         disabled=request is None,
-        on_click=_check,
-        args=(draft, request),
-    )
+    ):
+        _check(draft, request)
+        st.rerun()
     if draft.check:
         _show_check(draft, draft.check, request)
 
@@ -104,15 +105,13 @@ def _show_check(draft: Draft, check: Search[search.Preview], request: TransferRe
         )
     wanted = replace(request, studies=preview.wishes)
     count = amounts.counted(len(wanted.studies), "study")
-    st.button(
-        f"Transfer {count}",
-        type="primary",
-        icon=":material/send:",
-        key="transfer",
-        disabled=bool(preview.problems),
-        on_click=_send,
-        args=(draft, wanted),
+    is_sent = st.button(
+        f"Transfer {count}", type="primary", icon=":material/send:", key="transfer", disabled=bool(preview.problems)
     )
+    if is_sent:
+        _send(draft, wanted)
+        if not draft.job_id:
+            st.rerun()
     _go_on(draft)
 
 

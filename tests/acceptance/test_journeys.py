@@ -215,6 +215,8 @@ def test_every_page_is_accessible(a_clinic: Clinic) -> None:
         with a_clinic.window(name) as window:
             for path in pages:
                 window.open(path)
+                if "id=new" in path:
+                    expect(window.page.get_by_role("dialog").get_by_role("textbox").first).to_be_visible()
                 window.page.wait_for_timeout(1000)
                 found |= {path: problems} if (problems := serious_problems(window)) else {}
     for path in ("/login", "/register", "/forgot"):

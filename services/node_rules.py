@@ -6,7 +6,7 @@ from datetime import timedelta
 from urllib.parse import SplitResult, urlsplit
 
 from models.domain import windows
-from models.domain.nodes import Folder, Server
+from models.domain.nodes import DIMSE_CAPABILITIES, WEB_CAPABILITIES, WEB_PREFIXES, Folder, Server
 
 Problem = tuple[str, str]
 """The field and what is wrong with it."""
@@ -16,20 +16,6 @@ _AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}")
 _NAME_LENGTH, _HOST_LENGTH, _URL_LENGTH, _PATH_LENGTH = 64, 255, 2000, 1024
 _LONGEST_TIMEOUT = timedelta(hours=1)
 _MOST_RESULTS = 1_000_000
-_CAPABILITIES = (
-    "patient_root_find_support",
-    "patient_root_get_support",
-    "patient_root_move_support",
-    "study_root_find_support",
-    "study_root_get_support",
-    "study_root_move_support",
-    "store_scp_support",
-    "dicomweb_qido_support",
-    "dicomweb_wado_support",
-    "dicomweb_stow_support",
-)
-_WEB_CAPABILITIES = ("dicomweb_qido_support", "dicomweb_wado_support", "dicomweb_stow_support")
-_PREFIXES = ("dicomweb_qido_prefix", "dicomweb_wado_prefix", "dicomweb_stow_prefix")
 
 
 def server_problems(server: Server) -> dict[str, str]:
@@ -44,7 +30,7 @@ def server_problems(server: Server) -> dict[str, str]:
         ("windows", windows.problem(server.windows)),
     )
     problems = _first_of_each(found)
-    if not any(getattr(server, name) for name in _CAPABILITIES):
+    if not any(getattr(server, name) for name in DIMSE_CAPABILITIES + WEB_CAPABILITIES):
         problems["capabilities"] = "the server must support at least one of them."
     return problems
 
@@ -90,9 +76,9 @@ def _address_problems(server: Server) -> Iterator[Problem]:
 def _web_problems(server: Server) -> Iterator[Problem]:
     if server.dicomweb_root_url:
         yield "dicomweb_root_url", _url_problem(server.dicomweb_root_url)
-    elif any(getattr(server, name) for name in _WEB_CAPABILITIES):
+    elif any(getattr(server, name) for name in WEB_CAPABILITIES):
         yield "dicomweb_root_url", "needed by the DICOMweb capabilities."
-    for name in _PREFIXES:
+    for name in WEB_PREFIXES:
         prefix: str = getattr(server, name)
         if len(prefix) > _URL_LENGTH or re.search(r"[\s?#\x00-\x1f\x7f]", prefix) or "://" in prefix:
             yield name, "a path below the root URL."

@@ -8,7 +8,7 @@ from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
 from models.db.scopes import ScopeStore
 from models.domain.audit import AuditAction
-from models.domain.errors import BadRequest, NotFound, NotPermitted, ProfileInvalid
+from models.domain.errors import BadRequest, NotPermitted, ProfileInvalid
 from models.domain.job_rights import MAY_ADD, MAY_HURRY, MAY_SHOW_IDENTITY
 from models.domain.jobs import Job, JobKind, State
 from models.domain.nodes import Node, Server
@@ -82,8 +82,8 @@ def _check_size(actor: Actor, request: TransferRequest) -> None:
 
 def _nodes(db: Database, actor: Actor, request: TransferRequest) -> tuple[Node, Node]:
     """Source and destination. One that the actor may not use is refused as if there were none: names are not told."""
-    source = _node(db, request.source_id) if actor.access.may_read(request.source_id) else None
-    destination = _node(db, request.destination_id) if actor.access.may_write(request.destination_id) else None
+    source = NodeStore(db).find(request.source_id) if actor.access.may_read(request.source_id) else None
+    destination = NodeStore(db).find(request.destination_id) if actor.access.may_write(request.destination_id) else None
     problems = {
         "source": _NO_NODE if source is None else _source_problem(source),
         "destination": _NO_NODE if destination is None else _destination_problem(destination),
@@ -92,13 +92,6 @@ def _nodes(db: Database, actor: Actor, request: TransferRequest) -> tuple[Node, 
         raise BadRequest.of(found)
     assert source is not None and destination is not None
     return source, destination
-
-
-def _node(db: Database, node_id: int) -> Node | None:
-    try:
-        return NodeStore(db).get(node_id)
-    except NotFound:
-        return None
 
 
 def _source_problem(node: Node) -> str:

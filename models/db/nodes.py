@@ -75,6 +75,12 @@ class NodeStore:
         with self._db.reading() as session:
             return _node(_row(session, node_id), self._db.vault if with_credentials else None)
 
+    def find(self, node_id: int) -> Node | None:
+        """The node with this id, if there is one."""
+        with self._db.reading() as session:
+            row = session.get(NodeRow, node_id)
+            return None if row is None else _node(row, self._db.vault)
+
     def has_authorization(self, node_id: int) -> bool:
         """Whether an authorization header is kept for the node; raises NotFound."""
         with self._db.reading() as session:

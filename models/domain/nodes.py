@@ -29,6 +29,20 @@ class Timeouts:
     idle: timedelta = timedelta(seconds=60)
 
 
+DIMSE_CAPABILITIES = (
+    "patient_root_find_support",
+    "patient_root_get_support",
+    "patient_root_move_support",
+    "study_root_find_support",
+    "study_root_get_support",
+    "study_root_move_support",
+    "store_scp_support",
+)
+WEB_CAPABILITIES = ("dicomweb_qido_support", "dicomweb_wado_support", "dicomweb_stow_support")
+WEB_PREFIXES = ("dicomweb_qido_prefix", "dicomweb_wado_prefix", "dicomweb_stow_prefix")
+"""Fields of a server that say what it can do, and where below its DICOMweb address."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A time of the week, in the time zone of the settings, in which a server may be used for transfers.

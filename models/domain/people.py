@@ -171,6 +171,11 @@ class User:
         return f"{self.profile.first_name} {self.profile.last_name}".strip()
 
     @property
+    def called(self) -> str:
+        """How to address them: by their name, or by the username where they have told none."""
+        return self.full_name or self.username
+
+    @property
     def standing(self) -> Standing:
         """How far the account has come; only an active one can sign in."""
         if not self.is_active:

@@ -148,7 +148,7 @@ def approve(db: Database, settings: Settings, actor: Actor, user_id: int) -> Use
             raise WrongState("This account does not wait for approval.")
         after = store.approve(user_id, actor.name)
         link = f"{settings.web_url}/login"
-        mails.queue(db, mails.render("account_approved", after.profile.email, name=_name(after), link=link))
+        mails.queue(db, mails.render("account_approved", after.profile.email, name=after.called, link=link))
         audit.record(db, actor, AuditAction.APPROVE_USER, _subject(after))
         return after
 
@@ -220,15 +220,11 @@ def _shut_out(db: Database, user: User) -> None:
 def _move_mail(db: Database, before: User, after: User) -> None:
     """Links that were sent to the old address end; whoever reads it learns of the change."""
     LinkStore(db).void(after.id)
-    mails.queue(db, mails.render("email_changed", before.profile.email, name=_name(after), username=after.username))
+    mails.queue(db, mails.render("email_changed", before.profile.email, name=after.called, username=after.username))
 
 
 def _subject(user: User) -> str:
     return f"account {user.username}"
-
-
-def _name(user: User) -> str:
-    return user.full_name or user.username
 
 
 def _flag_changes(db: Database, before: User, after: User) -> str:

@@ -25,7 +25,7 @@ def send(
     token = new_token()
     LinkStore(db).add(digest_of(token), user.id, purpose, db.clock() + valid_for)
     values = {
-        "name": user.full_name or user.username,
+        "name": user.called,
         "username": user.username,
         "link": f"{settings.web_url}{_PATHS[purpose]}?token={token}",
         "valid_for": _words(valid_for),

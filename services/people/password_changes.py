@@ -86,7 +86,7 @@ def _replace(db: Database, settings: Settings, user: User, old_hash: str, new_ha
         raise Outdated
     SessionStore(db).end_all(user.id, but=session_id)
     LinkStore(db).void(user.id, LinkPurpose.RESET_PASSWORD)
-    values = {"name": user.full_name or user.username, "username": user.username, "link": f"{settings.web_url}/forgot"}
+    values = {"name": user.called, "username": user.username, "link": f"{settings.web_url}/forgot"}
     mails.queue(db, mails.render("password_changed", user.profile.email, **values))
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from models.db.engine import Database
 from models.db.nodes import NodeStore
 from models.domain.audit import DONE, AuditAction
-from models.domain.errors import AditError, AppLocked, BadRequest, Canceled, NotFound, NotPermitted, Refused
+from models.domain.errors import AditError, AppLocked, BadRequest, Canceled, NotPermitted, Refused
 from models.domain.nodes import Node, Server
 from models.domain.people import Actor, Permission
 from models.domain.project import App
@@ -41,7 +41,7 @@ def destination(db: Database, actor: Actor, node_id: int) -> Node:
     """The node to send to; raises NotPermitted for one that is not among the actor's destinations, or BadRequest."""
     if not actor.access.may_write(node_id):
         raise NotPermitted("This node is not among your destinations. Ask an administrator for it.")
-    found = _node(db, node_id)
+    found = NodeStore(db).find(node_id)
     if found is None:
         raise BadRequest.of({"destination": "there is no such node."})
     return found
@@ -81,7 +81,7 @@ def _check_may_search(db: Database, actor: Actor) -> None:
 
 
 def _searchable(db: Database, node_id: int) -> Server:
-    found = _node(db, node_id)
+    found = NodeStore(db).find(node_id)
     if found is None:
         raise BadRequest.of({"source": "there is no such node."})
     if not isinstance(found, Server):
@@ -89,10 +89,3 @@ def _searchable(db: Database, node_id: int) -> Server:
     if not found.can_be_queried:
         raise BadRequest.of({"source": "the server's settings do not allow to query it."})
     return found
-
-
-def _node(db: Database, node_id: int) -> Node | None:
-    try:
-        return NodeStore(db).get(node_id)
-    except NotFound:
-        return None

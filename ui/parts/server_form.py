@@ -7,21 +7,10 @@ from typing import Any
 
 import streamlit as st
 
-from models.domain.nodes import Server, Timeouts, Tls
+from models.domain.nodes import DIMSE_CAPABILITIES, WEB_CAPABILITIES, WEB_PREFIXES, Server, Timeouts, Tls
 from ui.parts import drawers, window_rows
 from ui.parts.forms import Form
 
-_CLASSIC = (
-    "patient_root_find_support",
-    "patient_root_get_support",
-    "patient_root_move_support",
-    "study_root_find_support",
-    "study_root_get_support",
-    "study_root_move_support",
-    "store_scp_support",
-)
-_WEB = ("dicomweb_qido_support", "dicomweb_wado_support", "dicomweb_stow_support")
-_PREFIXES = ("dicomweb_qido_prefix", "dicomweb_wado_prefix", "dicomweb_stow_prefix")
 _COLUMNS = 3
 _HEADER = "dicomweb_authorization_header"
 _DOES = {
@@ -52,7 +41,7 @@ def fields(form: Form[Any], server: Server, has_header: bool) -> Server:
     entered = _basic(form, server)
     drawers.section("DICOM Protocol Support")
     st.caption("Which protocols a server supports stands in its DICOM Conformance Statement.")
-    supported = _ticks(form, server, _CLASSIC)
+    supported = _ticks(form, server, DIMSE_CAPABILITIES)
     form.spot("capabilities", "DICOM Protocol Support")
     with st.expander("**DICOMweb Settings**", expanded=bool(server.dicomweb_root_url), key=form.key("web")):
         supported |= _web(form, server, has_header)
@@ -94,8 +83,8 @@ def _web(form: Form[Any], server: Server, has_header: bool) -> dict[str, Any]:
     hint = "Base URL for DICOMweb services, such as https://pacs.example.org/dicom-web"
     name = "dicomweb_root_url"
     found: dict[str, Any] = {name: form.text(name, label(name), server.dicomweb_root_url, help=hint)}
-    found |= _ticks(form, server, _WEB)
-    for column, name in zip(st.columns(len(_PREFIXES)), _PREFIXES, strict=True):
+    found |= _ticks(form, server, WEB_CAPABILITIES)
+    for column, name in zip(st.columns(len(WEB_PREFIXES)), WEB_PREFIXES, strict=True):
         with column:
             found[name] = form.text(name, label(name), getattr(server, name), help=_DOES[name])
     hint = "Authentication header for DICOMweb requests. It is kept encrypted, and never shown again."

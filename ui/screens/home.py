@@ -23,7 +23,7 @@ _DOES = {
 found = session.signed_in()
 db, settings, actor = context.database(), context.settings(), found.actor
 
-st.title(f"Welcome, {escape_markdown(found.user.full_name or found.user.username)}", anchor=False)
+st.title(f"Welcome, {escape_markdown(found.user.called)}", anchor=False)
 
 if announcement := project.announcement(db):
     with st.container(border=True, key="announcement"):

@@ -14,12 +14,12 @@ help: ## Show this list
 
 install: .venv/.installed ## Install the locked dependencies into .venv
 
-.venv/.installed: requirements.lock pyproject.toml
+.venv/.installed: requirements.lock pyproject.toml client/pyproject.toml
 	@python=$$(.ci/python) && test -x $(BIN)/python || "$$python" -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m ensurepip >/dev/null
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
-	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable . --editable client
 	@touch $@
 
 demo: install ## Move invented studies between two archives on this machine
@@ -51,7 +51,7 @@ bench: install ## Measure; prints the figures
 	$(BIN)/python -m tests.benchmarks
 
 lock: install ## Write requirements.lock anew from pyproject.toml
-	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --group dev pyproject.toml --universal --python-version 3.11 -o requirements.lock
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --group dev pyproject.toml client/pyproject.toml --universal --python-version 3.11 -o requirements.lock
 
 clean: ## Remove what was installed and cached; keeps the data directory
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

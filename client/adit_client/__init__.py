@@ -1,0 +1,1 @@
+"""A client of ADIT: search, transfer, retrieve and store DICOM studies from a Python program."""

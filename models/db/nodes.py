@@ -95,6 +95,14 @@ class NodeStore:
                 raise NotFound("There is no node with this name.")
             return _node(row, self._db.vault)
 
+    def by_ae_title(self, ae_title: str) -> Server:
+        """The server with this AE title, of which there is one at most; raises NotFound."""
+        with self._db.reading() as session:
+            row = session.scalar(select(ServerRow).where(ServerRow.ae_title == ae_title.strip()))
+            if row is None:
+                raise NotFound("There is no server with this AE title.")
+            return _server(row, self._db.vault)
+
     def list(self, with_credentials: bool = True) -> tuple[Node, ...]:
         """All nodes, servers before folders, then by name. Without credentials nothing is decrypted."""
         with self._db.reading() as session:

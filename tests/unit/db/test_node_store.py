@@ -54,6 +54,14 @@ def test_every_field_of_a_node_comes_back(database: Database, node: Folder) -> N
     assert store.get(added.id) == added == store.by_name(node.name)
 
 
+def test_a_server_is_found_by_its_ae_title(database: Database) -> None:
+    store = NodeStore(database)
+    added = store.add(FULL_SERVER)
+    assert store.by_ae_title(f" {FULL_SERVER.ae_title} ") == added
+    with pytest.raises(NotFound):
+        store.by_ae_title("NOBODY")
+
+
 def test_an_update_replaces_every_field_and_keeps_the_id(database: Database) -> None:
     store = NodeStore(database)
     added = store.add(FULL_SERVER)

@@ -52,6 +52,11 @@ class GroupStore:
             wanted = select(GroupRow.id, GroupRow.name).order_by(func.lower(GroupRow.name))
             return dict(session.execute(wanted).all())
 
+    def rights(self, user_id: int) -> Rights:
+        """What a user has by groups."""
+        with self._db.reading() as session:
+            return rights_of(session, user_id)
+
     def add(self, group: Group) -> Group:
         """The group with its new id; raises BadRequest as ``update`` does."""
         with self._db.transaction() as session:

@@ -55,6 +55,13 @@ class UserStore:
         found = self._found(UserRow.email_key == spelling(email))
         return found.user if found else None
 
+    def by_name(self, username: str) -> User:
+        """The account with this username, in any case; raises NotFound."""
+        found = self._found(UserRow.username_key == spelling(username))
+        if found is None:
+            raise NotFound("There is no such account.")
+        return found.user
+
     def by_subject(self, subject: str) -> User | None:
         """The account that belongs to a subject of the OpenID Connect provider, if there is one."""
         found = self._found(UserRow.oidc_subject == subject)
@@ -243,6 +250,12 @@ _IS: dict[Standing, ColumnElement[bool]] = {
     Standing.ACTIVE: and_(UserRow.is_active, UserRow.email_confirmed_at.is_not(None), UserRow.approved_at.is_not(None)),
 }
 """The rule of ``User.standing``, for the database."""
+
+
+def is_of_standing(standing: Standing) -> ColumnElement[bool]:
+    """Whether a user has come so far."""
+    return _IS[standing]
+
 
 _SEARCHED = (UserRow.username, UserRow.email, UserRow.first_name, UserRow.last_name, UserRow.department)
 

@@ -392,6 +392,46 @@ class WebSessionRow(Row):
     agent: Mapped[str] = mapped_column(String(255))
 
 
+class ApiTokenRow(Row):
+    """A token for scripts. Of its secret only a keyed digest is kept; ``operations`` is null where all are allowed."""
+
+    __tablename__ = "api_tokens"
+    __table_args__ = NEVER_REUSE_IDS
+    id: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    beginning: Mapped[str] = mapped_column(String(16))
+    description: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    operations: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    is_limited_to_nodes: Mapped[bool]
+    request_count: Mapped[int] = mapped_column(BigInteger)
+    answered_bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class ApiTokenNodeRow(Row):
+    """A node that a limited token may use. When the last one is removed, the token is left without any."""
+
+    __tablename__ = "api_token_nodes"
+    token_id: Mapped[int] = mapped_column(ForeignKey("api_tokens.id", ondelete="CASCADE"), primary_key=True)
+    node_id: Mapped[int] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
+class IdempotencyRow(Row):
+    """A request that was accepted under a key which its sender chose, as digests."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("uq_idempotency_keys_owner_key", "owner", "key_digest", unique=True),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner: Mapped[str] = mapped_column(String(150))
+    key_digest: Mapped[str] = mapped_column(String(64))
+    request_digest: Mapped[str] = mapped_column(String(64))
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class LinkRow(Row):
     """A link in a mail that is good for one thing, once; the digest of its token is kept."""
 

@@ -19,6 +19,8 @@ class AuditAction(StrEnum):
     DEACTIVATE_USER = "deactivate_user"
     CHANGE_PASSWORD = "change_password"
     RESET_PASSWORD = "reset_password"
+    ADD_TOKEN = "add_token"
+    REVOKE_TOKEN = "revoke_token"
     CHANGE_GROUP = "change_group"
     DELETE_GROUP = "delete_group"
     ADD_NODE = "add_node"

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from models.db.engine import Database
-from models.db.groups import Rights
 from models.db.sessions import SessionStore
 from models.domain.audit import AuditAction
 from models.domain.errors import AditError, NotPermitted
-from models.domain.people import Actor, Permission, Standing, User, WebSession
+from models.domain.people import Actor, Standing, User, WebSession
 from models.settings import Settings
 from services import audit
+from services.people import actors
 from services.people.secret_tokens import digest_of, new_token
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def find(db: Database, settings: Settings, token: str, address: str = "", is_act
         return None
     if is_active and now - found.session.seen_at >= min(_TOUCHED_EVERY, _idle(settings) / 2):
         _touch(db, found.session)
-    return SignedIn(found.session, found.user, _actor(found.user, found.rights, address))
+    return SignedIn(found.session, found.user, actors.of_user(found.user, found.rights, address))
 
 
 def sign_out(db: Database, token: str) -> None:
@@ -93,20 +93,6 @@ def end_others(db: Database, actor: Actor, session_id: int) -> int:
         ended = SessionStore(db).end_all(_id(actor), but=session_id)
         audit.record(db, actor, AuditAction.END_SESSIONS, f"account {actor.name}: {ended}")
         return ended
-
-
-def _actor(user: User, rights: Rights, address: str) -> Actor:
-    """Staff and superusers reach no node that their groups may not use."""
-    return Actor(
-        name=user.username,
-        is_staff=user.is_staff or user.is_superuser,
-        permissions=frozenset(Permission) if user.is_superuser else rights.permissions,
-        access=rights.access,
-        is_superuser=user.is_superuser,
-        user_id=user.id,
-        groups=rights.groups,
-        address=address,
-    )
 
 
 def _touch(db: Database, session: WebSession) -> None:

@@ -16,6 +16,8 @@ from models.db import schema
 from models.db.audit import AuditStore
 from models.db.engine import Database, open_database
 from models.db.escrow import EscrowStore
+from models.db.groups import GroupStore
+from models.db.idempotency import IdempotencyStore
 from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
 from models.db.receipts import ReceiptStore
@@ -23,6 +25,8 @@ from models.db.reviews import ReviewStore
 from models.db.scopes import ScopeStore
 from models.db.slots import SlotStore
 from models.db.tables import (
+    ApiTokenNodeRow,
+    ApiTokenRow,
     AppRow,
     BroadcastRow,
     GroupPermissionRow,
@@ -73,6 +77,7 @@ def fill(db: Database) -> None:
         session.add(ReservationRow(item_id=claim[0].id, folder_id=folder_id, size_bytes=1))
     _fill_people(db, folder_id)
     _fill_mails(db)
+    IdempotencyStore(db).keep("ada", "key", "digest", job.id)
 
 
 def _fill_people(db: Database, node_id: int) -> None:
@@ -106,10 +111,24 @@ def _fill_people(db: Database, node_id: int) -> None:
                 NodeAccessRow(node_id=node_id, group_id=group.id, source=False, destination=True),
                 WebSessionRow(token_digest="d", user_id=user.id, created_at=now, seen_at=now, address="", agent=""),
                 LinkRow(token_digest="d", user_id=user.id, purpose=LinkPurpose.CONFIRM_EMAIL, expires_at=now),
+                ApiTokenRow(
+                    id=1,
+                    digest="d",
+                    user_id=user.id,
+                    beginning="adit_abcd",
+                    description="",
+                    created_at=now,
+                    is_limited_to_nodes=True,
+                    request_count=0,
+                    answered_bytes=0,
+                ),
                 TryRow(subject="s", at=now),
                 AppRow(app=App.UPLOAD, locked=True, suspended=False),
             )
         )
+
+    with db.transaction() as session:
+        session.add(ApiTokenNodeRow(token_id=1, node_id=node_id))
 
 
 def _fill_mails(db: Database) -> None:
@@ -185,6 +204,19 @@ def test_going_back_to_the_first_version_never_uncovers_a_patient(database: Data
         rows = session.execute(text("SELECT job_id, pseudonym FROM items ORDER BY id")).all()
     assert [bool(name) for job, name in rows if job == covered.id] == [True, True]
     assert [name for job, name in rows if job == kept.id] == [""]
+
+
+def test_the_fifth_migration_takes_rights_away_that_every_owner_of_a_token_has(database: Database) -> None:
+    fill(database)
+    schema.downgrade(database._engine, "0004")
+    given = "INSERT INTO group_permissions SELECT id, :right FROM groups"
+    with database.transaction() as session:
+        for right in ("token_authentication.view_token", "token_authentication.delete_token"):
+            session.execute(text(given), {"right": right})
+    database.migrate()
+    schema.check(database._engine)
+    (group,) = GroupStore(database).list()
+    assert group.permissions == {Permission.ADD_SELECTIVE_TRANSFER}
 
 
 @pytest.mark.parametrize("statement", ["UPDATE audit_entries SET reason = ''", "DELETE FROM audit_entries"])

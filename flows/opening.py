@@ -2,16 +2,15 @@
 
 from dicom.deid.policy import Policy
 from dicom.files.spool import Spool
-from dicom.network.choose import Local
-from dicom.network.inbox import Inbox
 from models.db.engine import Database
 from models.domain.errors import Unsupported
 from models.domain.jobs import Item, Job, Lease
 from models.domain.nodes import Server
 from models.settings import Settings
 from services import profiles, pseudonyms, work
+from services.local_side import local_side
+from services.streams import Stream
 from tasks.attempt import Attempt
-from tasks.stream import Stream
 
 PATIENCE_S = 20.0
 """How long a retrieval may wait for room before it breaks off: Orthanc ends an association after 30 s of silence."""
@@ -44,12 +43,6 @@ def open_attempt(db: Database, settings: Settings, item: Item, lease: Lease) -> 
         pseudonymized=Stream(half_of_stream),
         policy=_policy(db, settings, job),
     )
-
-
-def local_side(settings: Settings) -> Local:
-    """Our own names and places, as the network code needs them."""
-    spool = Spool(settings.spool_dir)
-    return Local(settings.calling_ae_title, settings.receiver_ae_title, Inbox(spool.inbox), spool.scratch)
 
 
 def _policy(db: Database, settings: Settings, job: Job) -> Policy | None:

@@ -1,13 +1,14 @@
-"""Which series of a study a transfer takes: the same rules for the plan of an item and for the preview before it."""
+"""What of a study is taken: the same rules for the plan of an item, the preview before it, and the gateway."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from dicom.deid.identity import plain_id
 from dicom.network.ports import Finder
-from models.domain.errors import Ambiguous, IdentityConflict, NotFound
+from models.domain.errors import Ambiguous, IdentityConflict, NotFound, Unsupported
 from models.domain.nodes import Server
-from models.domain.plans import LeftOutSeries
+from models.domain.plans import LeftOutSeries, PlannedSeries
 from models.domain.refs import SeriesFound, StudyFound, StudyQuery, StudyRef
 
 NOTHING_LEFT = "Nothing is left to transfer: the study has no series, or all its modalities are excluded."
@@ -49,6 +50,29 @@ def outline(
             if one.modality in excluded_modalities
         ),
     )
+
+
+class Detail(Enum):
+    """What has to be known of instances besides their UIDs, which costs some archives a file each."""
+
+    NOTHING = auto()
+    SAMPLES = auto()
+    """SOP class and transfer syntax of one instance of each series: hardly ever does a series have more."""
+    ALL = auto()
+
+
+def planned(finder: Finder, study: StudyRef, series: SeriesFound, detail: Detail) -> PlannedSeries:
+    """The series with its instances as the source lists them, or with None where it cannot; costs a C-FIND or two."""
+    try:
+        found = finder.find_instances(study, series.series_uid, only_uids=detail is not Detail.ALL)
+        instances = {instance.sop_uid: instance for instance in found}
+        if detail is Detail.SAMPLES and instances:
+            first = next(iter(instances))
+            for sample in finder.find_instances(study, series.series_uid, sop_uid=first):
+                instances[sample.sop_uid] = sample
+    except Unsupported:
+        return PlannedSeries(series, None)
+    return PlannedSeries(series, tuple(instances.values()) or None)
 
 
 def _the_study(source: Server, finder: Finder, wanted: StudyRef) -> StudyFound:

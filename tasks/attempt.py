@@ -21,8 +21,8 @@ from models.domain.plans import Plan
 from models.domain.receipts import Receipt
 from models.settings import Settings
 from services import budgets, work
+from services.streams import Stream
 from tasks.room import Room
-from tasks.stream import Stream
 
 P = TypeVar("P", bound=Port)
 

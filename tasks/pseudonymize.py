@@ -1,9 +1,9 @@
 """Replaces the identity in each instance on its way from the source to the destination."""
 
 from models.domain.errors import DeidError, Excluded, NeedsReview
+from services.streams import Parcel
 from tasks.attempt import Attempt
 from tasks.step import step
-from tasks.stream import Parcel
 
 
 @step

@@ -1,18 +1,18 @@
 """Asks the source what the item consists of and freezes the answer as its plan."""
 
 from collections.abc import Mapping
-from enum import Enum, auto
 
 from dicom.deid.engine import Deidentifier
 from dicom.deid.policy import Policy
 from dicom.network import choose
 from dicom.network.ports import Finder
-from models.domain.errors import NotFound, Unsupported
-from models.domain.plans import Plan, PlannedSeries
+from models.domain.errors import NotFound
+from models.domain.plans import Plan
 from models.domain.receipts import NOT_LISTED, REJECTED
-from models.domain.refs import SeriesFound, StudyFound, StudyRef
+from models.domain.refs import StudyFound, StudyRef
 from models.domain.reviews import Decision
 from services import planning, pseudonyms, work
+from services.planning import Detail
 from tasks.attempt import Attempt
 from tasks.destination import destination_of
 from tasks.step import step
@@ -109,36 +109,14 @@ def plan_of(attempt: Attempt, finder: Finder) -> Plan:
         raise NotFound(planning.NOTHING_LEFT)
     return Plan(
         study=found.study,
-        series=tuple(_planned(finder, found.ref, series, _detail(attempt)) for series in found.taken),
+        series=tuple(planning.planned(finder, found.ref, series, _detail(attempt)) for series in found.taken),
         left_out=found.left_out,
         whole_study=not item.series_uids and not found.left_out,
     )
 
 
-class _Detail(Enum):
-    """What has to be known of instances besides their UIDs, which costs some archives a file each."""
-
-    NOTHING = auto()
-    SAMPLES = auto()
-    """SOP class and transfer syntax of one instance of each series: hardly ever does a series have more."""
-    ALL = auto()
-
-
-def _detail(attempt: Attempt) -> _Detail:
+def _detail(attempt: Attempt) -> Detail:
     """All, when an earlier attempt has not brought everything, since a guess may be the reason."""
     if not choose.negotiates_classes(attempt.source):
-        return _Detail.NOTHING
-    return _Detail.SAMPLES if attempt.item.attempts <= 1 else _Detail.ALL
-
-
-def _planned(finder: Finder, study: StudyRef, series: SeriesFound, detail: _Detail) -> PlannedSeries:
-    try:
-        found = finder.find_instances(study, series.series_uid, only_uids=detail is not _Detail.ALL)
-        instances = {instance.sop_uid: instance for instance in found}
-        if detail is _Detail.SAMPLES and instances:
-            first = next(iter(instances))
-            for sample in finder.find_instances(study, series.series_uid, sop_uid=first):
-                instances[sample.sop_uid] = sample
-    except Unsupported:
-        return PlannedSeries(series, None)
-    return PlannedSeries(series, tuple(instances.values()) or None)
+        return Detail.NOTHING
+    return Detail.SAMPLES if attempt.item.attempts <= 1 else Detail.ALL

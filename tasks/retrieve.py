@@ -13,9 +13,9 @@ from models.domain.errors import (
 )
 from models.domain.instances import EncodedInstance
 from models.domain.receipts import NOT_LISTED
+from services.streams import Parcel
 from tasks.attempt import Attempt
 from tasks.step import step
-from tasks.stream import Parcel
 
 
 @step

@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from dicom.network.ports import Sender
 from models.domain.instances import StoreOutcome, Verdict
+from services.streams import Parcel
 from tasks.attempt import Attempt
 from tasks.destination import Destination, destination_of
 from tasks.step import step
-from tasks.stream import Parcel
 
 
 @step

@@ -1,4 +1,4 @@
-"""Visits to a server in the name of a person who waits for the answer: searches, previews, tests of a connection.
+"""Visits to a server in the name of somebody who waits for the answer: searches, previews, tests, the DICOMweb gateway.
 
 A visit has one connection at a time, and it counts in the server's association budget like those of the workers. It
 ends soon when it is told to, when nobody takes its results any more, and when it has lost its place in the budget.
@@ -37,12 +37,13 @@ class Visit:
     """One visit. One thread enters and uses it; ``stop`` may come from any other.
 
     Entering waits for a place and raises PeerBusy when there is none in time. A server that is not kept (id 0) has no
-    budget: nobody else can use it yet.
+    budget: nobody else can use it yet. ``has_place`` is for who counts visits in another way.
     """
 
-    def __init__(self, db: Database, server: Server, patience: timedelta = PATIENCE) -> None:
+    def __init__(self, db: Database, server: Server, patience: timedelta = PATIENCE, has_place: bool = False) -> None:
         self._db = db
         self._server = server
+        self._has_place = has_place
         self._holder = f"visit-{uuid4().hex}"
         self._patience_s = patience.total_seconds()
         self._stack = ExitStack()
@@ -112,6 +113,9 @@ class Visit:
 
     @contextmanager
     def _place(self) -> Generator[None]:
+        if self._has_place:
+            yield
+            return
         end = time.monotonic() + self._patience_s
         while not _places.acquire(timeout=_LOOK_EVERY_S):
             self.check()
@@ -165,5 +169,5 @@ class Visit:
             except AditError:
                 is_kept = time.monotonic() - renewed_at < _LEASE.total_seconds()
             if not is_kept:
-                self.stop(PeerBusy("The search has lost its place among the connections to the server. Try again."))
+                self.stop(PeerBusy("What was asked has lost its place among the connections to the server. Try again."))
                 return

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.domain.errors import Canceled, Stalled
 from models.domain.instances import EncodedInstance
-from tasks.stream import Parcel, Stream
+from services.streams import Parcel, Stream
 
 
 def parcel(uid: str, size: int = 10) -> Parcel:

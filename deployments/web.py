@@ -1,13 +1,15 @@
-"""Serves the web pages: one process with one worker, beside the others."""
+"""Serves the web pages and the API: one process with one worker, beside the others."""
 
+from api.app import application
 from deployments.daemon import write_logs
+from ui import context
 from ui.server import serve
 
 
 def main() -> None:
     """Serve until SIGTERM."""
     write_logs()
-    serve()
+    serve(application(context.settings(), context.database()))
 
 
 if __name__ == "__main__":

@@ -106,6 +106,9 @@ class Settings(BaseSettings):
         default="127.0.0.1",
         description="Addresses of reverse proxies whose word on the caller's address is taken, with commas between.",
     )
+    api_requests_per_minute: int = Field(
+        default=600, ge=1, description="How many requests one API token may send in a minute."
+    )
     session_idle_minutes: int = Field(default=120, ge=1, description="Minutes after which an idle session has ended.")
     session_hours: int = Field(default=12, ge=1, description="Hours after which every session has ended.")
     registration_open: bool = Field(default=True, description="Whether people may register themselves.")

@@ -18,12 +18,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from models.db.engine import Database
-from models.domain.errors import AditError
+from models.domain.errors import AditError, UnderMaintenance
 from models.settings import Settings
-from services import project
+from services import faults, project
 from services.people import sessions
 from services.people.sessions import SignedIn
-from ui import addresses, faults, identity
+from ui import addresses, identity, programs
 from ui.account import pages
 from ui.headers import Trust, add_security
 from ui.sockets import Watch, watched
@@ -63,7 +63,7 @@ class Gate:
         try:
             answer = await self._answer(visitor)
         except AditError as error:  # the database does not answer: nobody gets in
-            answer = pages.problem(self._settings, 503, "ADIT is not available", error.message)
+            answer = self._problem(visitor, 503, "ADIT is not available", error.message)
         if answer is not None:
             await answer(scope, receive, secured)
             return
@@ -91,21 +91,29 @@ class Gate:
         if path in addresses.HEALTH or path.startswith(addresses.STATIC):
             return None
         if not self._trust.knows_host(visitor.connection.headers.get("host", "")):
-            return pages.problem(self._settings, 400, "Wrong address", "This site is not served under that name.")
-        if visitor.is_reading and (target := addresses.moved(path)):
+            return self._problem(visitor, 400, "Wrong address", "This site is not served under that name.")
+        is_api = visitor.is_at_the_api
+        if visitor.is_reading and not is_api and (target := addresses.moved(path)):
             return RedirectResponse(target, 303)
-        is_api = path.startswith(addresses.API)
         if not (is_api or visitor.method in _SAFE_METHODS or self._trust.is_from_here(visitor.connection.headers)):
             return pages.problem(self._settings, 403, "Not from here", "This form was sent from another site.")
         verdict = await self._judge(visitor, is_active=path != addresses.ALIVE)
         if verdict.is_closed(path):
-            return Response(status_code=503) if is_api else pages.maintenance(self._settings, verdict.found)
+            if is_api:
+                return programs.problem(503, UnderMaintenance.__name__, "Under maintenance", UnderMaintenance().message)
+            return pages.maintenance(self._settings, verdict.found)
         if verdict.found is None:
             return None if _is_open(path) else _refusal(visitor)
         if addresses.is_nowhere(path):
             return pages.problem(self._settings, 404, "Page not found", "There is no page at this address.")
         visitor.let_in(verdict.found)
         return None
+
+    def _problem(self, visitor: "_Visitor", status: int, title: str, text: str) -> Response:
+        """What did not work, as a page for people and as a document for programs."""
+        if visitor.is_at_the_api:
+            return programs.problem(status, "Refused" if status == 400 else "Unavailable", title, text)
+        return pages.problem(self._settings, status, title, text)
 
     async def _serve_socket(self, visitor: "_Visitor", receive: Receive, send: Send) -> None:
         verdict = _Verdict(None, is_maintenance=False)
@@ -163,6 +171,10 @@ class _Visitor:
         self.method: str = self.scope.get("method", "")
         self.token = connection.cookies.get(identity.cookie_name(settings), "")
         self.address = connection.client.host if connection.client else ""
+
+    @property
+    def is_at_the_api(self) -> bool:
+        return self.path.startswith(addresses.API)
 
     @property
     def is_reading(self) -> bool:
@@ -236,8 +248,7 @@ class _GuardedSocket:
 def _look(db: Database, settings: Settings, visitor: _Visitor, is_active: bool) -> _Verdict:
     """Look a session up. One that belongs to staff is not held up by maintenance, the API is for everybody."""
     found = sessions.find(db, settings, visitor.token, visitor.address, is_active) if visitor.token else None
-    is_api = visitor.path.startswith(addresses.API)
-    if found is not None and found.actor.is_staff and not is_api:
+    if found is not None and found.actor.is_staff and not visitor.is_at_the_api:
         return _Verdict(found, is_maintenance=False)
     return _Verdict(found, project.get(db).maintenance)
 

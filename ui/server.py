@@ -1,4 +1,4 @@
-"""The web process: FastAPI outside, the gate in front of everything, the plain pages, and Streamlit mounted last.
+"""The web process: FastAPI outside, the gate in front of everything, the plain pages, the API, and Streamlit last.
 
 One process with one worker, always: uploads, downloads and sockets that reconnect find their state in its memory.
 """
@@ -41,16 +41,22 @@ _QUOTING_LOGGERS = (
     "streamlit.runtime.scriptrunner.exec_code",
     "streamlit.runtime.scriptrunner.script_runner",
 )
-"""They write down the text of whatever a page has raised, which may quote a patient; ``ui.faults`` writes the rest."""
+"""They write down the text of whatever a page has raised, which may quote a patient.
+
+``services.faults`` writes the rest.
+"""
 
 
-def serve() -> None:
-    """Serve the pages until SIGTERM or Ctrl-C. Brings the tables to this version, and makes the first administrator."""
+def serve(api: FastAPI) -> None:
+    """Serve pages and API until SIGTERM or Ctrl-C.
+
+    Brings the tables to this version, and makes the first administrator.
+    """
     settings, db = context.settings(), context.database()
     db.migrate()
     accounts.ensure_admin(db, settings)
     uvicorn.run(
-        application(settings, db),
+        application(settings, db, api),
         host=settings.web_host,
         port=settings.web_port,
         workers=1,
@@ -66,8 +72,8 @@ def serve() -> None:
     )
 
 
-def application(settings: Settings, db: Database) -> FastAPI:
-    """Everything that one web process answers, behind the gate."""
+def application(settings: Settings, db: Database, api: FastAPI | None = None) -> FastAPI:
+    """Everything that one web process answers, behind the gate; with the API below ``/api`` where there is one."""
     ui = st.App(_SCRIPT, on_script_error=script_errors.show)
     config.set_option("server.allowedHosts", allowed_hosts(settings))
     config.set_option("logger.enableRich", False)
@@ -76,7 +82,7 @@ def application(settings: Settings, db: Database) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        async with run_streamlit(app):
+        async with run_streamlit(app), _running(api):
             _log_once()
             _settle()
             log.info("pages at %s", settings.web_url)
@@ -88,10 +94,22 @@ def application(settings: Settings, db: Database) -> FastAPI:
         app.add_api_route(path, _health, methods=["GET", "HEAD"])
     app.include_router(Account(settings, db).router())
     app.include_router(Files(db).router())
+    if api is not None:
+        app.mount(addresses.API.rstrip("/"), api)
     for area in (addresses.API, "/account/", "/files/"):
         app.add_api_route(area + "{rest:path}", _nothing, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
     app.mount("/", ui)
     return app
+
+
+@asynccontextmanager
+async def _running(api: FastAPI | None) -> AsyncGenerator[None]:
+    """Begin and end the API with the rest: what is mounted gets no lifespan of its own."""
+    if api is None:
+        yield
+        return
+    async with api.router.lifespan_context(api):
+        yield
 
 
 async def _health() -> dict[str, str]:

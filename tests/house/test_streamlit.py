@@ -42,7 +42,7 @@ def frontend() -> str:
 def test_what_a_page_raises_is_not_written_down_by_streamlit(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It may quote a patient; ``ui.faults`` writes the place and a reference."""
+    """It may quote a patient; ``services.faults`` writes the place and a reference."""
     db = Database(f"sqlite:///{tmp_path}/adit.db", MASTER_KEY)
     server.application(some_settings(tmp_path), db)
     error_util.handle_user_script_exception(ValueError("Doe^John"), lambda error: True)

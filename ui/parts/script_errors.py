@@ -3,7 +3,7 @@
 import streamlit as st
 
 from models.domain.errors import AditError, Bug
-from ui import faults
+from services import faults
 from ui.parts.escape import escape_markdown
 
 

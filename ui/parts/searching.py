@@ -14,7 +14,8 @@ from typing import Generic, TypeVar
 import streamlit as st
 
 from models.domain.errors import AditError, Bug
-from ui import faults, session
+from services import faults
+from ui import session
 
 Answer = TypeVar("Answer")
 _UNWATCHED_S = 15.0

@@ -132,7 +132,9 @@ def test_under_maintenance_a_session_of_staff_is_no_key_to_the_api(
     a_browser.cookies.set("adit", a_token)
     assert a_browser.get("/").status_code == 200
     answer = a_browser.get("/api/v1/x")
-    assert (answer.status_code, answer.content) == (503, b"")
+    assert (answer.status_code, answer.json()["code"]) == (503, "UnderMaintenance")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert int(answer.headers["retry-after"]) > 0
 
 
 # -- where requests come from -----------------------------------------------------------------------------------------

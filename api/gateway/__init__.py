@@ -1,0 +1,1 @@
+"""DICOMweb for every server that ADIT reaches, whatever protocol it speaks."""

@@ -1,0 +1,188 @@
+"""What a program is told when something did not work: one shape for everything, RFC 9457 ``application/problem+json``.
+
+Nothing of the request comes back: it may name a patient, and programs write what they are told into their logs.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from models.domain import errors
+from models.domain.errors import AditError, BadRequest
+from services import faults
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS: Mapping[type[AditError], int] = {
+    errors.AditError: 500,
+    errors.Refused: 403,
+    errors.NotPermitted: 403,
+    errors.BadRequest: 422,
+    errors.WrongState: 409,
+    errors.Outdated: 409,
+    errors.TooManyTries: 429,
+    errors.OverQuota: 409,
+    errors.AppLocked: 423,
+    errors.UnderMaintenance: 503,
+    errors.PeerError: 502,
+    errors.Unreachable: 502,
+    errors.AssociationRejected: 502,
+    errors.TimedOut: 504,
+    errors.PeerBusy: 503,
+    errors.Unsupported: 409,
+    errors.PeerLied: 502,
+    errors.DataError: 502,
+    errors.NotFound: 404,
+    errors.Ambiguous: 409,
+    errors.IdentityConflict: 409,
+    errors.Unreadable: 502,
+    errors.Incomplete: 502,
+    errors.DeidError: 409,
+    errors.ProfileInvalid: 409,
+    errors.RuleFailed: 409,
+    errors.ResidueFound: 409,
+    errors.Excluded: 409,
+    errors.NeedsReview: 409,
+    errors.TargetError: 502,
+    errors.NoSpace: 507,
+    errors.WriteFailed: 502,
+    errors.NotConfirmed: 502,
+    errors.Interrupted: 503,
+    errors.Canceled: 503,
+    errors.LeaseLost: 503,
+    errors.Stalled: 504,
+    errors.Bug: 500,
+}
+"""The status of every kind of error."""
+
+_RETRY_AFTER_S = {429: 60, 503: 10}
+_PLACES = frozenset({"body", "query", "path", "header", "cookie"})
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+_OTHER_CODES = {
+    400: ("BadRequest", "The request cannot be read."),
+    404: ("NotFound", "There is nothing at this address."),
+    405: ("MethodNotAllowed", "This address does not take such requests."),
+    413: ("TooLarge", "The request is too large."),
+}
+_SENTENCES = {
+    "missing": "it is needed.",
+    "extra_forbidden": "there is no such field.",
+    "json_invalid": "this is no JSON.",
+}
+
+
+class Problem(Exception):  # noqa: N818  (what it is called in RFC 9457)
+    """What has no error of its own below the API: its status, code and sentence."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        errors: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.errors = dict(errors or {})
+        self.headers = dict(headers or {})
+
+
+def answer(
+    status: int,
+    code: str,
+    detail: str,
+    errors: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    reference: str = "",
+) -> JSONResponse:
+    """The answer that tells of a problem. Where waiting may help it says how long."""
+    document: dict[str, Any] = {
+        "type": f"urn:adit:error:{code}",
+        "title": _words(code),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "errors": dict(errors or {}),
+    }
+    if reference:
+        document["reference"] = reference
+    found = {"retry-after": str(_RETRY_AFTER_S[status])} if status in _RETRY_AFTER_S else {}
+    return JSONResponse(document, status, {**found, **(headers or {})}, media_type=MEDIA_TYPE)
+
+
+def of(error: BaseException) -> JSONResponse:
+    """The answer for an error; what nobody expected is logged, and told only by its reference."""
+    if isinstance(error, Problem):
+        return answer(error.status, error.code, error.detail, error.errors, error.headers)
+    if isinstance(error, AditError) and (status := status_of(error)) != 500:
+        return answer(status, error.code, error.message, error.problems if isinstance(error, BadRequest) else None)
+    reference = faults.record(error)
+    return answer(500, "Bug", faults.apology(reference), reference=reference)
+
+
+def status_of(error: AditError) -> int:
+    """The HTTP status of an error: that of its kind, or of the kind above it."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def install(app: FastAPI) -> None:
+    """Let the application answer every error as a problem."""
+    app.add_exception_handler(AditError, _told)
+    app.add_exception_handler(Problem, _told)
+    app.add_exception_handler(HTTPException, _not_served)
+    app.add_exception_handler(RequestValidationError, _not_valid)
+
+
+async def _told(_request: Request, error: Exception) -> JSONResponse:
+    return of(error)
+
+
+async def _not_served(_request: Request, error: Exception) -> JSONResponse:
+    """What the framework refuses; its own words are dropped, since they may quote the request."""
+    assert isinstance(error, HTTPException)
+    code, detail = _OTHER_CODES.get(error.status_code, ("Refused", HTTPStatus(error.status_code).phrase + "."))
+    return answer(error.status_code, code, detail, headers=error.headers)
+
+
+async def _not_valid(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    found = field_problems(error.errors())
+    detail = "Something is wrong with the request: " + " ".join(f"{name}: {text}" for name, text in found.items())
+    return answer(422, BadRequest.__name__, detail, found)
+
+
+def field_problems(problems: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """A sentence for each field, by its path in the request, rows counted from 0 as JSON does."""
+    found: dict[str, str] = {}
+    for problem in problems:
+        found.setdefault(_field(problem["loc"], problem["type"]), _sentence(problem))
+    return found
+
+
+def _field(path: Sequence[str | int], kind: str) -> str:
+    """The name of a field. What is not a name of ours may be anything, and is left out."""
+    parts = [str(part) for part in path if isinstance(part, int) or _NAME.fullmatch(part)]
+    if len(parts) > 1 and parts[0] in _PLACES:
+        parts = parts[1:]
+    return "body" if kind == "json_invalid" or not parts else ".".join(parts)
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    if sentence := _SENTENCES.get(problem["type"]):
+        return sentence
+    text = str(problem["msg"]).removeprefix("Value error, ")
+    return text[:1].lower() + text[1:].rstrip(".") + "."
+
+
+def _words(code: str) -> str:
+    words = re.findall(r"[A-Z][a-z]+", code)
+    return " ".join(words).capitalize() if words else code

@@ -1,0 +1,1 @@
+"""What goes over the wire: requests, which refuse unknown fields, and answers."""

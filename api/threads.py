@@ -1,0 +1,19 @@
+"""The threads in which the API works, so that it neither stops the event loop nor takes those of the pages."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+T = TypeVar("T")
+
+QUICK = CapacityLimiter(16)
+"""Threads for questions to the database."""
+SLOW = CapacityLimiter(32)
+"""Threads for what waits for archives; a quick question never waits behind it."""
+
+
+async def in_thread(function: Callable[..., T], *values: Any, limiter: CapacityLimiter = QUICK, **more: Any) -> T:
+    """What the function returns, called in a thread of the API."""
+    return await to_thread.run_sync(partial(function, *values, **more), limiter=limiter)

@@ -1,5 +1,6 @@
 """Gives patients their pseudonyms: one patient, one pseudonym within a trial or job, before anything is moved."""
 
+import hmac
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -112,15 +113,61 @@ def bind_item(db: Database, settings: Settings, lease: Lease, job: Job, item: It
     study it is; LeaseLost when another worker has the item.
     """
     scope_id = job.linkage_scope_id
-    key = linkage_key(db, scope_id)
-    patient = _patient_of(key, item, study)
-    _check_tells_nobody(patient, study)
+    if plain_id(item.patient_id) and not plain_id(study.patient_id):
+        raise IdentityConflict("The source lists the study without a patient ID, so nobody knows whose it is.")
+    patient = _patient_of(linkage_key(db, scope_id), study, item.pseudonym)
     with db.transaction():
-        with _ledger(db, scope_id, [patient]) as ledger:
-            pseudonym = patient.entered(ledger)
-        if settings.escrow and patient.patient_id:
-            EscrowStore(db).keep(scope_id, {pseudonym: patient.patient_id})
-        return JobStore(db).set_pseudonym(lease, pseudonym)
+        return JobStore(db).set_pseudonym(lease, _bound(db, settings, scope_id, patient, study))
+
+
+def bind_study(
+    db: Database, settings: Settings, trial: str, study: StudyFound, pseudonym: str = ""
+) -> tuple[LinkageKey, str]:
+    """Bind the patient of a study that the source lists, in the scope of a trial, for who is sent the study at once.
+
+    Returns the key of the scope, made when the trial is new, and the pseudonym: the one that is wished, else the one
+    that the patient has in the trial, else a generated one. Raises IdentityConflict as ``bind_item`` does, WrongState
+    when the trial was forgotten.
+    """
+    with db.transaction():
+        scope_id = ScopeStore(db).for_trial(trial)
+        key = linkage_key(db, scope_id)
+        return key, _bound(db, settings, scope_id, _patient_of(key, study, pseudonym), study)
+
+
+def key_without_trial(db: Database, actor: Actor, pseudonym: str) -> LinkageKey:
+    """The key of what somebody is sent under a pseudonym that belongs to no trial.
+
+    It follows from the master key, the person and the pseudonym. So they get the same UIDs each time, and what others
+    get cannot be linked with it.
+    """
+    person = f"user\0{actor.user_id}" if actor.user_id is not None else f"name\0{actor.name}"
+    message = f"{person}\0{pseudonym}".encode(errors="backslashreplace")
+    return LinkageKey(hmac.digest(db.vault.key_for("linkage without trial"), message, "sha256"))
+
+
+def check_tells_nobody(pseudonym: str, study: StudyFound) -> None:
+    """Raise IdentityConflict when a wished pseudonym is made of what the source says of the patient."""
+    try:
+        check_pseudonym(pseudonym, needles_of_study(study))
+    except ResidueFound as residue:
+        raise IdentityConflict(f"{residue.message} Choose another one.") from None
+    if _telling({1: _Patient("", plain_id(study.patient_id), pseudonym, ())}):
+        raise IdentityConflict("The pseudonym holds the ID of the patient. Choose another one.")
+
+
+def _bound(db: Database, settings: Settings, scope_id: int, patient: _Patient, study: StudyFound) -> str:
+    """The pseudonym of a patient, bound in the transaction that is open.
+
+    A wished one is checked before: a bound one cannot be taken back.
+    """
+    if patient.pseudonym:
+        check_tells_nobody(patient.pseudonym, study)
+    with _ledger(db, scope_id, [patient]) as ledger:
+        pseudonym = patient.entered(ledger)
+    if settings.escrow and patient.patient_id:
+        EscrowStore(db).keep(scope_id, {pseudonym: patient.patient_id})
+    return pseudonym
 
 
 def _telling(patients: Mapping[int, _Patient]) -> dict[int, str]:
@@ -139,21 +186,6 @@ def _holds_one(pseudonym: str, ids: Collection[str], sizes: Collection[int]) -> 
     return pseudonym in ids or any(piece in ids for piece in pieces)
 
 
-def _check_tells_nobody(patient: _Patient, study: StudyFound) -> None:
-    """Raise IdentityConflict when a wished pseudonym is made of what the source says of the patient.
-
-    Before it is bound: a bound one cannot be taken back.
-    """
-    if not patient.pseudonym:
-        return
-    try:
-        check_pseudonym(patient.pseudonym, needles_of_study(study))
-    except ResidueFound as residue:
-        raise IdentityConflict(f"{residue.message} Choose another one.") from None
-    if _telling({1: patient}):
-        raise IdentityConflict("The pseudonym holds the ID of the patient. Choose another one.")
-
-
 def _ledger(db: Database, scope_id: int, patients: Sequence[_Patient]) -> AbstractContextManager[Ledger]:
     digests = {patient.digest for patient in patients}
     names = {name for patient in patients for name in (patient.pseudonym, *patient.candidates) if name}
@@ -165,16 +197,13 @@ def _patient(key: LinkageKey, patient_id: str, pseudonym: str) -> _Patient:
     return _Patient(key.patient_digest(patient_id), plain_id(patient_id), pseudonym, candidates)
 
 
-def _patient_of(key: LinkageKey, item: Item, study: StudyFound) -> _Patient:
+def _patient_of(key: LinkageKey, study: StudyFound, pseudonym: str) -> _Patient:
     """The patient of a study; one without an ID is known by the study alone, and then needs a given pseudonym."""
     if plain_id(study.patient_id):
-        return _patient(key, study.patient_id, item.pseudonym)
-    if plain_id(item.patient_id):
-        raise IdentityConflict("The source lists the study without a patient ID, so nobody knows whose it is.")
-    if not item.pseudonym:
+        return _patient(key, study.patient_id, pseudonym)
+    if not pseudonym:
         raise IdentityConflict("The source lists the study without a patient ID. Give it a pseudonym of its own.")
-    digest = key.digest("study-without-patient", study.study_uid).hex()
-    return _Patient(digest, "", item.pseudonym, ())
+    return _Patient(key.digest("study-without-patient", study.study_uid).hex(), "", pseudonym, ())
 
 
 def _candidates(key: LinkageKey, patient_id: str) -> Iterator[str]:

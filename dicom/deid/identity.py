@@ -1,7 +1,7 @@
 """Tells whose an instance is and where it belongs, before anything else is done with it."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from dicom.deid.charsets import decoded
@@ -22,6 +22,7 @@ from models.domain.instances import EncodedInstance
 from models.domain.refs import StudyRef
 
 _IDENTITY = frozenset({SPECIFIC_CHARACTER_SET, PATIENT_ID, STUDY_UID})
+_PLACE = _IDENTITY | {SERIES_UID}
 _HEADING = _IDENTITY | {STUDY_DATE, STUDY_TIME, MODALITY, SERIES_UID, SERIES_NUMBER}
 
 
@@ -59,6 +60,14 @@ def check_identity(instance: EncodedInstance, study: StudyRef) -> None:
     up to the Study Instance UID only (a deflated data set has to be inflated). Raises Unreadable.
     """
     check_values(_values(instance, _IDENTITY), study)
+
+
+def check_belongs(instance: EncodedInstance, study: StudyRef, series_uids: Collection[str]) -> None:
+    """Do the same, and raise IdentityConflict also when an instance is of none of these series."""
+    values = _values(instance, _PLACE)
+    check_values(values, study)
+    if _text(values, SERIES_UID) not in series_uids:
+        raise IdentityConflict("An instance belongs to another series than the source lists.")
 
 
 def check_values(values: Mapping[int, bytes], study: StudyRef) -> None:

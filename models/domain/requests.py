@@ -23,6 +23,8 @@ class StudyWish:
 
     An empty ``pseudonym`` means that of the patient, if there is one in the linkage scope, else a generated one.
     ``expected_bytes`` is about how much will arrive, as far as it is known; a folder's quota must have room for it.
+    ``lines`` and ``row_id`` say where it stood in a batch file. ``planned_count`` is how many instances a check saw;
+    a study that has another number by then ends with a warning.
     """
 
     study_uid: str
@@ -30,6 +32,9 @@ class StudyWish:
     series_uids: tuple[str, ...] = ()
     pseudonym: str = ""
     expected_bytes: int = 0
+    lines: tuple[int, ...] = ()
+    row_id: str = ""
+    planned_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,8 @@ class TransferRequest:
     """A selective or batch transfer, as wished.
 
     ``profile`` names the de-identification profile; empty means that of the settings. With ``keep_identity`` nothing
-    is pseudonymized, which has to be asked for in so many words.
+    is pseudonymized, which has to be asked for in so many words. ``checked_by_job_id`` is the check whose findings the
+    studies are; one check gives one transfer, however often it is asked for.
     """
 
     kind: JobKind
@@ -50,13 +56,17 @@ class TransferRequest:
     profile: str = ""
     keep_identity: bool = False
     send_finished_mail: bool = False
+    project_name: str = ""
+    project_description: str = ""
+    ethics_application_id: str = ""
+    checked_by_job_id: int | None = None
 
     def check(self) -> None:
         """Raise BadRequest naming every field that cannot be as it is; rows are counted from 1.
 
         Among the rules: one patient cannot have two pseudonyms, nor two patients one pseudonym, in one request.
         """
-        problems = [*_trial_problems(self), *_study_problems(self.studies)]
+        problems = [*trial_problems(self.trial_protocol_id, self.trial_protocol_name), *_study_problems(self.studies)]
         problems += _identity_problems(self) if self.keep_identity else _pseudonym_problems(self.studies)
         if not self.studies:
             problems.append("studies: at least one is needed.")
@@ -89,6 +99,12 @@ def name_problems(patient_id: str, pseudonym: str) -> list[str]:
     return [problem for problem in found if problem]
 
 
+def trial_problems(protocol_id: str, protocol_name: str) -> list[str]:
+    """Return what is wrong with the ID and the name of a trial protocol; both may be empty."""
+    found = [_text_problem("trial_protocol_id", protocol_id), _text_problem("trial_protocol_name", protocol_name)]
+    return [problem for problem in found if problem]
+
+
 def _text_problem(name: str, text: str, limit: int = 64) -> str:
     if len(text) > limit:
         return f"{name}: longer than {limit} characters."
@@ -97,14 +113,6 @@ def _text_problem(name: str, text: str, limit: int = 64) -> str:
     if text != text.strip():
         return f"{name}: spaces at the ends are not allowed."
     return ""
-
-
-def _trial_problems(request: TransferRequest) -> list[str]:
-    found = [
-        _text_problem("trial_protocol_id", request.trial_protocol_id),
-        _text_problem("trial_protocol_name", request.trial_protocol_name),
-    ]
-    return [problem for problem in found if problem]
 
 
 def _study_problems(studies: tuple[StudyWish, ...]) -> list[str]:

@@ -10,6 +10,7 @@ from deployments.upkeep import FolderKeeper
 from models.db.engine import Database, open_database
 from models.domain.errors import AditError
 from models.settings import settings
+from services import housekeeping
 from services.dispatch import dispatch_once
 from services.post import mails, notifications
 
@@ -52,6 +53,7 @@ def _send_mails(db: Database, stop: StopRequest) -> None:
             told_at = time.monotonic()
         if time.monotonic() - tidied_at > _TIDY_EVERY_S:
             _attempt("remove old mails", lambda: mails.remove_old(db))
+            _attempt("forget old keys and tokens", lambda: housekeeping.sweep(db))
             tidied_at = time.monotonic()
         _attempt("send mails", lambda: mails.send_due(db, settings(), _MAILS_AT_A_TIME))
 

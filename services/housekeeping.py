@@ -1,14 +1,24 @@
-"""Clears away what dead workers have left at folder destinations, and keeps track of how full these are."""
+"""Clears away what nobody needs any more, and keeps track of how full folders are.
+
+That is what dead workers have left at folder destinations, idempotency keys, and tokens that expired long ago.
+"""
 
 from contextlib import suppress
+from datetime import timedelta
 
 from dicom.files.folder import sweep_staging
 from models.db.engine import Database
+from models.db.idempotency import IdempotencyStore
 from models.db.nodes import NodeStore
+from models.db.tokens import TokenStore
 from models.domain.errors import WrongState
 from models.domain.jobs import FINISHED
 from models.domain.nodes import Folder
 from services import quotas, staging
+
+_KEYS_KEPT_FOR = timedelta(days=7)
+_EXPIRED_TOKENS_KEPT_FOR = timedelta(days=30)
+"""So long people still see in their list what has become of a token."""
 
 
 def folders(db: Database) -> tuple[Folder, ...]:
@@ -31,6 +41,13 @@ def tend_folder(db: Database, folder: Folder, is_due: bool) -> bool:
     with suppress(WrongState):  # somebody else is at it
         quotas.measure(db, folder.id)
     return True
+
+
+def sweep(db: Database) -> None:
+    """Forget idempotency keys after a week, and tokens a month after they have expired."""
+    now = db.clock()
+    IdempotencyStore(db).sweep(now - _KEYS_KEPT_FOR)
+    TokenStore(db).sweep(now - _EXPIRED_TOKENS_KEPT_FOR)
 
 
 def _has_ended(db: Database, key: str) -> bool:

@@ -28,7 +28,7 @@ def onlooker(actor: Actor) -> Onlooker:
     """What jobs the actor sees."""
     is_shown_some = not actor.permissions.isdisjoint(MAY_SEE.values())
     groups = actor.groups if is_shown_some else frozenset[int]()
-    return Onlooker(actor.name, groups, actor.is_superuser, everybody=actor.is_staff)
+    return Onlooker(actor.name, groups, actor.is_superuser, everybody=actor.is_staff, nodes=actor.nodes_limit)
 
 
 def visible(db: Database, actor: Actor, job_id: int) -> Job:
@@ -37,7 +37,15 @@ def visible(db: Database, actor: Actor, job_id: int) -> Job:
     job = jobs.get(job_id)
     if not _may_change(actor, job) and not jobs.is_seen(job_id, onlooker(actor)):
         raise NotFound("There is no such job.")
+    check_is_within_limit(db, actor, job_id)
     return job
+
+
+def check_is_within_limit(db: Database, actor: Actor, job_id: int) -> None:
+    """Raise NotFound for a job that names a node which the actor's token must not touch."""
+    within = Onlooker(actor.name, everybody=True, nodes=actor.nodes_limit)
+    if actor.nodes_limit is not None and not JobStore(db).is_seen(job_id, within):
+        raise NotFound("There is no such job.")
 
 
 def visible_item(db: Database, actor: Actor, item_id: int) -> Item:

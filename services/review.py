@@ -13,18 +13,23 @@ from models.db.reviews import ReviewStore
 from models.db.scopes import ScopeStore
 from models.domain.audit import AuditAction
 from models.domain.errors import BadRequest, NotFound, NotPermitted, WrongState
-from models.domain.jobs import Item, State
+from models.domain.jobs import Item, Onlooker, State
 from models.domain.people import Actor, Permission
 from models.domain.receipts import REJECTED, Receipt, concerns, instances
 from models.domain.reviews import Decision, HeldInstance
 from services.audit import Tried, audited
+from services.job_access import check_is_within_limit
 
 
 def waiting(db: Database, actor: Actor) -> Mapping[int, int]:
     """How many instances are held, by the job's id; raises NotPermitted for who may not review."""
     if Permission.REVIEW_HELD not in actor.permissions:
         raise NotPermitted("You may not review held instances.")
-    return ReceiptStore(db).with_held()
+    found = ReceiptStore(db).with_held()
+    if actor.nodes_limit is None:
+        return found
+    within = JobStore(db).counts(found.keys(), Onlooker(actor.name, everybody=True, nodes=actor.nodes_limit))
+    return {job_id: count for job_id, count in found.items() if job_id in within}
 
 
 def held(db: Database, actor: Actor, job_id: int) -> tuple[HeldInstance, ...]:
@@ -32,6 +37,7 @@ def held(db: Database, actor: Actor, job_id: int) -> tuple[HeldInstance, ...]:
     job = JobStore(db).get(job_id)
     if job.owner != actor.name and not actor.is_staff and Permission.REVIEW_HELD not in actor.permissions:
         raise NotFound("There is no such job.")
+    check_is_within_limit(db, actor, job_id)
     receipts = ReceiptStore(db)
     return tuple(
         HeldInstance(job_id, item.id, item.position, item.study_uid, sop_uid, reason)
@@ -47,7 +53,7 @@ def release(db: Database, actor: Actor, item_id: int, sop_uids: Collection[str] 
     or when its trial was forgotten. Each try is in the audit trail.
     """
     with audited(db, actor, AuditAction.RELEASE_HELD, Permission.REVIEW_HELD, reason) as tried:
-        item, receipt, chosen = _chosen(db, item_id, sop_uids, tried)
+        item, receipt, chosen = _chosen(db, actor, item_id, sop_uids, tried)
         ScopeStore(db).check_is_usable(JobStore(db).get(item.job_id).linkage_scope_id)
         for sop_uid in chosen:
             del receipt.held[sop_uid]
@@ -59,7 +65,7 @@ def release(db: Database, actor: Actor, item_id: int, sop_uids: Collection[str] 
 def reject(db: Database, actor: Actor, item_id: int, sop_uids: Collection[str] | None, reason: str) -> Item:
     """Leave held instances of an item out for good (None: all of them); raises the same as ``release``."""
     with audited(db, actor, AuditAction.REJECT_HELD, Permission.REVIEW_HELD, reason) as tried:
-        item, receipt, chosen = _chosen(db, item_id, sop_uids, tried)
+        item, receipt, chosen = _chosen(db, actor, item_id, sop_uids, tried)
         for sop_uid in chosen:
             del receipt.held[sop_uid]
             receipt.left_out[sop_uid] = REJECTED
@@ -71,10 +77,11 @@ def reject(db: Database, actor: Actor, item_id: int, sop_uids: Collection[str] |
 
 
 def _chosen(
-    db: Database, item_id: int, sop_uids: Collection[str] | None, tried: Tried
+    db: Database, actor: Actor, item_id: int, sop_uids: Collection[str] | None, tried: Tried
 ) -> tuple[Item, Receipt, frozenset[str]]:
     """The item, which stays at rest, its receipt, and the instances that are meant."""
     known = JobStore(db).item(item_id)
+    check_is_within_limit(db, actor, known.job_id)
     tried.subject = f"job {known.job_id}, item {known.position}"
     item = JobStore(db).at_rest(item_id)
     receipt = ReceiptStore(db).load(item_id)

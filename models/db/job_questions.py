@@ -174,6 +174,13 @@ def _has(text: str) -> ColumnElement[bool]:
 
 
 def _is_seen_by(somebody: Onlooker) -> ColumnElement[bool]:
+    if somebody.nodes is None:
+        return _is_shown_to(somebody)
+    elsewhere = or_(ItemRow.source_id.not_in(somebody.nodes), ItemRow.destination_id.not_in(somebody.nodes))
+    return and_(_is_shown_to(somebody), ~exists().where(ItemRow.job_id == JobRow.id, elsewhere))
+
+
+def _is_shown_to(somebody: Onlooker) -> ColumnElement[bool]:
     """Own jobs, and those of a kind that a group shows to its members when their owner is a member, too."""
     if somebody.everybody:
         return true()

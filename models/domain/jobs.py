@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from models.domain.errors import WrongState
+from models.domain.errors import Bug, WrongState
 
 
 class JobKind(StrEnum):
@@ -14,6 +14,14 @@ class JobKind(StrEnum):
 
     SELECTIVE_TRANSFER = "selective_transfer"
     BATCH_TRANSFER = "batch_transfer"
+    BATCH_QUERY = "batch_query"
+    BATCH_CHECK = "batch_check"
+    """Looks up what a batch transfer would move; the transfer is made of what it has found."""
+
+    @property
+    def only_asks(self) -> bool:
+        """Whether its items are questions to servers, and nothing is moved."""
+        return self in {JobKind.BATCH_QUERY, JobKind.BATCH_CHECK}
 
     @property
     def deployment(self) -> str:
@@ -151,10 +159,11 @@ _SINGLE = {
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One study, or chosen series of it, to move.
+    """One study, or chosen series of it, to move; or one question to a server, whose text stands elsewhere, encrypted.
 
     ``pseudonym`` is empty as long as it is not known (one that is generated needs the patient), and when the identity
-    is kept.
+    is kept. ``destination_id`` is None for a question of a batch query. ``lines`` and ``row_id`` say where it stood in
+    a batch file. ``planned_count`` is how many instances a check saw, None where there was none or it could not tell.
     """
 
     id: int
@@ -162,7 +171,7 @@ class Item:
     position: int
     state: State
     source_id: int
-    destination_id: int
+    destination_id: int | None
     patient_id: str
     study_uid: str
     series_uids: tuple[str, ...]
@@ -173,11 +182,23 @@ class Item:
     not_before_at: datetime | None
     started_at: datetime | None
     ended_at: datetime | None
+    lines: tuple[int, ...] = ()
+    row_id: str = ""
+    planned_count: int | None = None
+
+    @property
+    def target_id(self) -> int:
+        """The destination of an item that moves something; raises Bug for a question."""
+        if self.destination_id is None:
+            raise Bug("A question has no destination.")
+        return self.destination_id
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """An accepted request. ``linkage_scope_id`` names the key under which its patients are pseudonymized.
+
+    It is None for a job that only asks. ``checked_by_job_id`` is the check that a batch transfer was made of.
 
     ``profile`` and ``policy_digest`` say by which rules, as they were when the job was accepted; both are empty when
     ``keep_identity`` is set, and in jobs that are older than profiles.
@@ -193,7 +214,7 @@ class Job:
     message: str
     trial_protocol_id: str
     trial_protocol_name: str
-    linkage_scope_id: int
+    linkage_scope_id: int | None
     flow_run_id: str
     created_at: datetime
     started_at: datetime | None
@@ -203,6 +224,17 @@ class Job:
     policy_digest: str = ""
     keep_identity: bool = False
     send_finished_mail: bool = False
+    project_name: str = ""
+    project_description: str = ""
+    ethics_application_id: str = ""
+    checked_by_job_id: int | None = None
+
+    @property
+    def scope_id(self) -> int:
+        """The linkage scope of a job that moves something; raises Bug for one that only asks."""
+        if self.linkage_scope_id is None:
+            raise Bug("A job that only asks has no linkage scope.")
+        return self.linkage_scope_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,13 +257,15 @@ class JobProgress:
 class Onlooker:
     """Somebody who looks at jobs: sees their own, and of members of ``groups`` those of kinds that a group shows.
 
-    ``is_shown_all`` is for superusers, to whom every group of theirs shows every kind; ``everybody`` for staff.
+    ``is_shown_all`` is for superusers, to whom every group of theirs shows every kind; ``everybody`` for staff. With
+    ``nodes``, none that names any other node.
     """
 
     name: str
     groups: frozenset[int] = frozenset()
     is_shown_all: bool = False
     everybody: bool = False
+    nodes: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

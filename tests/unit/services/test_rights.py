@@ -7,6 +7,7 @@ Each cell is one try by a person who was just looked up, undone afterwards.
 from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from models.db.project import ProjectStore
 from models.db.scopes import ScopeStore
 from models.db.sessions import SessionStore
 from models.db.tables import ItemRow, JobRow
+from models.db.tokens import TokenStore
 from models.domain.audit import AuditAction
 from models.domain.errors import AditError
 from models.domain.jobs import Job, JobKind, State
@@ -29,10 +31,11 @@ from models.domain.people import Actor, Group, NodeRight, Permission, User, oper
 from models.domain.project import App, AppState, Project
 from models.domain.refs import StudyQuery, StudyRef
 from models.domain.requests import StudyWish, TransferRequest
+from models.domain.tokens import TokenWish
 from models.settings import Settings
 from services import audit, escrow, jobs, nodes, project, quotas, review
 from services.checks import connections
-from services.people import accounts, groups, sessions
+from services.people import accounts, groups, sessions, tokens
 from services.post import broadcasts
 from services.searching import search
 from tests.databases import MASTER_KEY, new_url
@@ -73,6 +76,15 @@ sessions.list               -                        ok      ok          ok     
 sessions.count (foreign)    -                        no      no          no      ok      ok          ok          out
 sessions.end (foreign)      -                        none    none        none    none    none        no          out
 sessions.end_others         -                        ok      ok          ok      ok      ok          no          out
+
+tokens.list                 -                        ok      ok          ok      ok      ok          no          out
+tokens.add                  ADD_TOKEN                no      ok          no      no      ok          no          out
+tokens.add (lasting)        ADD_LASTING_TOKEN        no      ok          no      no      ok          no          out
+tokens.revoke (own)         -                        ok      ok          ok      ok      ok          none        out
+tokens.revoke (foreign)     -                        none    none        none    ok      ok          ok          out
+tokens.of_everybody         -                        no      no          no      ok      ok          ok          out
+tokens.count_of_everybody   -                        no      no          no      ok      ok          ok          out
+tokens.owners               -                        no      no          no      ok      ok          ok          out
 
 groups.list                 -                        no      no          no      ok      ok          ok          out
 groups.get                  -                        no      no          no      ok      ok          ok          out
@@ -190,6 +202,7 @@ accounts.sign_in            locked        ok                ok                ok
 OF_USE_ONLY_WITH = {
     Permission.BATCH_URGENT: Permission.ADD_BATCH_TRANSFER,
     Permission.BATCH_UNPSEUDONYMIZED: Permission.ADD_BATCH_TRANSFER,
+    Permission.ADD_LASTING_TOKEN: Permission.ADD_TOKEN,
 }
 """Whoever is given the one is given the other here, too."""
 
@@ -258,6 +271,12 @@ class World:
     def session_of_other(self) -> int:
         return SessionStore(self.db).add("digest", self.other.id, "", "").id
 
+    def wish(self, **fields: object) -> TokenWish:
+        return replace(TokenWish(expires_at=self.db.clock() + timedelta(days=1)), **fields)  # type: ignore[arg-type]
+
+    def token_of(self, user_id: int | None) -> int:
+        return TokenStore(self.db).add(user_id, "secret", "adit_abcd", TokenWish()).id if user_id else 0
+
 
 def _may(right: NodeRight) -> Group:
     return Group("new", nodes=frozenset({right}))
@@ -285,6 +304,14 @@ DOORS: dict[str, Callable[[World], object]] = {
     "sessions.count (foreign)": lambda w: sessions.count(w.db, w.actor, w.other.id),
     "sessions.end (foreign)": lambda w: sessions.end(w.db, w.actor, w.session_of_other()),
     "sessions.end_others": lambda w: sessions.end_others(w.db, w.actor, 0),
+    "tokens.list": lambda w: tokens.list(w.db, w.actor),
+    "tokens.add": lambda w: tokens.add(w.db, w.actor, w.wish()),
+    "tokens.add (lasting)": lambda w: tokens.add(w.db, w.actor, w.wish(expires_at=None)),
+    "tokens.revoke (own)": lambda w: tokens.revoke(w.db, w.actor, w.token_of(w.actor.user_id)),
+    "tokens.revoke (foreign)": lambda w: tokens.revoke(w.db, w.actor, w.token_of(w.other.id)),
+    "tokens.of_everybody": lambda w: tokens.of_everybody(w.db, w.actor),
+    "tokens.count_of_everybody": lambda w: tokens.count_of_everybody(w.db, w.actor),
+    "tokens.owners": lambda w: tokens.owners(w.db, w.actor),
     "groups.list": lambda w: groups.list(w.db, w.actor),
     "groups.get": lambda w: groups.get(w.db, w.actor, w.plain.id),
     "groups.names": lambda w: groups.names(w.db, w.actor),
@@ -515,7 +542,6 @@ def test_every_right_that_a_door_asks_for_is_in_the_table() -> None:
         *("DOWNLOAD_STUDY", "VIEW_BATCH_QUERY", "BATCH_QUERY_URGENT"),
         *("ADD_MASS_TRANSFER", "VIEW_MASS_TRANSFER", "MASS_URGENT", "MASS_UNPSEUDONYMIZED"),
         *("WEB_QUERY", "WEB_RETRIEVE", "WEB_STORE"),
-        *("VIEW_TOKENS", "ADD_TOKEN", "DELETE_TOKEN", "ADD_LASTING_TOKEN"),
     }
     named = {right for _, right, _ in rows(TABLE)} - {"-"}
     assert named | without_a_door == {permission.name for permission in Permission}

@@ -2,17 +2,19 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+from dicom import attributes
 from dicom.network import identifiers as ids
 from dicom.network.association import Association, DimsePort
 from dicom.network.commands import Message, Operation
 from dicom.network.contexts import service
+from dicom.network.dicom_json import Item, only, text
 from dicom.network.direct import association_kind
-from dicom.network.identifiers import Identifier, Keys, encode
-from dicom.network.matching import matches_patient, matches_study
+from dicom.network.identifiers import Identifier, Keys, encode, nested
+from dicom.network.matching import matches_keys, matches_patient, matches_study
 from dicom.network.status import SUCCESS, failure, is_pending, is_warning
 from models.domain.errors import AditError, BadRequest, PeerLied, Unsupported
 from models.domain.nodes import Server
@@ -115,6 +117,27 @@ class DimseFinder(DimsePort[Association]):
         of_series = (found for found in answers if found.text(ids.SERIES_UID) in ("", series_uid))
         return _each_once(of_series, lambda found: _instance(found, series_uid), lambda found: found.sop_uid)
 
+    def find_attributes(
+        self, level: Level, matching: Mapping[str, str], returned: Collection[str] | None
+    ) -> Iterator[Item]:
+        """Yield what fits; costs one C-FIND for each wanted modality.
+
+        There is no way to ask for everything, so that means what PS3.4 and PS3.3 know of the level. Studies without a
+        valid UID are counted in the log only; below, one without raises PeerLied.
+        """
+        unique = attributes.UNIQUE_KEYS[level]
+        model = self._model(matching.get(attributes.PATIENT_ID, ""))
+        wanted = {*(attributes.known_at(level) if returned is None else returned), *matching, unique}
+        tags = {path.partition(".")[0] for path in wanted}
+        seen: set[str] = set()
+        for keys in one_modality_each(matching):
+            for identifier in self._search(model, level, nested(dict.fromkeys(wanted, "") | keys)):
+                found = only(identifier.item(), tags)
+                uid = text(found, unique)
+                if is_valid(uid, level) and uid not in seen and matches_keys(level, keys, found):
+                    seen.add(uid)
+                    yield found
+
     def _search_below(self, study: StudyRef, level: Level, keys: dict[int, str]) -> Iterator[Identifier]:
         model = self._model(study.patient_id)
         patient = {ids.PATIENT_ID: study.patient_id} if model == PATIENT_ROOT else {}
@@ -189,6 +212,21 @@ class _Search:
         self._association.rest()
         if response.status != SUCCESS and not is_warning(response.status):
             raise failure(self._association.name, "C-FIND", response.status)
+
+
+def one_modality_each(matching: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """The keys once for each wanted modality of the study, which is a single value key in C-FIND."""
+    for modality in matching.get(attributes.MODALITIES_IN_STUDY, "").split("\\"):
+        yield {**matching, attributes.MODALITIES_IN_STUDY: modality} if modality else dict(matching)
+
+
+def is_valid(uid: str, level: Level) -> bool:
+    """Whether an entry has a UID; one without is only logged among studies, and raises PeerLied below."""
+    if not is_uid(uid) and level is not Level.STUDY:
+        raise PeerLied("The server lists an entry without a valid UID.")
+    if not is_uid(uid):
+        logger.warning("An answer lists a study without a valid StudyInstanceUID; it is left out.")
+    return is_uid(uid)
 
 
 def _each_once(

@@ -6,13 +6,20 @@ and nothing warns with a patient's value in its text.
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias, cast
 
 from pydicom.charset import convert_encodings, decode_bytes
 
-from models.domain.errors import PeerLied
+from dicom.attributes import name_of, vr_of
+from dicom.network import dicom_json
+from dicom.network.dicom_json import BINARY, Item
+from models.domain.errors import BadRequest, PeerLied
 
-Keys = Mapping[int, str]
-"""Tag -> value to match; empty to have it returned. Several values are joined by backslashes."""
+Keys: TypeAlias = Mapping[int, "str | Keys"]
+"""Tag -> value to match, empty to have it returned; of a sequence the keys of its one item.
+
+Several values are joined by backslashes.
+"""
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 QUERY_RETRIEVE_LEVEL = 0x00080052
@@ -23,31 +30,47 @@ MODALITY, MODALITIES_IN_STUDY, SERIES_DESCRIPTION, SERIES_NUMBER = 0x00080060, 0
 PATIENT_NAME, PATIENT_ID, BIRTH_DATE, SEX = 0x00100010, 0x00100020, 0x00100030, 0x00100040
 SERIES_COUNT, STUDY_INSTANCE_COUNT, SERIES_INSTANCE_COUNT = 0x00201206, 0x00201208, 0x00201209
 
-_UIDS = frozenset({SOP_CLASS_UID, SOP_UID, TRANSFER_SYNTAX_UID, STUDY_UID, SERIES_UID})
 _ENCODINGS = (("", "ascii"), ("ISO_IR 100", "latin-1"), ("ISO_IR 192", "utf-8"))
 _DELIMITERS = set(b"\\^=\r\n\f\t")
 _UNDEFINED = 0xFFFFFFFF
-_DELIMITER_TAGS = frozenset({0xFFFEE00D, 0xFFFEE0DD})
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_ITEM_START = struct.pack("<HH", _ITEM >> 16, _ITEM & 0xFFFF)
+_NO_DATA_SET = "The server's answer to a query cannot be read as a data set."
+_DELIMITER_TAGS = frozenset({_ITEM_END, _SEQUENCE_END})
 
 
 def encode(level: str, keys: Keys) -> bytes:
     """The identifier of a request, in the smallest character set that has all its characters."""
-    charset, encoding = next(found for found in _ENCODINGS if _fits(keys.values(), found[1]))
-    wanted = {QUERY_RETRIEVE_LEVEL: level, **keys}
+    charset, encoding = next(found for found in _ENCODINGS if _fits(_texts_in(keys), found[1]))
+    wanted: dict[int, str | Keys] = {QUERY_RETRIEVE_LEVEL: level, **keys}
     if charset:
         wanted[SPECIFIC_CHARACTER_SET] = charset
-    return b"".join(_element(tag, wanted[tag].encode(encoding)) for tag in sorted(wanted))
+    return _encoded(wanted, encoding)
+
+
+def nested(paths: Mapping[str, str]) -> Keys:
+    """The keys for paths of ``dicom.attributes``; what is wanted in a sequence wins over the whole sequence."""
+    keys: dict[int, str | Keys] = {}
+    for path in sorted(paths):
+        place = keys
+        *above, last = (int(tag, 16) for tag in path.split("."))
+        for tag in above:
+            if not isinstance(place.get(tag), dict):
+                place[tag] = {}
+            place = cast(dict[int, "str | Keys"], place[tag])
+        place[last] = paths[path]
+    return keys
 
 
 class Identifier:
     """One response's identifier; raises PeerLied when it cannot be read as a data set."""
 
-    def __init__(self, encoded: bytes) -> None:
+    def __init__(self, encoded: bytes, encodings: list[str] | None = None) -> None:
         try:
             self._values = dict(_elements(encoded))
         except struct.error as exc:
-            raise PeerLied("The server's answer to a query cannot be read as a data set.") from exc
-        self._encodings: list[str] | None = None
+            raise PeerLied(_NO_DATA_SET) from exc
+        self._encodings = None if SPECIFIC_CHARACTER_SET in self._values else encodings
 
     def text(self, tag: int) -> str:
         """All values of an element as one text, joined by backslashes; empty when there is none."""
@@ -65,6 +88,20 @@ class Identifier:
         except (IndexError, ValueError, OverflowError):
             return None
         return number if number >= 0 else None
+
+    def item(self) -> Item:
+        """The whole data set in the DICOM JSON model."""
+        try:
+            return {f"{tag:08X}": self._as_json(tag, value) for tag, value in self._values.items() if tag & 0xFFFF}
+        except (struct.error, RecursionError) as exc:
+            raise PeerLied(_NO_DATA_SET) from exc
+
+    def _as_json(self, tag: int, value: bytes) -> Mapping[str, object]:
+        vr = vr_of(f"{tag:08X}")
+        if vr == "SQ" or (vr == "UN" and value.startswith(_ITEM_START)):
+            below = [Identifier(one, self._charsets()).item() for one in _items(value)]
+            return dicom_json.element("SQ", below)
+        return dicom_json.element(vr, dicom_json.read_bytes(vr, value) if vr in BINARY else self._decoded(tag))
 
     def _decoded(self, tag: int) -> str:
         value = self._values.get(tag, b"")
@@ -87,21 +124,33 @@ class Identifier:
 
 
 def _elements(encoded: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield tag and value of each element but sequences; raises struct.error when lengths do not fit."""
+    """Yield tag and value of each element, of a sequence its items; raises struct.error when lengths do not fit."""
     position = 0
     while position < len(encoded):
         tag, length, position = _header(encoded, position)
-        if length == _UNDEFINED:
-            position = _end_of_sequence(encoded, position)
-            continue
-        if position + length > len(encoded):
+        end = _end_of_sequence(encoded, position) if length == _UNDEFINED else position + length
+        if end > len(encoded):
             raise struct.error
-        yield tag, encoded[position : position + length]
-        position += length
+        yield tag, encoded[position:end]
+        position = end
+
+
+def _items(sequence: bytes) -> Iterator[bytes]:
+    """Yield the data set of each item of a sequence; raises struct.error when it is none."""
+    position = 0
+    while position < len(sequence):
+        tag, length, position = _header(sequence, position)
+        if tag == _SEQUENCE_END:
+            return
+        end = _end_of_sequence(sequence, position) if length == _UNDEFINED else position + length
+        if tag != _ITEM or end > len(sequence):
+            raise struct.error
+        yield sequence[position : end - 8 if length == _UNDEFINED else end]
+        position = end
 
 
 def _end_of_sequence(encoded: bytes, position: int) -> int:
-    """Where the element behind a sequence of undefined length begins; every delimiter closes one level."""
+    """Where a sequence or item of undefined length ends, its delimiter included; every delimiter closes one level."""
     depth = 1
     while depth:
         tag, length, position = _header(encoded, position)
@@ -120,6 +169,14 @@ def _header(encoded: bytes, position: int) -> tuple[int, int, int]:
     return group << 16 | element, length, position + 8
 
 
+def _texts_in(keys: Keys) -> Iterator[str]:
+    for value in keys.values():
+        if isinstance(value, str):
+            yield value
+        else:
+            yield from _texts_in(value)
+
+
 def _fits(texts: Iterable[str], encoding: str) -> bool:
     try:
         "".join(texts).encode(encoding)
@@ -128,7 +185,24 @@ def _fits(texts: Iterable[str], encoding: str) -> bool:
     return True
 
 
+def _encoded(keys: Keys, encoding: str) -> bytes:
+    return b"".join(_element(tag, _value(tag, keys[tag], encoding)) for tag in sorted(keys))
+
+
+def _value(tag: int, value: "str | Keys", encoding: str) -> bytes:
+    if not isinstance(value, str):
+        item = _encoded(value, encoding)
+        return struct.pack("<HHI", _ITEM >> 16, _ITEM & 0xFFFF, len(item)) + item
+    vr = vr_of(f"{tag:08X}")
+    if vr not in BINARY or not value:
+        return value.encode(encoding)
+    try:
+        return dicom_json.written_bytes(vr, value)
+    except (ValueError, OverflowError, struct.error) as exc:
+        raise BadRequest.of({name_of(f"{tag:08X}"): "this is no number that fits."}) from exc
+
+
 def _element(tag: int, value: bytes) -> bytes:
-    padding = b"\0" if tag in _UIDS else b" "
+    padding = b"\0" if vr_of(f"{tag:08X}") == "UI" else b" "
     value += padding * (len(value) % 2)
     return struct.pack("<HHI", tag >> 16, tag & 0xFFFF, len(value)) + value

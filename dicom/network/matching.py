@@ -8,10 +8,12 @@ to be the right patient's.
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from models.domain.refs import PatientFound, PatientQuery, StudyFound, StudyQuery
+from dicom.attributes import MODALITIES_IN_STUDY, PATIENT_ID, UNIQUE_KEYS, vr_of
+from dicom.network.dicom_json import Item, items, texts
+from models.domain.refs import Level, PatientFound, PatientQuery, StudyFound, StudyQuery
 
 _NO_DIGIT = re.compile(r"[.:]")
 _DATE_DIGITS = 8
@@ -40,6 +42,15 @@ def matches_study(query: StudyQuery, found: StudyFound) -> bool:
         and matches_text(query.study_description, found.study_description)
         and matches_modality(query.modalities, found.modalities)
     )
+
+
+def matches_keys(level: Level, keys: Mapping[str, str], found: Item) -> bool:
+    """Whether a data set fits every key, by the rules for its value representation (PS3.4 section C.2.2.2).
+
+    Several wanted UIDs or modalities have backslashes between; one is enough. So it is with several found values.
+    """
+    needed = {UNIQUE_KEYS[level], PATIENT_ID if level is Level.STUDY else ""}
+    return all(_matches_key(path, wanted, found, path in needed) for path, wanted in keys.items() if wanted.strip())
 
 
 def matches_text(wanted: str, found: str) -> bool:
@@ -79,6 +90,44 @@ def matches_modality(wanted: Iterable[str], found: Iterable[str]) -> bool:
     """Whether at least one wanted modality occurs."""
     wishes, present = {text for text in wanted if text}, {text for text in found if text}
     return not wishes or not present or not wishes.isdisjoint(present)
+
+
+def _matches_key(path: str, wanted: str, found: Item, is_needed: bool) -> bool:
+    present = _found_at(path, found)
+    if not present:
+        return not is_needed
+    return any(_matches_value(path.rpartition(".")[2], wanted, one) for one in present)
+
+
+def _found_at(path: str, found: Item) -> list[str]:
+    tag, _, below = path.partition(".")
+    return [one for entry in items(found, tag) for one in _found_at(below, entry)] if below else texts(found, tag)
+
+
+def _matches_value(tag: str, wanted: str, found: str) -> bool:
+    match vr_of(tag):
+        case "PN":
+            return matches_name(wanted, found)
+        case "DA":
+            return matches_date(wanted, found)
+        case "TM":
+            return matches_time(wanted, found)
+        case "DS" | "IS" | "FD" | "FL" | "SL" | "SS" | "SV" | "UL" | "US" | "UV":
+            return _is_same_number(wanted, found)
+        case "DT" | "UN":  # an offset from UTC, or a form that nobody knows
+            return True
+        case "UI":
+            return found in wanted.split("\\")
+        case _:
+            several = wanted.split("\\") if tag == MODALITIES_IN_STUDY else [wanted]
+            return any(_fits(one, found) for one in several)
+
+
+def _is_same_number(wanted: str, found: str) -> bool:
+    try:
+        return float(wanted) == float(found)
+    except ValueError:
+        return True
 
 
 def _is_identified(wanted: str, found: str) -> bool:

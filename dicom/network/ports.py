@@ -4,13 +4,15 @@ All ports are context managers: leaving the context releases the connection, ``a
 (the blocked call then raises Canceled). All raise PeerError kinds for the peer's faults and nothing else of a library.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
+from dicom.network.dicom_json import Item
 from models.domain.instances import EncodedInstance, Sink, StoreOutcome
 from models.domain.refs import (
     InstanceFound,
+    Level,
     PatientFound,
     PatientQuery,
     Selection,
@@ -50,6 +52,18 @@ class Finder(Port, Protocol):
         """Yield the instances of a series, or only one; with ``only_uids`` their SOP Instance UIDs and nothing else.
 
         That costs the peer much less: Orthanc answers it from its index, and opens a file for each class or syntax.
+        """
+        ...
+
+    def find_attributes(
+        self, level: Level, matching: Mapping[str, str], returned: Collection[str] | None
+    ) -> Iterator[Item]:
+        """Yield the attributes of each study, series or instance that fits the keys, in the DICOM JSON model.
+
+        ``matching`` maps paths of ``dicom.attributes`` to values; below STUDY it names the one study, at IMAGE level
+        the one series, and has otherwise only keys of the level. Several wanted UIDs or modalities in the study have
+        backslashes between. ``returned`` are paths; None asks for all that the peer can tell on this level. What the
+        peer tells of the matching keys, and the unique key, comes too.
         """
         ...
 

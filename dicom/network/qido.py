@@ -1,17 +1,19 @@
 """Searches a server by QIDO-RS (PS3.18 section 10.6). Slower than C-FIND with most archives, which is asked first."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from urllib.parse import quote
 
-from dicom.network.dicom_json import Item, count, parse_items, text, texts
-from dicom.network.matching import matches_patient, matches_study
+from dicom import attributes
+from dicom.network.dicom_json import Item, count, normal, only, parse_items, text, texts
+from dicom.network.matching import matches_keys, matches_patient, matches_study
 from dicom.network.web import WebPort
 from models.domain.errors import AditError, NotFound, PeerLied, Unsupported
 from models.domain.nodes import Server
 from models.domain.refs import (
     InstanceFound,
+    Level,
     PatientFound,
     PatientQuery,
     SeriesFound,
@@ -98,19 +100,47 @@ class QidoFinder(WebPort):
             if text(item, SERIES_UID) in ("", series_uid):
                 yield _instance(item, series_uid)
 
+    def find_attributes(
+        self, level: Level, matching: Mapping[str, str], returned: Collection[str] | None
+    ) -> Iterator[Item]:
+        """Yield what fits. All is what the server gives for ``includefield=all``; of a study below it no patient ID."""
+        unique = attributes.UNIQUE_KEYS[level]
+        wanted = {*(returned or ()), *matching, unique}
+        names = ("all",) if returned is None else tuple(attributes.name_of(path) for path in sorted(wanted))
+        tags = {path.partition(".")[0] for path in wanted}
+        missing = Unsupported if level is Level.STUDY else NotFound
+        seen: set[str] = set()
+        for filters in _attribute_filters(level, matching):
+            for item in self._search_widened(_resources(level, matching), filters, names, unique, missing):
+                found = normal(item) if returned is None else only(normal(item), tags)
+                uid = text(found, unique)
+                if uid not in seen and matches_keys(level, matching, found):
+                    seen.add(uid)
+                    yield found
+
     def _search_studies(self, query: StudyQuery, keys: tuple[str, ...]) -> Iterator[Item]:
-        """Yield the studies of a search, some of which may not match.
+        """Yield the studies of a search, some of which may not match."""
+        return self._search_widened("studies", _study_filters(query), keys, STUDY_UID)
+
+    def _search_widened(
+        self,
+        path: str,
+        filters: tuple[tuple[str, str], ...],
+        keys: tuple[str, ...],
+        uid_key: str,
+        missing: type[AditError] = Unsupported,
+    ) -> Iterator[Item]:
+        """Yield the results of a search, some of which may not match.
 
         Orthanc's plugin 1.7 does not decode percent-encoding and then finds nothing, without a word. So an empty
         answer to a search that needed encoding is not believed before the same search with wildcards is empty too.
         """
-        filters = _study_filters(query)
         is_empty = True
-        for item in self._search("studies", filters, keys, STUDY_UID):
+        for item in self._search(path, filters, keys, uid_key, missing):
             is_empty = False
             yield item
         if is_empty and (widened := _widened(filters)) != filters:
-            yield from self._search("studies", widened, keys, STUDY_UID)
+            yield from self._search(path, widened, keys, uid_key, missing)
 
     def _search(
         self,
@@ -207,6 +237,25 @@ def _widened(filters: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...
 def _wildcarded(value: str) -> str:
     signs = (sign if quote(sign, safe=_LITERAL) == sign else "?" if sign.isascii() else "*" for sign in value)
     return "".join(signs)
+
+
+def _resources(level: Level, matching: Mapping[str, str]) -> str:
+    """Where the studies, series of the one study or instances of the one series are searched."""
+    study, series = (quote(matching.get(key, "")) for key in (attributes.STUDY_UID, attributes.SERIES_UID))
+    below = {Level.SERIES: f"/{study}/series", Level.IMAGE: f"/{study}/series/{series}/instances"}
+    return "studies" + below.get(level, "")
+
+
+def _attribute_filters(level: Level, matching: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], ...]]:
+    """The filters of each search that is needed: one for each wanted modality, as not every server takes several."""
+    in_path = {
+        Level.SERIES: {attributes.STUDY_UID, attributes.PATIENT_ID},
+        Level.IMAGE: {attributes.STUDY_UID, attributes.SERIES_UID, attributes.PATIENT_ID},
+    }.get(level, set[str]())
+    wanted = {path: value for path, value in matching.items() if value and path not in in_path}
+    for modality in wanted.pop(attributes.MODALITIES_IN_STUDY, "").split("\\"):
+        chosen = (("ModalitiesInStudy", modality),) if modality else ()
+        yield tuple((attributes.name_of(path), value.replace("\\", ",")) for path, value in wanted.items()) + chosen
 
 
 def _study_filters(query: StudyQuery) -> tuple[tuple[str, str], ...]:

@@ -10,8 +10,8 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 
 from dicom.network import identifiers as ids
-from dicom.network.identifiers import Identifier, encode
-from models.domain.errors import PeerLied
+from dicom.network.identifiers import Identifier, encode, nested
+from models.domain.errors import BadRequest, PeerLied
 
 
 def element(tag: int, value: bytes) -> bytes:
@@ -92,3 +92,60 @@ def test_what_is_no_data_set_is_called_a_lie_without_quoting_it() -> None:
     with pytest.raises(PeerLied) as caught:
         Identifier(element(ids.PATIENT_NAME, b"Secret^Name ")[:-4])
     assert "Secret" not in str(caught.value)
+
+
+def test_a_key_in_a_sequence_and_a_number_are_written_as_any_peer_reads_them() -> None:
+    paths = {"00400275": "", "00400275.00401001": "RP*", "00400275.00400009": "", "00280010": "512", "00280009": ""}
+    found = decoded(encode("SERIES", nested(paths)))
+    (item,) = found.RequestAttributesSequence
+    assert item.RequestedProcedureID == "RP*" and item.ScheduledProcedureStepID in ("", None)
+    assert found.Rows == 512
+    with pytest.raises(BadRequest, match="Rows") as raised:
+        encode("IMAGE", nested({"00280010": "many"}))
+    assert "many" not in str(raised.value)
+
+
+@pytest.mark.parametrize("is_undefined_length", [True, False])
+def test_an_identifier_becomes_json_with_everything_in_it(is_undefined_length: bool) -> None:
+    below = Dataset()
+    below.RequestedProcedureID, below.RequestedProcedureDescription = "RP1", "Schädel"
+    below.is_undefined_length_sequence_item = is_undefined_length
+    told = Dataset()
+    told.SpecificCharacterSet, told.PatientName = "ISO_IR 192", "Yamada^Tarou=山田^太郎"
+    told.RequestAttributesSequence = [below, Dataset()]
+    told["RequestAttributesSequence"].is_undefined_length = is_undefined_length
+    told.Rows, told.PixelSpacing, told.InstanceNumber, told.SeriesNumber = 512, [0.5, 2], 7, None
+    told.SimpleFrameList, told.FrameIncrementPointer = [1, 2], 0x00181063
+    told.add_new(0x00091010, "UN", b"\x01\x02")
+    target = DicomBytesIO()
+    target.is_implicit_VR, target.is_little_endian = True, True
+    write_dataset(target, told)
+    found = Identifier(target.getvalue()).item()
+    assert found["00100010"] == {"vr": "PN", "Value": [{"Alphabetic": "Yamada^Tarou", "Ideographic": "山田^太郎"}]}
+    assert found["00280010"] == {"vr": "US", "Value": [512]}
+    assert found["00280030"] == {"vr": "DS", "Value": [0.5, 2]}
+    assert found["00200013"] == {"vr": "IS", "Value": [7]} and found["00200011"] == {"vr": "IS"}
+    assert found["00081161"] == {"vr": "UL", "Value": [1, 2]}
+    assert found["00280009"] == {"vr": "AT", "Value": ["00181063"]}
+    assert found["00091010"] == {"vr": "UN", "InlineBinary": "AQI="}
+    assert found["00400275"] == {
+        "vr": "SQ",
+        "Value": [
+            {"00401001": {"vr": "SH", "Value": ["RP1"]}, "00321060": {"vr": "LO", "Value": ["Schädel"]}},
+            {},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"\xfe\xff\x00\xe0\xff\xff\xff\x7f",
+        b"\xfe\xff\x00\xe0\xff\xff\xff\xff",
+        b"\x10\x00\x10\x00\x02\x00\x00\x00ab",
+        b"\xfe\xff",
+    ],
+)
+def test_a_broken_sequence_is_a_lie_and_no_crash(value: bytes) -> None:
+    with pytest.raises(PeerLied):
+        Identifier(element(0x00400275, value)).item()

@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from dicom.network.dicom_json import count, items, parse_items, text, texts
+from dicom.network.dicom_json import count, items, normal, parse_items, text, texts
 from dicom.network.qido import _may_go_on, _paging, _query, _widened
 from dicom.network.stow import _outcome
 from dicom.network.web import Answer, WebConnection
@@ -205,3 +205,32 @@ def test_an_impossible_authorization_header_is_refused_without_repeating_it(head
         WebConnection(server, "", server.timeouts.response).request("GET", "studies")
     assert header not in caught.value.message
     assert caught.value.__cause__ is None
+
+
+def test_what_a_peer_tells_is_brought_into_the_form_of_the_standard() -> None:
+    below = {"00401001": {"Value": "RP1"}}
+    found = normal(
+        {
+            "00100010": {"vr": "PN", "Value": ["Smith^Ann=="]},
+            "00201206": {"vr": "LO", "Value": ["3"]},
+            "00200011": {"vr": "IS", "Value": [""]},
+            "00280030": {"vr": "DS", "Value": ["0.5", None, "wide"]},
+            "00080061": {"vr": "CS", "Value": ["CT"]},
+            "00400275": {"vr": "SQ", "Value": [below]},
+            "00091010": {"vr": "LO", "Value": ["private"]},
+            "00080005": {"vr": "CS", "Value": ["ISO_IR 100"]},
+            "00081190": {"vr": "UR", "Value": ["http://peer/secret"]},
+            "00420011": {"vr": "OB", "BulkDataURI": "http://peer/bulk"},
+            "00080000": {"vr": "UL", "Value": [7]},
+            "nonsense": {"vr": "LO", "Value": ["x"]},
+        }
+    )
+    assert found == {
+        "00080061": {"vr": "CS", "Value": ["CT"]},
+        "00091010": {"vr": "LO", "Value": ["private"]},
+        "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Smith^Ann"}]},
+        "00200011": {"vr": "IS"},
+        "00201206": {"vr": "IS", "Value": [3]},
+        "00280030": {"vr": "DS", "Value": [0.5, None, "wide"]},
+        "00400275": {"vr": "SQ", "Value": [{"00401001": {"vr": "SH", "Value": ["RP1"]}}]},
+    }

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from dicom.network.matching import (
     matches_date,
+    matches_keys,
     matches_modality,
     matches_name,
     matches_patient,
@@ -13,7 +14,7 @@ from dicom.network.matching import (
     matches_text,
     matches_time,
 )
-from models.domain.refs import PatientFound, PatientQuery, StudyFound, StudyQuery
+from models.domain.refs import Level, PatientFound, PatientQuery, StudyFound, StudyQuery
 
 STUDY = StudyFound(
     study_uid="1.2.3",
@@ -140,3 +141,46 @@ def test_every_text_fits_itself_and_the_star(text: str) -> None:
     assert matches_text(text, text)
     assert matches_text("*", text)
     assert matches_name(text, text)
+
+
+ITEM = {
+    "00100020": {"vr": "LO", "Value": ["P1"]},
+    "0020000D": {"vr": "UI", "Value": ["1.2"]},
+    "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Doe^John"}]},
+    "00080020": {"vr": "DA", "Value": ["20240312"]},
+    "00080061": {"vr": "CS", "Value": ["CT", "SR"]},
+    "00101001": {"vr": "PN"},
+    "00200013": {"vr": "IS", "Value": [7]},
+    "00400275": {"vr": "SQ", "Value": [{}, {"00401001": {"vr": "SH", "Value": ["RP1"]}}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted", "expected"),
+    [
+        ("00100020", "P*", True),
+        ("00100020", "P2", False),
+        ("0020000D", "1.3\\1.2", True),
+        ("0020000D", "1.*", False),
+        ("00100010", "doe^*", True),
+        ("00080020", "20240301-", True),
+        ("00080020", "-20240301", False),
+        ("00080061", "MR\\SR", True),
+        ("00080061", "MR", False),
+        ("00101001", "Anything", True),
+        ("00104000", "not told", True),
+        ("00200013", "07", True),
+        ("00200013", "8", False),
+        ("00400275.00401001", "RP?", True),
+        ("00400275.00401001", "other", False),
+        ("00321064.00080100", "not told", True),
+    ],
+)
+def test_any_key_is_compared_by_its_value_representation(path: str, wanted: str, expected: bool) -> None:
+    assert matches_keys(Level.STUDY, {path: wanted}, ITEM) is expected
+
+
+def test_a_result_without_the_wanted_identity_is_never_a_match() -> None:
+    assert not matches_keys(Level.STUDY, {"00100020": "P1"}, {})
+    assert not matches_keys(Level.SERIES, {"0020000E": "1.2.3"}, {})
+    assert matches_keys(Level.SERIES, {"00100020": "P1", "0020000D": "1.2"}, {})

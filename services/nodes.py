@@ -3,7 +3,7 @@
 A server's authorization header goes in and never comes out to a person again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import NoReturn, TypeVar
 
@@ -30,6 +30,19 @@ def sources(db: Database, actor: Actor) -> tuple[NodeName, ...]:
 def destinations(db: Database, actor: Actor) -> tuple[NodeName, ...]:
     """The servers and folders that the actor may send studies to, as far as their settings allow to store any."""
     return _names(db, lambda node: actor.access.may_write(node.id) and _is_destination(node))
+
+
+def chosen_source(db: Database, actor: Actor, wished: int | str | None) -> NodeName:
+    """The source that an id, a name or an AE title means, or the actor's only one when nothing is wished.
+
+    Raises BadRequest naming ``source``, with what would be possible.
+    """
+    return _chosen(db, "source", wished, sources(db, actor))
+
+
+def chosen_destination(db: Database, actor: Actor, wished: int | str | None) -> NodeName:
+    """The destination that is meant, as in ``chosen_source``."""
+    return _chosen(db, "destination", wished, destinations(db, actor))
 
 
 def names(db: Database) -> dict[int, str]:
@@ -177,6 +190,29 @@ def _refuse_others() -> NoReturn:
 def _names(db: Database, is_wanted: Callable[[Node], bool]) -> tuple[NodeName, ...]:
     found = NodeStore(db).list(with_credentials=False)
     return tuple(NodeName(node.id, node.name, isinstance(node, Server)) for node in found if is_wanted(node))
+
+
+def _chosen(db: Database, side: str, wished: int | str | None, possible: Sequence[NodeName]) -> NodeName:
+    if wished is None:
+        meant, problem = possible, "say which one."
+    else:
+        meant, problem = _meant(db, wished, possible), "there is no such node, or you may not use it."
+    if len(meant) == 1:
+        return meant[0]
+    if len(meant) > 1 and wished is not None:
+        problem = "more than one has this AE title: name one of them, or give its id."
+    known = ", ".join(node.name for node in possible)
+    raise BadRequest.of({side: f"{problem} Possible: {known}." if known else "you have none. Ask an administrator."})
+
+
+def _meant(db: Database, wished: int | str, possible: Sequence[NodeName]) -> Sequence[NodeName]:
+    """The nodes with this id; else with this name; else with this AE title."""
+    if isinstance(wished, int):
+        return [node for node in possible if node.id == wished]
+    if by_name := [node for node in possible if node.name == wished]:
+        return by_name
+    titles = {node.id: node.ae_title for node in NodeStore(db).list(with_credentials=False) if isinstance(node, Server)}
+    return [node for node in possible if titles.get(node.id) == wished]
 
 
 def _is_source(node: Node) -> bool:

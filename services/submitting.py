@@ -16,28 +16,42 @@ from models.domain.people import Actor
 from models.domain.project import App
 from models.domain.requests import SELECTIVE_LIMIT, TransferRequest
 from models.settings import Settings
-from services import audit, profiles, project, pseudonyms, quotas
+from services import audit, idempotency, profiles, project, pseudonyms, quotas
 
 _NO_NODE = "there is no such node, or you may not use it."
 
 
-def submit(db: Database, settings: Settings, actor: Actor, request: TransferRequest) -> Job:
+def submit(
+    db: Database,
+    settings: Settings,
+    actor: Actor,
+    request: TransferRequest,
+    idempotency_key: str = "",
+    flow_run_id: str = "",
+) -> Job:
     """Accept a request as a job. Jobs of one trial share a linkage key; one without a trial gets its own.
 
     The job is pending, or unverified where the settings let those of users wait for staff. Patients that the request
-    names get their pseudonyms at once. Raises BadRequest naming what is wrong with the request, its nodes, its profile,
-    or its pseudonyms in view of earlier jobs of the trial; NotPermitted for a right the actor lacks; AppLocked;
-    UnderMaintenance; OverQuota; WrongState when the trial was forgotten. Then nothing is left behind.
+    names get their pseudonyms at once. Where the same request was accepted before under ``idempotency_key``, that job
+    is returned. ``flow_run_id`` is that of a run which has begun already and works on the job.
+
+    Raises BadRequest naming what is wrong with the request, its nodes, its profile, its key, or its pseudonyms in view
+    of earlier jobs of the trial; NotPermitted for a right the actor lacks; AppLocked; UnderMaintenance; OverQuota;
+    WrongState when the trial was forgotten. Then nothing is left behind.
     """
     request.check()
+    if (known := idempotency.earlier(db, actor, idempotency_key, request)) is not None:
+        return known
     with audit.refusals_recorded(db, actor, AuditAction.SUBMIT_JOB, request.kind.value):
         _check_rights(actor, request)
     project.check_open(db, actor, App.of(request.kind))
     _check_size(actor, request)
     source, destination = _nodes(db, actor, request)
-    request, digest = _with_profile(settings, request)
+    asked, (request, digest) = request, _with_profile(settings, request)
     state = State.PENDING if actor.is_staff or settings.start_unverified else State.UNVERIFIED
     with db.transaction():
+        if (known := idempotency.earlier(db, actor, idempotency_key, asked)) is not None:
+            return known  # the same request has come twice at once, and the other one was faster
         scopes, trial = ScopeStore(db), request.trial_protocol_id
         if request.keep_identity:
             scope_id = scopes.new()
@@ -45,6 +59,9 @@ def submit(db: Database, settings: Settings, actor: Actor, request: TransferRequ
             scope_id = scopes.for_trial(trial) if trial else scopes.new()
             request = replace(request, studies=pseudonyms.bind_request(db, settings, scope_id, request.studies))
         job = JobStore(db).add(actor.name, request, scope_id, digest, state)
+        idempotency.keep(db, actor, idempotency_key, asked, job)
+        if flow_run_id:
+            JobStore(db).set_flow_run(job.id, flow_run_id)
         quotas.reserve(db, job, request)
         audit.record(db, actor, AuditAction.SUBMIT_JOB, _subject(job, source, destination, request))
         return job

@@ -34,11 +34,11 @@ from models.domain.nodes import Folder, Server
 from models.domain.people import Actor, NodeAccess, Permission, operator
 from models.domain.project import App, AppState
 from models.domain.queries import checked, name_pattern
-from models.domain.refs import InstanceFound, SeriesFound, StudyFound, StudyQuery, StudyRef
+from models.domain.refs import InstanceFound, PatientFound, PatientQuery, SeriesFound, StudyFound, StudyQuery, StudyRef
 from models.domain.requests import StudyWish
 from models.settings import Settings
 from services import audit
-from services.searching import search, visits
+from services.searching import search, searches, visits
 from tests.samples import a_folder, a_server, some_settings
 
 OPERATOR = operator("root")
@@ -50,6 +50,8 @@ class PlayedArchive:
     """A finder whose answers are the test's. What is an error among the studies is raised once, then left out."""
 
     studies: list[StudyFound | Exception] = field(default_factory=list)
+    patients: list[PatientFound] = field(default_factory=list)
+    asked_for_patients: list[PatientQuery] = field(default_factory=list)
     series: dict[str, list[SeriesFound]] = field(default_factory=dict)
     instances: dict[str, int] = field(default_factory=dict)
     asked: list[StudyQuery] = field(default_factory=list)
@@ -88,6 +90,10 @@ class PlayedArchive:
             is_finished = True
         finally:
             self.is_broken_off = not is_finished
+
+    def find_patients(self, query: PatientQuery) -> Iterator[PatientFound]:
+        self.asked_for_patients.append(query)
+        yield from self.patients
 
     def find_series(self, study: StudyRef) -> Iterator[SeriesFound]:
         yield from self.series.get(study.study_uid, [])
@@ -146,7 +152,7 @@ def no_threads_left() -> Iterator[None]:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes seconds takes moments."""
     monkeypatch.setattr(visits, "_BEAT_S", 0.05)
-    monkeypatch.setattr(search, "_WAIT_BEFORE_RETRY_S", 0.01)
+    monkeypatch.setattr(searches, "_WAIT_BEFORE_RETRY_S", 0.01)
 
 
 def a_searcher(source: Server, **fields: object) -> Actor:
@@ -192,13 +198,14 @@ def test_without_right_or_source_nothing_is_asked_and_the_try_is_written_down(
     for stranger in strangers:
         calls: list[Callable[[], object]] = [
             lambda who=stranger: search.studies(database, settings, who, a_source.id, StudyQuery()),
+            lambda who=stranger: search.patients(database, settings, who, a_source.id, PatientQuery()),
             lambda who=stranger: search.series(database, settings, who, a_source.id, StudyRef("1.2")),
             lambda who=stranger: search.preview(database, settings, who, a_source.id, a_target.id, (StudyWish("1.2"),)),
         ]
         for call in calls:
             with pytest.raises(NotPermitted):
                 call()
-    assert trail(database) == [(f"node {a_source.id}", "NotPermitted")] * 9
+    assert trail(database) == [(f"node {a_source.id}", "NotPermitted")] * 12
     assert not an_archive.opened
 
 
@@ -621,3 +628,31 @@ def test_a_source_that_fails_fails_the_preview(
     with pytest.raises(Unreachable, match="It is down"):
         search.preview(database, settings, OPERATOR, a_source.id, a_target.id, (StudyWish("1.2.1"),))
     assert trail(database) == [("server PACS: preview of 1 study", "Unreachable")]
+
+
+# --- patients
+
+
+def test_patients_are_found_once_as_many_as_wanted_and_the_keys_are_kept_encrypted(
+    database: Database, settings: Settings, an_archive: PlayedArchive, a_source: Server
+) -> None:
+    an_archive.patients = [PatientFound(uid, f"Doe^{uid}", "19700101", "O") for uid in ("P1", "P2", "P2", "P3")]
+    query = PatientQuery(patient_name="Doe, J", birth_date="19700101")
+    found = search.patients(database, settings, a_searcher(a_source), a_source.id, query, limit=2)
+    assert [patient.patient_id for patient in found] == ["P1", "P2"]
+    assert found.has_more
+    assert an_archive.asked_for_patients == [PatientQuery(patient_name="Doe*^J*", birth_date="19700101")]
+    (entry,) = audit.entries(database, OPERATOR)
+    assert entry.subject == f"server {a_source.name}: by patient_name, birth_date; 2 patients, more exist"
+    assert audit.details(database, OPERATOR, entry.id, "to see the keys")["patient_name"] == "Doe*^J*"
+
+
+def test_a_patient_that_cannot_be_is_not_asked_for(
+    database: Database, settings: Settings, an_archive: PlayedArchive, a_source: Server
+) -> None:
+    with pytest.raises(BadRequest) as refused:
+        search.patients(database, settings, a_searcher(a_source), a_source.id, PatientQuery("1\\2", birth_date="7"))
+    assert set(refused.value.problems) == {"patient_id", "birth_date"}
+    with pytest.raises(BadRequest):
+        search.patients(database, settings, a_searcher(a_source), a_source.id, PatientQuery(), limit=0)
+    assert not an_archive.opened

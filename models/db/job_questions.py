@@ -177,7 +177,8 @@ def _is_seen_by(somebody: Onlooker) -> ColumnElement[bool]:
     if somebody.nodes is None:
         return _is_shown_to(somebody)
     elsewhere = or_(ItemRow.source_id.not_in(somebody.nodes), ItemRow.destination_id.not_in(somebody.nodes))
-    return and_(_is_shown_to(somebody), ~exists().where(ItemRow.job_id == JobRow.id, elsewhere))
+    names_others = exists().where(ItemRow.job_id == JobRow.id, elsewhere).correlate(JobRow)
+    return and_(_is_shown_to(somebody), ~names_others)
 
 
 def _is_shown_to(somebody: Onlooker) -> ColumnElement[bool]:

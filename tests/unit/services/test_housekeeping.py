@@ -1,19 +1,25 @@
-"""What dead workers left staged in folders goes; what lives, or belongs to others, stays."""
+"""What dead workers left staged in folders goes, old keys and tokens too; what lives, or belongs to others, stays."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from dicom.files.folder import STAGING
 from models.db.engine import Database
+from models.db.idempotency import IdempotencyStore
 from models.db.jobs import JobStore
+from models.db.tokens import TokenStore
 from models.domain.errors import WriteFailed
 from models.domain.jobs import JobKind
 from models.domain.nodes import Folder, Server
 from models.domain.people import operator
 from models.domain.requests import StudyWish, TransferRequest
+from models.domain.tokens import TokenWish
 from services import housekeeping, jobs, nodes, quotas, staging
-from tests.samples import some_settings
+from tests.databases import Clock
+from tests.people import a_user
+from tests.samples import add_job, some_settings
 
 TESTER = operator("tester")
 
@@ -66,3 +72,16 @@ def test_a_folder_that_is_not_there_is_never_taken_for_an_empty_one(database: Da
     with pytest.raises(WriteFailed):
         housekeeping.tend_folder(database, gone, is_due=True)
     assert housekeeping.folders(database)[0].measured_at is None
+
+
+def test_old_keys_and_tokens_are_forgotten_and_others_stay(database: Database, clock: Clock) -> None:
+    store, keys, user, job = TokenStore(database), IdempotencyStore(database), a_user(database), add_job(database)
+    ends = clock.now + timedelta(days=1)
+    store.add(user.id, "short", "adit_abcd", TokenWish(expires_at=ends))
+    lasting = store.add(user.id, "lasting", "adit_abcd", TokenWish())
+    keys.keep("ada", "key", "digest", job.id)
+    for days, tokens_left, has_key in ((7, 2, True), (0.1, 2, False), (23.9, 2, False), (0.1, 1, False)):
+        clock.pass_by(days * 24 * 3600)
+        housekeeping.sweep(database)
+        assert (store.count(None), keys.find("ada", "key") is not None) == (tokens_left, has_key)
+    assert store.of_user(user.id) == (lasting,)

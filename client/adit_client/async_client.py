@@ -14,7 +14,7 @@ from adit_client.datasets import Image
 from adit_client.downloads import AsyncDownload, DownloadReader, NiftiFile, Retrieved, instance, nifti
 from adit_client.gateway import Form, Trial
 from adit_client.operations import Operations, only
-from adit_client.server import Server, Verify, named_once
+from adit_client.server import SILENCE_S, Server, Verify, named_once
 from adit_client.steps import Retries
 from adit_client.wires import AsyncWire
 
@@ -42,7 +42,7 @@ class AsyncAditClient:
         *,
         base_url: str = "",
         token: str = "",
-        timeout_s: float | None = 60.0,
+        timeout_s: float | None = SILENCE_S,
         retries: Retries = Retries(),  # noqa: B008 (frozen)
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from typing import Generic, TypeVar
@@ -11,7 +12,7 @@ from pydicom import Dataset
 
 from adit_client.calls import parsed
 from adit_client.datasets import dataset_of
-from adit_client.errors import BadAnswer
+from adit_client.errors import BadAnswer, IncompleteDownload, InstancesLeftOut
 from adit_client.parts import Part, PartReader, boundary_of
 from adit_client.reading import of
 from adit_client.steps import Opened, Steps
@@ -65,6 +66,7 @@ class DownloadReader(Generic[T]):
 
     def __init__(self, shape: Callable[[Part], T]) -> None:
         self._shape = shape
+        self._count = 0
         self._parts: PartReader | None = None
         self.receipt: DownloadReceipt | None = None
         """What the server says about the whole, once it has said so."""
@@ -85,12 +87,22 @@ class DownloadReader(Generic[T]):
             if "json" in part.media_type and "x-adit-receipt" in part.headers:
                 self.receipt = of(DownloadReceipt, parsed(part.body))
             else:
+                self._count += 1
                 yield self._shape(part)
 
     def end(self) -> None:
         """Check that all has arrived, and warn of what the server has left out."""
         if self._parts is not None:
             self._parts.end()
+        if self.receipt is None:
+            return
+        if self.receipt.sent != self._count:
+            error = IncompleteDownload("The server has sent more than has arrived.")
+            error.receipt = self.receipt
+            raise error
+        if left_out := len(self.receipt.left_out):
+            words = "1 instance was" if left_out == 1 else f"{left_out} instances were"
+            warnings.warn(f"{words} left out; the receipt tells why.", InstancesLeftOut, stacklevel=2)
 
 
 def instance(part: Part) -> Dataset:

@@ -61,7 +61,7 @@ class Operations:
         if answer.status == 409:
             raise NothingStored(result)
         if failed:
-            warnings.warn(f"{failed} instances were not stored; see FailedSOPSequence.", InstancesNotStored, 2)
+            warnings.warn(f"{failed} of the instances were not stored; see FailedSOPSequence.", InstancesNotStored, 2)
         return result
 
     # -- everything --------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ __version__ = metadata.version("adit-client")
 USER_AGENT = f"python-adit_client/{__version__}"
 
 _CONNECT_S = 15.0
+SILENCE_S = 300.0
+"""How long a server may be silent: it may wait for an archive that lists a large study before it begins to send."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Server:
     url: str
     token: str = field(repr=False)
     verify: Verify = True
-    timeout_s: float | None = 60.0
+    timeout_s: float | None = SILENCE_S
     """How long the server may be silent; None: for ever."""
 
     @classmethod

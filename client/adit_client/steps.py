@@ -14,7 +14,7 @@ from typing import TypeVar
 import httpx
 
 from adit_client.calls import Answer, Call, check, retry_after_s
-from adit_client.errors import ConnectionFailed
+from adit_client.errors import ConnectionFailed, NoAnswerInTime
 
 T = TypeVar("T")
 
@@ -106,7 +106,9 @@ def _tried(step: Send | Open, retries: Retries) -> Steps[Answer | Opened]:
             wanted_s = retry_after_s(outcome.headers)
             may_be_repeated = step.call.can_be_sent_again
         elif isinstance(outcome, ConnectionFailed):
-            may_be_repeated = step.call.is_repeatable and step.call.can_be_sent_again
+            # who was silent for minutes is at work: asking again would double the work
+            is_broken = not isinstance(outcome, NoAnswerInTime)
+            may_be_repeated = is_broken and step.call.is_repeatable and step.call.can_be_sent_again
         else:
             assert outcome is not None
             return outcome

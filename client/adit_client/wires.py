@@ -145,7 +145,8 @@ class AsyncWire:
 
 def failed(error: httpx.HTTPError) -> ConnectionFailed:
     """What it means when no answer came; the text of the network's error is kept as the cause only."""
-    kind = NoAnswerInTime if isinstance(error, httpx.TimeoutException) else ConnectionFailed
+    is_silent = isinstance(error, (httpx.ReadTimeout, httpx.WriteTimeout))
+    kind = NoAnswerInTime if is_silent else ConnectionFailed
     found = kind()
     found.__cause__ = error
     return found

@@ -81,7 +81,9 @@ def test_retry_after_may_be_a_date() -> None:
     assert retry_after_s({}) is None
 
 
-@pytest.mark.parametrize("error", [httpx.ConnectError("x"), httpx.ReadError("x"), httpx.RemoteProtocolError("x")])
+@pytest.mark.parametrize(
+    "error", [httpx.ConnectError("x"), httpx.ConnectTimeout("x"), httpx.ReadError("x"), httpx.RemoteProtocolError("x")]
+)
 def test_a_broken_connection_is_tried_again_for_what_only_reads(make: Maker, error: Exception) -> None:
     handler, asked = answers(error, EMPTY)
     assert make(handler).search_for_studies("PACS") == []
@@ -117,10 +119,11 @@ def test_other_errors_are_not_tried_again(make: Maker) -> None:
         assert len(asked) == 1
 
 
-def test_a_server_that_is_silent_is_called_so(make: Maker) -> None:
-    handler, _ = answers(httpx.ReadTimeout("x"))
+def test_a_server_that_is_silent_is_not_given_the_same_work_again(make: Maker) -> None:
+    handler, asked = answers(httpx.ReadTimeout("x"))
     with pytest.raises(errors.NoAnswerInTime):
-        make(handler, retries=Retries(tries=1)).search_for_studies("PACS")
+        make(handler).search_for_studies("PACS")
+    assert len(asked) == 1
 
 
 # -- errors ----------------------------------------------------------------------------------------

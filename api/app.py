@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from api import problems
 from api.context import Context
+from api.gateway import retrieving
 from api.routes import me
 from api.threads import in_thread
 from api.traffic import Traffic
@@ -31,5 +32,6 @@ def application(settings: Settings, db: Database) -> FastAPI:
     problems.install(app)
     for router in (me.router,):
         app.include_router(router)
+    app.include_router(retrieving.router(context))
     # The gateway adds its lines here: app.include_router(searching.router(context)) ...
     return app

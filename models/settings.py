@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     stream_mb: int = Field(default=64, ge=1, description="Megabytes of instances a worker holds between two servers.")
     spool_reserve_mb: int = Field(default=256, ge=0, description="Megabytes that must stay free where the spool is.")
     lease_s: int = Field(default=20, ge=1, description="Seconds after which the work of a silent worker is taken over.")
+    items_at_a_time: int = Field(
+        default=3, ge=1, le=32, description="How many items of one job a worker moves at the same time."
+    )
     max_attempts: int = Field(default=3, ge=1, description="How often an item is tried before it has failed.")
     retry_wait_s: int = Field(default=120, ge=0, description="Seconds before the second attempt; twice that, then ...")
     exclude_modalities: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -108,6 +111,9 @@ class Settings(BaseSettings):
     )
     api_requests_per_minute: int = Field(
         default=600, ge=1, description="How many requests one API token may send in a minute."
+    )
+    api_retrievals: int = Field(
+        default=4, ge=1, description="How many retrievals through the DICOMweb gateway run at the same time."
     )
     session_idle_minutes: int = Field(default=120, ge=1, description="Minutes after which an idle session has ended.")
     session_hours: int = Field(default=12, ge=1, description="Hours after which every session has ended.")

@@ -11,6 +11,7 @@ from dicom.deid.rules import (
     PATIENT_ID,
     SERIES_NUMBER,
     SERIES_UID,
+    SOP_INSTANCE_UID,
     SPECIFIC_CHARACTER_SET,
     STUDY_DATE,
     STUDY_TIME,
@@ -22,7 +23,7 @@ from models.domain.instances import EncodedInstance
 from models.domain.refs import StudyRef
 
 _IDENTITY = frozenset({SPECIFIC_CHARACTER_SET, PATIENT_ID, STUDY_UID})
-_PLACE = _IDENTITY | {SERIES_UID}
+_PLACE = _IDENTITY | {SOP_INSTANCE_UID, SERIES_UID}
 _HEADING = _IDENTITY | {STUDY_DATE, STUDY_TIME, MODALITY, SERIES_UID, SERIES_NUMBER}
 
 
@@ -63,9 +64,11 @@ def check_identity(instance: EncodedInstance, study: StudyRef) -> None:
 
 
 def check_belongs(instance: EncodedInstance, study: StudyRef, series_uids: Collection[str]) -> None:
-    """Do the same, and raise IdentityConflict also when an instance is of none of these series."""
+    """Do the same, and raise IdentityConflict also for an instance of none of these series, or not the one it claims."""
     values = _values(instance, _PLACE)
     check_values(values, study)
+    if _text(values, SOP_INSTANCE_UID) != instance.sop_uid.strip("\0 "):
+        raise IdentityConflict("An instance was announced with another SOP Instance UID than its data set has.")
     if _text(values, SERIES_UID) not in series_uids:
         raise IdentityConflict("An instance belongs to another series than the source lists.")
 

@@ -1,0 +1,249 @@
+"""WADO-RS for any server that ADIT reaches (PS3.18 section 10.4), with metadata, and with NIfTI beside it."""
+
+import json
+import secrets
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+from anyio import CapacityLimiter
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from api.access import Caller, needs
+from api.context import Context
+from api.gateway import accepting
+from api.gateway.accepting import Offer, check_accepts
+from api.gateway.streaming import PIECE_BYTES, Opened, Opening, Streamed, cut
+from api.routing import Route
+from api.threads import in_thread
+from models.domain.errors import BadRequest
+from models.domain.instances import Bytes, EncodedInstance
+from models.domain.refs import is_uid
+from models.domain.tokens import Operation
+from services.gateway import converting, retrieving
+from services.gateway.converting import Converted
+from services.gateway.retrieving import Places, Retrieval
+from services.gateway.terms import Terms, Wanted
+from services.people import tokens
+
+_RECEIPT_HEADER, _RECEIPT_AS_PART = "x-adit-receipt", "part"
+_PATHS = (
+    "/studies/{study}",
+    "/studies/{study}/series/{series}",
+    "/studies/{study}/series/{series}/instances/{instance}",
+)
+
+
+class Parameters(BaseModel):
+    """What may stand in the query of a retrieval."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pseudonym: Annotated[
+        str | None,
+        Field(min_length=1, description="The name under which the patient leaves.", examples=["SUBJ-01"]),
+    ] = None
+    trial_protocol_id: Annotated[
+        str | None,
+        Field(min_length=1, description="The trial; its patients keep their pseudonyms.", examples=["NCT01234567"]),
+    ] = None
+    trial_protocol_name: Annotated[str | None, Field(min_length=1, description="The name of the trial.")] = None
+    profile: Annotated[
+        str | None, Field(min_length=1, description="The de-identification profile.", examples=["research"])
+    ] = None
+    accept: Annotated[str | None, Field(description="In the place of the Accept header.")] = None
+
+    def terms(self) -> Terms:
+        return Terms(
+            self.pseudonym or "", self.trial_protocol_id or "", self.trial_protocol_name or "", self.profile or ""
+        )
+
+
+def router(context: Context) -> APIRouter:
+    """The routes of all three levels."""
+    found = APIRouter(prefix="/dicom-web/{ae_title}/wadors", tags=["dicomweb"], route_class=Route)
+    retrievals = _Retrievals(context)
+    for level, path in zip((_study, _series, _instance), _PATHS, strict=True):
+        found.add_api_route(path, retrievals.instances(level), response_class=Response)
+        found.add_api_route(f"{path}/metadata", retrievals.metadata(level), response_class=Response)
+        found.add_api_route(f"{path}/nifti", retrievals.volumes(level), response_class=Response)
+    return found
+
+
+def _study(study: str) -> Wanted:
+    return Wanted(study)
+
+
+def _series(study: str, series: str) -> Wanted:
+    return Wanted(study, series)
+
+
+def _instance(study: str, series: str, instance: str) -> Wanted:
+    return Wanted(study, series, instance)
+
+
+_Level = Callable[..., Wanted]
+_Asks = Annotated[Caller, Depends(needs(Operation.RETRIEVE))]
+_Query = Annotated[Parameters, Query()]
+
+
+class _Retrievals:
+    """The endpoints of one installation, which share its places and threads."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._places = Places(context.settings.api_retrievals)
+        self._threads = CapacityLimiter(2 * context.settings.api_retrievals + 2)
+
+    def instances(self, level: _Level) -> Callable[..., object]:
+        async def instances(
+            request: Request, ae_title: str, wanted: Annotated[Wanted, Depends(level)], query: _Query, caller: _Asks
+        ) -> Response:
+            """The instances as they may leave, each as a DICOM file, while the server still sends."""
+            _check(request, query, *accepting.INSTANCES)
+            has_receipt = request.headers.get(_RECEIPT_HEADER, "").strip().lower() == _RECEIPT_AS_PART
+            retrieval = await self._retrieval(caller, ae_title, wanted, query)
+            return self._answer(caller, retrieval, lambda begun: _instances(begun, has_receipt))
+
+        return instances
+
+    def metadata(self, level: _Level) -> Callable[..., object]:
+        async def metadata(
+            request: Request, ae_title: str, wanted: Annotated[Wanted, Depends(level)], query: _Query, caller: _Asks
+        ) -> Response:
+            """What the instances say of themselves, without their pixels, in the DICOM JSON model."""
+            _check(request, query, *accepting.METADATA)
+            retrieval = await self._retrieval(caller, ae_title, wanted, query, "metadata")
+            return self._answer(caller, retrieval, _metadata)
+
+        return metadata
+
+    def volumes(self, level: _Level) -> Callable[..., object]:
+        async def nifti(
+            request: Request, ae_title: str, wanted: Annotated[Wanted, Depends(level)], query: _Query, caller: _Asks
+        ) -> Response:
+            """The volumes as NIfTI files, the description of each before it."""
+            _check(request, query, *accepting.VOLUMES)
+            retrieval = await self._retrieval(caller, ae_title, wanted, query, "nifti")
+            return self._answer(caller, retrieval, self._volumes)
+
+        return nifti
+
+    @contextmanager
+    def _volumes(self, retrieval: Retrieval) -> Generator[Opened]:
+        retrieval.begin()
+        with converting.converted(self._context.settings, retrieval) as found:
+            boundary = secrets.token_hex(16)
+            text = " ".join(filter(None, (retrieval.warning, *found.problems)))
+            yield Opened(
+                f'multipart/related; type="application/octet-stream"; boundary={boundary}',
+                _volume_parts(retrieval, found, boundary),
+                _warning(text),
+            )
+
+    async def _retrieval(
+        self, caller: Caller, ae_title: str, wanted: Wanted, query: Parameters, kind: str = "instances"
+    ) -> Retrieval:
+        here = self._context
+        without = converting.WITHOUT_VOLUMES if kind == "nifti" else frozenset[str]()
+        return await in_thread(
+            retrieving.retrieval,
+            here.db,
+            here.settings,
+            caller.actor,
+            ae_title,
+            self._places,
+            wanted,
+            query.terms(),
+            kind,
+            without,
+        )
+
+    def _answer(self, caller: Caller, retrieval: Retrieval, opening: Opening) -> Response:
+        db, token_id = self._context.db, caller.token.id
+        return Streamed(retrieval, opening, lambda: tokens.is_alive(db, token_id), self._threads)
+
+
+def _check(request: Request, query: Parameters, *offers: Offer) -> None:
+    """Raise Problem when nothing that is offered is accepted, BadRequest for a parameter that stands there twice."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise BadRequest.of(dict.fromkeys(repeated, "it is given more than once."))
+    check_accepts(query.accept or request.headers.get("accept", ""), *offers)
+
+
+@contextmanager
+def _instances(retrieval: Retrieval, has_receipt: bool) -> Generator[Opened]:
+    retrieval.begin()
+    boundary = secrets.token_hex(16)
+    yield Opened(
+        f'multipart/related; type="application/dicom"; boundary={boundary}',
+        _instance_parts(retrieval, boundary, has_receipt),
+        _warning(retrieval.warning),
+    )
+
+
+def _instance_parts(retrieval: Retrieval, boundary: str, has_receipt: bool) -> Iterator[bytes]:
+    for instance in retrieval:
+        file = retrieving.file_of(instance)
+        yield from cut(iter((_head(boundary, _file_type(instance), sum(map(len, file))), *file, b"\r\n")))
+    retrieval.conclude()
+    if has_receipt:
+        delivery = retrieval.delivery
+        told = {"expected": delivery.expected, "sent": delivery.sent, "left_out": dict(delivery.left_out)}
+        receipt = json.dumps(told).encode()
+        yield _head(boundary, "application/json", len(receipt)) + receipt + b"\r\n"
+    yield f"--{boundary}--\r\n".encode()
+
+
+@contextmanager
+def _metadata(retrieval: Retrieval) -> Generator[Opened]:
+    retrieval.begin()
+    yield Opened("application/dicom+json", _metadata_pieces(retrieval), _warning(retrieval.warning))
+
+
+def _metadata_pieces(retrieval: Retrieval) -> Iterator[bytes]:
+    before = b"["
+    for instance in retrieval:
+        yield from cut(iter((before, retrieving.described(instance))))
+        before = b","
+    retrieval.conclude()
+    yield b"]"
+
+
+def _volume_parts(retrieval: Retrieval, found: Converted, boundary: str) -> Iterator[bytes]:
+    retrieval.conclude()
+    for path in found.files:
+        disposition = f'attachment; filename="{path.name}"'
+        head = _head(boundary, "application/octet-stream", path.stat().st_size, disposition)
+        yield from cut(_read(head, path))
+    yield f"--{boundary}--\r\n".encode()
+
+
+def _read(head: bytes, path: Path) -> Iterator[Bytes]:
+    yield head
+    with path.open("rb") as file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece
+    yield b"\r\n"
+
+
+def _head(boundary: str, media_type: str, length: int, disposition: str = "") -> bytes:
+    lines = [f"--{boundary}", f"Content-Type: {media_type}", f"Content-Length: {length}"]
+    if disposition:
+        lines.append(f"Content-Disposition: {disposition}")
+    return "\r\n".join((*lines, "", "")).encode()
+
+
+def _file_type(instance: EncodedInstance) -> str:
+    syntax = instance.transfer_syntax_uid
+    return f"application/dicom; transfer-syntax={syntax}" if is_uid(syntax) else "application/dicom"
+
+
+def _warning(text: str) -> dict[str, str]:
+    """The header that tells what is not in the answer (RFC 7234 section 5.5, PS3.18 section 8.5)."""
+    plain = "".join(letter if 0x20 <= ord(letter) < 0x7F and letter not in '"\\' else "?" for letter in text)
+    return {"warning": f'299 - "{plain}"'} if plain else {}

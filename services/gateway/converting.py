@@ -1,0 +1,80 @@
+"""Retrievals as NIfTI: instances are staged in the spool as they may leave, and converted when all are there.
+
+What is staged is removed when the context is left; what a killed process leaves is swept with the spool.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicom.deid.identity import heading_of
+from dicom.files import nifti
+from dicom.files.spool import Spool, Workspace
+from dicom.files.trouble import writing
+from models.domain.errors import Unreadable, Unsupported
+from models.settings import Settings
+from services.gateway.retrieving import Retrieval, file_of
+
+WITHOUT_VOLUMES = frozenset({"SR", "KO", "PR"})
+"""Modalities that are not fetched at all: they hold nothing that could be converted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """The files of all volumes, the description of each before it; they are there for as long as the context is.
+
+    ``problems`` says why nothing came of a series, a sentence for each.
+    """
+
+    files: tuple[Path, ...]
+    problems: tuple[str, ...]
+
+
+@contextmanager
+def converted(settings: Settings, retrieval: Retrieval) -> Generator[Converted]:
+    """Everything that a retrieval that has begun gives, as NIfTI.
+
+    Raises what the retrieval raises, NoSpace when the spool's disk is nearly full, Unsupported when nothing of it can
+    be converted.
+    """
+    spool = Spool(settings.spool_dir)
+    spool.sweep()
+    with spool.workspace() as workspace:
+        result = _converted(workspace, _staged(spool, workspace, settings, retrieval), retrieval)
+        if not result.files:
+            raise Unsupported(f"Nothing of it can be converted to NIfTI. {' '.join(sorted(set(result.problems)))}")
+        yield result
+
+
+def _staged(spool: Spool, workspace: Workspace, settings: Settings, retrieval: Retrieval) -> list[Path]:
+    """A directory for each series, in the order in which their first instances came."""
+    places: dict[str, Path] = {}
+    for number, instance in enumerate(retrieval):
+        spool.check_room(instance.size_bytes, settings.spool_reserve_mb * 1_000_000)
+        uid = heading_of(instance).series_uid
+        with writing(spool.root, "spool"):
+            if uid not in places:
+                places[uid] = workspace.path / f"{len(places) + 1:03d}"
+                places[uid].mkdir(mode=0o700)
+            with (places[uid] / f"{number:06d}.dcm").open("xb") as file:
+                file.writelines(file_of(instance))
+    return list(places.values())
+
+
+def _converted(workspace: Workspace, series: list[Path], retrieval: Retrieval) -> Converted:
+    files: list[Path] = []
+    problems: list[str] = []
+    for place in series:
+        try:
+            files += nifti.convert(workspace, place, f"series-{place.name}", retrieval.check)
+        except Unreadable as problem:
+            problems.append(problem.message)
+        _clear(place)
+    return Converted(tuple(files), tuple(problems))
+
+
+def _clear(place: Path) -> None:
+    """Remove a series that is converted, so that it takes no room beside the next."""
+    for path in place.iterdir():
+        path.unlink()

@@ -173,7 +173,7 @@ def _normal_element(tag: str, found: object) -> Element:
         return {key: given[key] for key in ("InlineBinary", "Value") if key in given} | {"vr": vr}
     several = _listed(given.get("Value"))
     return element(
-        vr, [normal(_with_upper_tags(one)) for one in several if isinstance(one, dict)] if vr == "SQ" else several
+        vr, [normal(one) for one in items({tag: given}, tag)] if vr == "SQ" else several
     )
 
 

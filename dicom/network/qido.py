@@ -106,8 +106,8 @@ class QidoFinder(WebPort):
         """Yield what fits. All is what the server gives for ``includefield=all``; of a study below it no patient ID."""
         unique = attributes.UNIQUE_KEYS[level]
         wanted = {*(returned or ()), *matching, unique}
-        names = ("all",) if returned is None else tuple(attributes.name_of(path) for path in sorted(wanted))
         tags = {path.partition(".")[0] for path in wanted}
+        names = ("all",) if returned is None else tuple(attributes.name_of(tag) for tag in sorted(tags))
         missing = Unsupported if level is Level.STUDY else NotFound
         seen: set[str] = set()
         for filters in _attribute_filters(level, matching):

@@ -64,6 +64,16 @@ def named_keys(query: StudyQuery) -> tuple[str, ...]:
     return tuple(name for name in KEYS if getattr(query, name))
 
 
+def is_date_span(text: str) -> bool:
+    """Whether a text is empty, a date YYYYMMDD, or a range of dates of which one end may be open."""
+    return _is_span(text, _is_date)
+
+
+def is_time_span(text: str) -> bool:
+    """Whether a text is empty, a time HH, HHMM, HHMMSS or HHMMSS.FFFFFF, or a range of them."""
+    return _is_span(text, _is_time)
+
+
 def _problems(query: StudyQuery) -> Iterator[tuple[str, str]]:
     for name, limit in _LIMITS.items():
         text: str = getattr(query, name)
@@ -74,9 +84,9 @@ def _problems(query: StudyQuery) -> Iterator[tuple[str, str]]:
     if query.study_uid and not is_uid(query.study_uid):
         yield "study_uid", "this is no DICOM UID."
     for name in _DATES:
-        if not _is_span(getattr(query, name), _is_date):
+        if not is_date_span(getattr(query, name)):
             yield name, "a date like 20240131, or a range of them like 20240101-20240131."
-    if not _is_span(query.study_time, _is_time):
+    if not is_time_span(query.study_time):
         yield "study_time", "a time like 0830, or a range of them like 0830-1200."
     if len(query.modalities) > _MOST_MODALITIES:
         yield "modalities", f"at most {_MOST_MODALITIES}."

@@ -49,7 +49,12 @@ def destination(db: Database, actor: Actor, node_id: int) -> Node:
 
 @contextmanager
 def recorded(
-    db: Database, actor: Actor, server: Server, tell: Callable[[], str], details: Mapping[str, str]
+    db: Database,
+    actor: Actor,
+    server: Server,
+    tell: Callable[[], str],
+    details: Mapping[str, str],
+    action: AuditAction = AuditAction.SEARCH,
 ) -> Generator[None]:
     """Write down a search when it has ended, however that was; one that nobody went on with is ``Canceled``.
 
@@ -63,7 +68,7 @@ def recorded(
         outcome = error.code if isinstance(error, AditError) else type(error).__name__
         raise
     finally:
-        audit.record(db, actor, AuditAction.SEARCH, f"server {server.name}: {tell()}", outcome, details)
+        audit.record(db, actor, action, f"server {server.name}: {tell()}", outcome, details)
 
 
 def _check_may_search(db: Database, actor: Actor) -> None:

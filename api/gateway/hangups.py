@@ -1,0 +1,42 @@
+"""Work in a thread for a caller who may hang up before it is done: then it is stopped."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from anyio import CancelScope, CapacityLimiter, create_task_group
+from starlette.types import Receive
+
+from api.threads import QUICK, in_thread
+
+T = TypeVar("T")
+
+
+async def unless_hung_up(
+    receive: Receive, work: Callable[[], T], stop: Callable[[], Any], threads: CapacityLimiter
+) -> T:
+    """What the work returns or raises. ``stop`` is called from another thread, and should let the work end soon.
+
+    Only for requests whose body has been read or does not matter.
+    """
+    found: list[T] = []
+    failure: Exception | None = None
+
+    async def watch() -> None:
+        try:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            if not found and failure is None:
+                with CancelScope(shield=True):
+                    await in_thread(stop, limiter=QUICK)
+
+    async with create_task_group() as group:
+        group.start_soon(watch)
+        try:
+            found.append(await in_thread(work, limiter=threads))
+        except Exception as error:
+            failure = error
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return found[0]

@@ -1,0 +1,69 @@
+"""QIDO-RS for any server that ADIT reaches (PS3.18 section 10.6)."""
+
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from api.access import Caller, needs
+from api.context import Context
+from api.gateway.accepting import METADATA, check_accepts
+from api.gateway.hangups import unless_hung_up
+from api.gateway.routing import GatewayRoute
+from api.threads import SLOW, in_thread
+from models.domain.refs import Level
+from models.domain.tokens import Operation
+from services.gateway import queries, searching
+from services.gateway.searching import WebFound
+
+_Asks = Annotated[Caller, Depends(needs(Operation.SEARCH))]
+_ABOUT = (
+    "Matching keys are keywords or tags of DICOM attributes of this level and those above, in sequences with dots "
+    "between; beside them `includefield`, `limit`, `offset` and `fuzzymatching`. More than there may be is told in a "
+    "Warning header."
+)
+
+
+def router(context: Context) -> APIRouter:
+    """The routes of all three levels."""
+    found = APIRouter(prefix="/dicom-web/{ae_title}/qidors", tags=["dicomweb"], route_class=GatewayRoute)
+
+    @found.get("/studies", response_class=Response, description=_ABOUT)
+    async def studies(request: Request, ae_title: str, caller: _Asks) -> Response:
+        return await _answer(context, request, caller, ae_title, Level.STUDY)
+
+    @found.get("/studies/{study}/series", response_class=Response, description=_ABOUT)
+    async def series(request: Request, ae_title: str, study: str, caller: _Asks) -> Response:
+        return await _answer(context, request, caller, ae_title, Level.SERIES, study)
+
+    @found.get("/studies/{study}/instances", response_class=Response, description=_ABOUT)
+    async def instances_of_study(request: Request, ae_title: str, study: str, caller: _Asks) -> Response:
+        return await _answer(context, request, caller, ae_title, Level.IMAGE, study)
+
+    @found.get("/studies/{study}/series/{series}/instances", response_class=Response, description=_ABOUT)
+    async def instances(request: Request, ae_title: str, study: str, series: str, caller: _Asks) -> Response:
+        return await _answer(context, request, caller, ae_title, Level.IMAGE, study, series)
+
+    _ = studies, series, instances_of_study, instances
+    return found
+
+
+async def _answer(
+    context: Context, request: Request, caller: Caller, ae_title: str, level: Level, study: str = "", series: str = ""
+) -> Response:
+    parameters = request.query_params.multi_items()
+    chosen = [value for name, value in parameters if name == "accept"]
+    check_accepts(chosen[0] if chosen else request.headers.get("accept", ""), *METADATA)
+    query = queries.read(level, [one for one in parameters if one[0] != "accept"], study, series)
+    search = await in_thread(searching.search, context.db, context.settings, caller.actor, ae_title, query)
+    return await unless_hung_up(request.receive, lambda: _told(search.run()), search.stop, SLOW)
+
+
+def _told(found: WebFound) -> Response:
+    """An array, empty when nothing was found: CP-2473 wants 200 for that, and clients want JSON."""
+    body = json.dumps(found.items, separators=(",", ":")).encode()
+    answer = Response(body, media_type="application/dicom+json", headers={"cache-control": "no-store"})
+    for warning in found.warnings:
+        answer.headers.append("warning", warning)
+    return answer

@@ -16,8 +16,8 @@ PATIENCE_S = 20.0
 """How long a retrieval may wait for room before it breaks off: Orthanc ends an association after 30 s of silence."""
 
 
-def open_attempt(db: Database, settings: Settings, item: Item, lease: Lease) -> Attempt:
-    """The attempt of a claimed item.
+def open_attempt(db: Database, settings: Settings, item: Item, lease: Lease, stream_bytes: int) -> Attempt:
+    """The attempt of a claimed item, which may hold so many bytes in memory between source and destination.
 
     Raises NoSpace when the spool's disk is nearly full, ProfileInvalid when the job's profile is not what it was,
     WrongState when its trial was forgotten.
@@ -28,7 +28,6 @@ def open_attempt(db: Database, settings: Settings, item: Item, lease: Lease) -> 
         raise Unsupported("The source is a folder; only servers can be a source.")
     spool = Spool(settings.spool_dir)
     spool.check_room(0, settings.spool_reserve_mb * 1_000_000)
-    half_of_stream = settings.stream_mb * 1_000_000 // 2
     return Attempt(
         db=db,
         settings=settings,
@@ -36,11 +35,11 @@ def open_attempt(db: Database, settings: Settings, item: Item, lease: Lease) -> 
         item=item,
         lease=lease,
         source=source,
-        destination=work.node(db, item.destination_id),
+        destination=work.node(db, item.target_id),
         local=local_side(settings),
         receipt=work.load_receipt(db, item.id),
-        retrieved=Stream(half_of_stream, PATIENCE_S),
-        pseudonymized=Stream(half_of_stream),
+        retrieved=Stream(stream_bytes // 2, PATIENCE_S),
+        pseudonymized=Stream(stream_bytes // 2),
         policy=_policy(db, settings, job),
     )
 
@@ -49,5 +48,5 @@ def _policy(db: Database, settings: Settings, job: Job) -> Policy | None:
     """The rules of the job, or None for one that was allowed to keep the identity."""
     if job.keep_identity:
         return None
-    pseudonyms.linkage_key(db, job.linkage_scope_id)
+    pseudonyms.linkage_key(db, job.scope_id)
     return profiles.policy_of(settings, job)

@@ -60,6 +60,8 @@ def _scope_of(db: Database, place: Place) -> int:
     job = JobStore(db).get(place)
     if job.trial_protocol_id and not job.keep_identity:
         raise BadRequest("The job belongs to a trial. Name the trial.")
+    if job.linkage_scope_id is None:
+        raise BadRequest("The job only asks servers; it gives nobody a pseudonym.")
     return job.linkage_scope_id
 
 

@@ -125,7 +125,8 @@ def _stand(db: Database, actor: Actor, job: Job, item: Item | None = None) -> _S
 def _why_closed(db: Database, actor: Actor, job: Job) -> Refused | None:
     try:
         project.check_open(db, actor, App.of(job.kind))
-        ScopeStore(db).check_is_usable(job.linkage_scope_id)
+        if job.linkage_scope_id is not None:
+            ScopeStore(db).check_is_usable(job.linkage_scope_id)
         _check_rights_are_left(db, actor, job)
     except Refused as refusal:
         return refusal
@@ -137,8 +138,10 @@ def _check_rights_are_left(db: Database, actor: Actor, job: Job) -> None:
     if actor.is_staff:
         return
     needed = {MAY_ADD[job.kind], *([MAY_SHOW_IDENTITY[job.kind]] if job.keep_identity else [])}
-    nodes = JobStore(db).nodes(job.id)
-    may_use = all(actor.access.may_read(source) and actor.access.may_write(target) for source, target in nodes)
+    may_use = all(
+        actor.access.may_read(source) and (target is None or actor.access.may_write(target))
+        for source, target in JobStore(db).nodes(job.id)
+    )
     if not needed <= actor.permissions or not may_use:
         raise NotPermitted("You have lost a right that this job needs, or the access to its source or destination.")
 

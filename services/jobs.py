@@ -104,8 +104,11 @@ def progress(db: Database, actor: Actor, job_id: int) -> JobProgress:
     return JobStore(db).progress(job_id)
 
 
-def nodes(db: Database, actor: Actor, job_id: int) -> frozenset[tuple[int, int]]:
-    """Source and destination of the job's items; ``services.nodes.names`` tells the names behind the ids."""
+def nodes(db: Database, actor: Actor, job_id: int) -> frozenset[tuple[int, int | None]]:
+    """Source and destination of the job's items, None for a batch query, which moves nothing.
+
+    ``services.nodes.names`` tells the names behind the ids.
+    """
     visible(db, actor, job_id)
     return JobStore(db).nodes(job_id)
 

@@ -112,7 +112,7 @@ def bind_item(db: Database, settings: Settings, lease: Lease, job: Job, item: It
     Raises IdentityConflict when the pseudonym or the patient is bound to another one, or when it cannot be told whose
     study it is; LeaseLost when another worker has the item.
     """
-    scope_id = job.linkage_scope_id
+    scope_id = job.scope_id
     if plain_id(item.patient_id) and not plain_id(study.patient_id):
         raise IdentityConflict("The source lists the study without a patient ID, so nobody knows whose it is.")
     patient = _patient_of(linkage_key(db, scope_id), study, item.pseudonym)

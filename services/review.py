@@ -54,7 +54,7 @@ def release(db: Database, actor: Actor, item_id: int, sop_uids: Collection[str] 
     """
     with audited(db, actor, AuditAction.RELEASE_HELD, Permission.REVIEW_HELD, reason) as tried:
         item, receipt, chosen = _chosen(db, actor, item_id, sop_uids, tried)
-        ScopeStore(db).check_is_usable(JobStore(db).get(item.job_id).linkage_scope_id)
+        ScopeStore(db).check_is_usable(JobStore(db).get(item.job_id).scope_id)
         for sop_uid in chosen:
             del receipt.held[sop_uid]
         ReceiptStore(db).amend(item_id, receipt)

@@ -50,7 +50,7 @@ def _deidentifier(
     attempt.item = pseudonyms.bind_item(attempt.db, attempt.settings, attempt.lease, job, attempt.item, study)
     return Deidentifier(
         policy,
-        pseudonyms.linkage_key(attempt.db, job.linkage_scope_id),
+        pseudonyms.linkage_key(attempt.db, job.scope_id),
         attempt.item.pseudonym,
         job.trial_protocol_id,
         job.trial_protocol_name,

@@ -97,8 +97,11 @@ class JobQuestions:
                 found[kind][state] = count
         return found
 
-    def nodes(self, job_id: int) -> frozenset[tuple[int, int]]:
-        """Source and destination of the items of a job: one pair, as long as requests have one of each."""
+    def nodes(self, job_id: int) -> frozenset[tuple[int, int | None]]:
+        """Source and destination of the items of a job; a batch query may ask several sources and has no destination.
+
+        A transfer has one pair, as long as requests have one of each.
+        """
         wanted = select(ItemRow.source_id, ItemRow.destination_id).where(ItemRow.job_id == job_id).distinct()
         with self._db.reading() as session:
             return frozenset((source, destination) for source, destination in session.execute(wanted))

@@ -4,25 +4,29 @@ Every move locks the job's row first, see ``models.db.jobs``.
 """
 
 from collections import Counter
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from models.db.tables import ItemRow, JobRow
 from models.domain.errors import NotFound
 from models.domain.jobs import FINISHED, Item, Job, State, check_item_move, check_job_move, derived_state, summary
-from models.domain.requests import TransferRequest
+from models.domain.requests import JobHead, TransferRequest
+
+_BEGUN = frozenset({State.IN_PROGRESS, State.CANCELING})
+_UNENDED = (State.IN_PROGRESS, State.PENDING)
 
 
 def is_due(now: datetime) -> ColumnElement[bool]:
     """Whether an item can be taken up: it waits and its time has come, or its worker let the lease run out."""
-    time_has_come = or_(ItemRow.not_before_at.is_(None), ItemRow.not_before_at <= now)
-    return or_(
-        and_(ItemRow.state == State.PENDING, time_has_come),
-        is_abandoned(now),
-    )
+    return or_(waits_no_longer(now), is_abandoned(now))
+
+
+def waits_no_longer(now: datetime) -> ColumnElement[bool]:
+    return and_(ItemRow.state == State.PENDING, or_(ItemRow.not_before_at.is_(None), ItemRow.not_before_at <= now))
 
 
 def is_abandoned(now: datetime) -> ColumnElement[bool]:
@@ -79,7 +83,12 @@ def end(row: ItemRow, state: State, message: str, now: datetime) -> None:
 
 
 def derive(session: Session, job: JobRow, now: datetime) -> State:
-    """Bring the job's state in line with its items and return it."""
+    """Bring the job's state in line with its items and return it.
+
+    A job that has begun stays as it is while any item waits or is at work, which costs less to know than the counts.
+    """
+    if job.state in _BEGUN and session.scalar(select(_has_unended(job.id))):
+        return job.state
     counts = counts_of(session, job.id)
     state = derived_state(job.state, counts.elements())
     if state is job.state:
@@ -91,6 +100,12 @@ def derive(session: Session, job: JobRow, now: datetime) -> State:
     return state
 
 
+def _has_unended(job_id: int) -> ColumnElement[bool]:
+    """Whether an item waits or is at work; two looks into the index, whatever the number of items."""
+    with_state = [exists().where(ItemRow.job_id == job_id, ItemRow.state == state) for state in _UNENDED]
+    return or_(*with_state)
+
+
 def finish(job: JobRow, state: State, counts: Counter[State], now: datetime) -> None:
     """End a job, with a message that says what has become of its items."""
     move_job(job, state)
@@ -98,23 +113,15 @@ def finish(job: JobRow, state: State, counts: Counter[State], now: datetime) -> 
     job.message = summary(counts.elements())
 
 
-def new_job(
-    owner: str, request: TransferRequest, scope_id: int, policy_digest: str, state: State, now: datetime
-) -> JobRow:
+def new_job(owner: str, head: JobHead, scope_id: int | None, policy_digest: str, state: State, now: datetime) -> JobRow:
     """The row of a job that was accepted and has not begun."""
     return JobRow(
-        kind=request.kind,
+        **asdict(head),
         state=state,
         owner=owner,
-        urgent=request.urgent,
         message="",
-        trial_protocol_id=request.trial_protocol_id,
-        trial_protocol_name=request.trial_protocol_name,
         linkage_scope_id=scope_id,
-        profile=request.profile,
         policy_digest=policy_digest,
-        keep_identity=request.keep_identity,
-        send_finished_mail=request.send_finished_mail,
         flow_run_id="",
         created_at=now,
     )
@@ -123,22 +130,28 @@ def new_job(
 def new_items(job_id: int, request: TransferRequest) -> list[ItemRow]:
     """The rows of its items, one for each study, all of which wait."""
     return [
-        ItemRow(
-            job_id=job_id,
-            position=position,
-            state=State.PENDING,
+        new_item(
+            job_id,
+            position,
             source_id=request.source_id,
             destination_id=request.destination_id,
             patient_id=wish.patient_id,
             study_uid=wish.study_uid,
             series_uids=list(wish.series_uids),
             pseudonym=wish.pseudonym,
-            attempts=0,
-            message="",
-            error_code="",
+            lines=list(wish.lines),
+            row_id=wish.row_id,
+            planned_count=wish.planned_count,
         )
         for position, wish in enumerate(request.studies, start=1)
     ]
+
+
+def new_item(job_id: int, position: int, **values: Any) -> ItemRow:
+    """The row of an item that waits; what is not told is empty."""
+    known: dict[str, Any] = {"patient_id": "", "study_uid": "", "series_uids": [], "pseudonym": "", "lines": []}
+    known |= {"row_id": "", "attempts": 0, "message": "", "error_code": ""}
+    return ItemRow(job_id=job_id, position=position, state=State.PENDING, **(known | values))
 
 
 def job_of(row: JobRow) -> Job:
@@ -162,6 +175,10 @@ def job_of(row: JobRow) -> Job:
         policy_digest=row.policy_digest,
         keep_identity=row.keep_identity,
         send_finished_mail=row.send_finished_mail,
+        project_name=row.project_name,
+        project_description=row.project_description,
+        ethics_application_id=row.ethics_application_id,
+        checked_by_job_id=row.checked_by_job_id,
     )
 
 
@@ -182,6 +199,9 @@ def item_of(row: ItemRow) -> Item:
         message=row.message,
         error_code=row.error_code,
         not_before_at=row.not_before_at,
+        lines=tuple(row.lines),
+        row_id=row.row_id,
+        planned_count=row.planned_count,
         started_at=row.started_at,
         ended_at=row.ended_at,
     )

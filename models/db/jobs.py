@@ -27,7 +27,7 @@ from models.db.job_rows import (
     new_job,
 )
 from models.db.leases import CANCELED_TEXT, LeaseStore
-from models.db.tables import ItemRow, JobRow, ReceiptRow, ReviewRow
+from models.db.tables import AnswerRow, ItemRow, JobRow, ReceiptRow, ReviewRow
 from models.domain.errors import WrongState
 from models.domain.job_actions import check_allows, check_item_allows
 from models.domain.jobs import FINISHED, Item, ItemAction, Job, JobAction, State
@@ -45,11 +45,21 @@ class JobStore(JobQuestions, LeaseStore):
         ``policy_digest`` is that of the request's profile as it is now.
         """
         with self._db.transaction() as session:
-            row = new_job(owner, request, scope_id, policy_digest, state, self._db.clock())
+            row = new_job(owner, request.head, scope_id, policy_digest, state, self._db.clock())
             session.add(row)
             session.flush()
             session.add_all(new_items(row.id, request))
             return job_of(row)
+
+    def made_of(self, check_id: int) -> Job | None:
+        """The transfer that was made of a check, if one was.
+
+        Inside a transaction nobody else can make one before it ends. Raises NotFound without such a check.
+        """
+        with self._db.transaction() as session:
+            locked(session, check_id)
+            row = session.scalar(select(JobRow).where(JobRow.checked_by_job_id == check_id))
+            return None if row is None else job_of(row)
 
     def verify(self, job_id: int) -> Job:
         """Let an unverified job begin; raises WrongState for any other."""
@@ -97,7 +107,7 @@ class JobStore(JobQuestions, LeaseStore):
         return self._again(JobAction.RETRY, job_id, {State.FAILURE})
 
     def restart(self, job_id: int) -> Job:
-        """Let every item of a finished job wait again as if it had never run; receipts and reviews are deleted."""
+        """Let every item of a finished job wait again as if it had never run; what came of them is deleted."""
         with self._db.transaction() as session:
             self._again(JobAction.RESTART, job_id, FINISHED)
             _forget_delivery(session, ItemRow.job_id == job_id)
@@ -226,8 +236,9 @@ def _let_wait_again(
 
 
 def _forget_delivery(session: Session, chosen: ColumnElement[bool]) -> None:
-    """Delete receipts and reviews of items that are done anew: what is fetched anew has to be looked at anew."""
+    """Delete receipts, reviews and answers of items that are done anew: nothing of it may be taken for new."""
     items = select(ItemRow.id).where(chosen)
+    session.execute(delete(AnswerRow).where(AnswerRow.item_id.in_(items)))
     session.execute(delete(ReceiptRow).where(ReceiptRow.item_id.in_(items)))
     session.execute(delete(ReviewRow).where(ReviewRow.item_id.in_(items)))
 

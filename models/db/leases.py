@@ -7,7 +7,7 @@ from sqlalchemy import Select, and_, select
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database
-from models.db.job_rows import derive, end, is_abandoned, is_due, item_of, locked, move_item, move_job
+from models.db.job_rows import derive, end, is_abandoned, item_of, locked, move_item, move_job, waits_no_longer
 from models.db.project import has_to_wait
 from models.db.tables import ItemRow, JobRow
 from models.domain.errors import LeaseLost
@@ -23,8 +23,8 @@ class LeaseStore:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def claim_next(self, job_id: int, lease_for: timedelta) -> tuple[Item, Lease] | None:
-        """Take the next due item for an attempt, or None when there is none now.
+    def claim_next(self, job_id: int, lease_for: timedelta, source_id: int | None = None) -> tuple[Item, Lease] | None:
+        """Take the next due item for an attempt, of one source where it is named, or None when there is none now.
 
         Due are pending items whose time has come and items whose worker let the lease run out. Never the same item
         for two callers, and nothing of a job that is being canceled or has to wait (suspended, or under maintenance).
@@ -36,8 +36,7 @@ class LeaseStore:
             if session.scalar(select(JobRow.id).where(JobRow.id == job_id, has_to_wait())) is not None:
                 return None
             now = self._db.clock()
-            due = select(ItemRow).where(ItemRow.job_id == job_id, is_due(now)).order_by(ItemRow.position).limit(1)
-            row = session.scalar(due)
+            row = _next_due(session, job_id, now, source_id)
             if row is None:
                 return None
             lease = _begin(row, now, lease_for)
@@ -122,6 +121,15 @@ def _job_of(session: Session, lease: Lease) -> int:
     if job_id is None:
         raise LeaseLost
     return job_id
+
+
+def _next_due(session: Session, job_id: int, now: datetime, source_id: int | None) -> ItemRow | None:
+    """The first due item of the job. Asked by state, since the index then leads to it, whatever the number of items."""
+    wanted = select(ItemRow).where(ItemRow.job_id == job_id).order_by(ItemRow.position).limit(1)
+    if source_id is not None:
+        wanted = wanted.where(ItemRow.source_id == source_id)
+    found = [session.scalar(wanted.where(due)) for due in (waits_no_longer(now), is_abandoned(now))]
+    return min((row for row in found if row is not None), key=lambda row: row.position, default=None)
 
 
 def _begin(row: ItemRow, now: datetime, lease_for: timedelta) -> Lease:

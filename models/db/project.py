@@ -1,11 +1,12 @@
 """Keeps what is set for everybody: the announcement, maintenance, and the state of each application."""
 
-from sqlalchemy import ColumnElement, String, and_, cast, exists, or_, select
+from sqlalchemy import ColumnElement, String, and_, case, cast, exists, or_, select
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database
 from models.db.tables import AppRow, JobRow, ProjectRow
 from models.domain.errors import Outdated
+from models.domain.jobs import JobKind
 from models.domain.project import App, AppState, Project
 
 _ONLY = 1
@@ -59,7 +60,8 @@ class ProjectStore:
 
 def has_to_wait() -> ColumnElement[bool]:
     """Whether the job of a statement's ``JobRow`` has to wait: under maintenance, or since its kind is suspended."""
-    suspended = and_(cast(AppRow.app, String) == cast(JobRow.kind, String), AppRow.suspended.is_(True))
+    of_kind = case({kind.value: App.of(kind).value for kind in JobKind}, value=cast(JobRow.kind, String))
+    suspended = and_(cast(AppRow.app, String) == of_kind, AppRow.suspended.is_(True))
     return or_(exists().where(ProjectRow.maintenance.is_(True)), exists().where(suspended))
 
 

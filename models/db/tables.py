@@ -184,7 +184,7 @@ class EscrowRow(Row):
 
 
 class JobRow(Row):
-    """An accepted request."""
+    """An accepted request. One check gives one transfer: ``checked_by_job_id`` is unique."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -200,12 +200,16 @@ class JobRow(Row):
     message: Mapped[str] = mapped_column(Text)
     trial_protocol_id: Mapped[str] = mapped_column(String(64))
     trial_protocol_name: Mapped[str] = mapped_column(String(64))
-    linkage_scope_id: Mapped[int] = mapped_column(ForeignKey("linkage_scopes.id"))
+    linkage_scope_id: Mapped[int | None] = mapped_column(ForeignKey("linkage_scopes.id"))
     profile: Mapped[str] = mapped_column(String(64))
     policy_digest: Mapped[str] = mapped_column(String(64))
     keep_identity: Mapped[bool]
     send_finished_mail: Mapped[bool]
     finished_mail_at: Mapped[datetime | None]
+    project_name: Mapped[str] = mapped_column(String(150))
+    project_description: Mapped[str] = mapped_column(String(2000))
+    ethics_application_id: Mapped[str] = mapped_column(String(100))
+    checked_by_job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), unique=True)
     flow_run_id: Mapped[str] = mapped_column(String(64))
     run_requested_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
@@ -214,15 +218,16 @@ class JobRow(Row):
 
 
 class ItemRow(Row):
-    """One study to move. ``lease_token`` and ``lease_until_at`` are set exactly while it is in progress.
+    """One study to move, or one question.
 
-    ``active_at`` is when a worker last claimed it, renewed its lease or ended an attempt.
+    ``lease_token`` and ``lease_until_at`` are set exactly while it is in progress. ``active_at`` is when a worker last
+    claimed it, renewed its lease or ended an attempt.
     """
 
     __tablename__ = "items"
     __table_args__ = (
         Index("uq_items_position", "job_id", "position", unique=True),
-        Index("ix_items_job_state", "job_id", "state"),
+        Index("ix_items_job_state_position", "job_id", "state", "position"),
         Index("ix_items_state", "state"),
         NEVER_REUSE_IDS,
     )
@@ -231,11 +236,14 @@ class ItemRow(Row):
     position: Mapped[int]
     state: Mapped[State] = mapped_column(word(State))
     source_id: Mapped[int] = mapped_column(ForeignKey("nodes.id"), index=True)
-    destination_id: Mapped[int] = mapped_column(ForeignKey("nodes.id"), index=True)
+    destination_id: Mapped[int | None] = mapped_column(ForeignKey("nodes.id"), index=True)
     patient_id: Mapped[str] = mapped_column(String(64))
     study_uid: Mapped[str] = mapped_column(String(64))
     series_uids: Mapped[list[str]] = mapped_column(JSON)
     pseudonym: Mapped[str] = mapped_column(String(64))
+    lines: Mapped[list[int]] = mapped_column(JSON)
+    row_id: Mapped[str] = mapped_column(Text)
+    planned_count: Mapped[int | None]
     attempts: Mapped[int]
     message: Mapped[str] = mapped_column(Text)
     error_code: Mapped[str] = mapped_column(String(64))
@@ -245,6 +253,44 @@ class ItemRow(Row):
     active_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+
+
+class QuestionRow(Row):
+    """What an item asks a server, encrypted: a row of a batch file names a patient."""
+
+    __tablename__ = "questions"
+    item_id: Mapped[int] = mapped_column(
+        ForeignKey("items.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    content: Mapped[bytes]
+
+
+class AnswerRow(Row):
+    """One study or series that a server has answered with, or what a check says of an item; the content is encrypted.
+
+    ``verdict`` is that of a check, empty otherwise. ``instance_count`` is None where the server does not tell.
+    """
+
+    __tablename__ = "answers"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    item_id: Mapped[int] = mapped_column(ForeignKey("items.id", ondelete="CASCADE"), index=True)
+    position: Mapped[int]
+    verdict: Mapped[str] = mapped_column(String(24))
+    instance_count: Mapped[int | None]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    content: Mapped[bytes]
+
+
+class BatchFileRow(Row):
+    """The file of a batch job as it was uploaded, encrypted."""
+
+    __tablename__ = "batch_files"
+    job_id: Mapped[int] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    name: Mapped[str] = mapped_column(String(255))
+    content: Mapped[bytes]
+    created_at: Mapped[datetime]
 
 
 class ReceiptRow(Row):

@@ -20,7 +20,7 @@ class App(StrEnum):
     @classmethod
     def of(cls, kind: JobKind) -> "App":
         """The application that a kind of job belongs to."""
-        return cls(kind.value)
+        return cls.BATCH_TRANSFER if kind is JobKind.BATCH_CHECK else cls(kind.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from models.domain.errors import BadRequest
 from models.domain.jobs import JobKind
@@ -38,6 +38,23 @@ class StudyWish:
 
 
 @dataclass(frozen=True, slots=True)
+class JobHead:
+    """What a job is besides its items."""
+
+    kind: JobKind
+    trial_protocol_id: str = ""
+    trial_protocol_name: str = ""
+    urgent: bool = False
+    profile: str = ""
+    keep_identity: bool = False
+    send_finished_mail: bool = False
+    project_name: str = ""
+    project_description: str = ""
+    ethics_application_id: str = ""
+    checked_by_job_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TransferRequest:
     """A selective or batch transfer, as wished.
 
@@ -60,6 +77,11 @@ class TransferRequest:
     project_description: str = ""
     ethics_application_id: str = ""
     checked_by_job_id: int | None = None
+
+    @property
+    def head(self) -> JobHead:
+        """What its job is besides its items."""
+        return JobHead(**{each.name: getattr(self, each.name) for each in fields(JobHead)})
 
     def check(self) -> None:
         """Raise BadRequest naming every field that cannot be as it is; rows are counted from 1.

@@ -21,7 +21,7 @@ def show_item(item: Item) -> None:
     series = amounts.counted(len(item.series_uids), "series", "series") if item.series_uids else "all"
     facts = {
         "From": names.get(item.source_id, "?"),
-        "To": names.get(item.destination_id, "?"),
+        "To": "" if item.destination_id is None else names.get(item.destination_id, "?"),
         "Patient ID": item.patient_id,
         "Pseudonym": item.pseudonym,
         "Series": series,

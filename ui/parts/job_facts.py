@@ -17,7 +17,10 @@ def facts_of(job: Job, actor: Actor) -> Mapping[str, str]:
     """What was asked for, by whom and when."""
     db = context.database()
     names = nodes.names(db)
-    ways = [f"{names.get(source, '?')} to {names.get(target, '?')}" for source, target in jobs.nodes(db, actor, job.id)]
+    ways = [
+        names.get(source, "?") + ("" if target is None else f" to {names.get(target, '?')}")
+        for source, target in jobs.nodes(db, actor, job.id)
+    ]
     return {
         "Kind": status.kind_word(job.kind),
         "Owner": job.owner,

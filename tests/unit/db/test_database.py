@@ -20,6 +20,7 @@ from models.db.groups import GroupStore
 from models.db.idempotency import IdempotencyStore
 from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
+from models.db.questions import BatchFileStore, Question, QuestionStore
 from models.db.receipts import ReceiptStore
 from models.db.reviews import ReviewStore
 from models.db.scopes import ScopeStore
@@ -42,6 +43,7 @@ from models.db.tables import (
     UserRow,
     WebSessionRow,
 )
+from models.domain.answers import Answer
 from models.domain.audit import DONE, AuditAction
 from models.domain.errors import AditError, BadRequest, Bug, NotPermitted, Unreachable
 from models.domain.jobs import JobKind, State
@@ -49,6 +51,8 @@ from models.domain.mails import MailState
 from models.domain.people import LinkPurpose, Permission
 from models.domain.project import App
 from models.domain.receipts import Receipt
+from models.domain.refs import StudyFound
+from models.domain.requests import JobHead
 from models.domain.reviews import Decision
 from models.settings import Settings
 from tests.databases import Clock
@@ -76,8 +80,18 @@ def fill(db: Database) -> None:
     with db.transaction() as session:
         session.add(ReservationRow(item_id=claim[0].id, folder_id=folder_id, size_bytes=1))
     _fill_people(db, folder_id)
+    _fill_questions(db, source_id)
     _fill_mails(db)
     IdempotencyStore(db).keep("ada", "key", "digest", job.id)
+
+
+def _fill_questions(db: Database, source_id: int) -> None:
+    questions = QuestionStore(db)
+    job = questions.add("ada", JobHead(JobKind.BATCH_QUERY), [Question(source_id, b"row", lines=(2,), row_id="1")])
+    BatchFileStore(db).keep(job.id, "rows.csv", b"PatientID")
+    claim = JobStore(db).claim_next(job.id, LEASE)
+    assert claim is not None
+    questions.end(claim[1], State.SUCCESS, "1 study found.", [Answer(StudyFound("1.2.3"))])
 
 
 def _fill_people(db: Database, node_id: int) -> None:
@@ -169,7 +183,7 @@ def test_a_filled_database_goes_down_and_up_again(database: Database) -> None:
     fill(database)
     assert [table for table in Row.metadata.tables if not rows_in(database, table)] == []
     database.migrate()
-    assert rows_in(database, "items") == 2
+    assert rows_in(database, "items") == 3
     schema.downgrade(database._engine)
     assert table_names(database) == {"alembic_version"} | ({"sqlite_sequence"} & table_names(database))
     database.migrate()
@@ -192,6 +206,22 @@ def test_the_second_migration_keeps_what_the_first_version_wrote(database: Datab
     with database.reading() as session:
         assert session.scalar(text("SELECT spelling FROM pseudonym_bindings")) == "anön1"
     assert moved.id and add_job(database).id > kept.id
+
+
+def test_the_sixth_migration_keeps_jobs_and_never_gives_an_id_again(database: Database) -> None:
+    fill(database)
+    kept, gone = add_job(database, studies=2), add_job(database)
+    JobStore(database).delete(gone.id)
+    schema.downgrade(database._engine, "0005")
+    assert rows_in(database, "items") == 4, "jobs that only ask are gone"
+    database.migrate()
+    schema.check(database._engine)
+    jobs = JobStore(database)
+    assert jobs.get(kept.id) == kept
+    assert [(item.lines, item.row_id, item.planned_count) for item in jobs.items(kept.id)] == [((), "", None)] * 2
+    again = add_job(database)
+    assert again.id > gone.id
+    assert jobs.items(again.id)[0].id > jobs.items(kept.id)[-1].id + 1
 
 
 def test_going_back_to_the_first_version_never_uncovers_a_patient(database: Database) -> None:

@@ -441,6 +441,8 @@ def test_the_overview_counts_jobs_by_kind_and_state(database: Database, jobs: Jo
     assert jobs.overview() == {
         JobKind.BATCH_TRANSFER: {State.SUCCESS: 1, State.PENDING: 2},
         JobKind.SELECTIVE_TRANSFER: {State.PENDING: 1},
+        JobKind.BATCH_QUERY: {},
+        JobKind.BATCH_CHECK: {},
     }
 
 

@@ -98,7 +98,7 @@ class Retrieval(Iterator[EncodedInstance]):
         self._kind = kind
         self._policy = asked.policy(settings)
         excluded = {*without, *(() if asked.keep_identity else settings.exclude_modalities)}
-        self._stream = Stream(max(settings.stream_mb * 1_000_000 // settings.api_retrievals, 1), PATIENCE_S)
+        self._stream = Stream(_stream_bytes(settings), PATIENCE_S)
         self._visit = Visit(db, server, has_place=True)
         self._fetcher = Fetcher(
             self._visit, server, local_side(settings), wanted, excluded, self._stream, self._begin_with
@@ -290,6 +290,11 @@ def file_of(instance: EncodedInstance) -> tuple[Bytes, ...]:
 def described(instance: EncodedInstance) -> bytes:
     """The instance as a JSON object without its pixels; raises Unreadable."""
     return metadata_of(instance)
+
+
+def _stream_bytes(settings: Settings) -> int:
+    """How much of one retrieval waits to be treated: all of them together hold what one worker may."""
+    return max(settings.stream_mb * 1_000_000 // settings.api_retrievals, 1)
 
 
 def _with_reasons(reasons: Mapping[str, str]) -> str:

@@ -1,0 +1,509 @@
+"""Retrievals through the gateway: who gets what, on which terms, and that a failure never looks like a whole study."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset
+
+from dicom.deid.encoding import read_elements, syntax_of
+from dicom.deid.engine import Deidentifier
+from dicom.deid.identity import heading_of
+from models.db.engine import Database, open_database
+from models.db.nodes import NodeStore
+from models.domain.audit import DONE
+from models.domain.errors import (
+    AditError,
+    BadRequest,
+    Canceled,
+    Excluded,
+    IdentityConflict,
+    Incomplete,
+    NotFound,
+    NotPermitted,
+    PeerBusy,
+    PeerError,
+    ResidueFound,
+    TimedOut,
+    Unreachable,
+    Unsupported,
+)
+from models.domain.instances import EncodedInstance
+from models.domain.nodes import Server
+from models.domain.people import Actor, NodeAccess, Permission, operator
+from models.domain.refs import Level, SeriesFound
+from models.settings import Settings
+from services import audit
+from services.gateway import fetching, retrieving
+from services.gateway.retrieving import NOT_LISTED, Places, Retrieval
+from services.gateway.terms import Terms, Wanted
+from tests.played_source import PlayedSource, play, played_ct
+from tests.samples import a_server, some_settings
+
+N = 7
+MAY = frozenset({Permission.WEB_RETRIEVE})
+SUBJECT = Terms("SUBJ-01")
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return some_settings(tmp_path_factory.mktemp("data"), spool_reserve_mb=1)
+
+
+@pytest.fixture(scope="module")
+def db(settings: Settings) -> Iterator[Database]:
+    opened = open_database(settings)
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def a_pacs(db: Database) -> Server:
+    added = NodeStore(db).add(a_server(dicomweb_wado_support=True, dicomweb_root_url="http://pacs.example.org"))
+    assert isinstance(added, Server)
+    return added
+
+
+@pytest.fixture
+def a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PlayedSource:
+    return play(monkeypatch, played_ct(tmp_path / "ct"))
+
+
+@pytest.fixture
+def ask(db: Database, settings: Settings, a_pacs: Server, a_source: PlayedSource) -> Callable[..., Retrieval]:
+    """A retrieval of the study, or of what is wanted of it, by somebody without the right to see identities."""
+
+    def asking(asked: Terms = SUBJECT, wanted: Wanted | None = None, **fields: object) -> Retrieval:
+        values: dict[str, object] = {"places": Places(1), "actor": a_caller(a_pacs), "settings": settings, **fields}
+        wish = wanted or Wanted(a_source.study.study_uid)
+        return retrieving.retrieval(db, ae_title="PACS", wanted=wish, asked=asked, **values)  # type: ignore[arg-type]
+
+    return asking
+
+
+def a_caller(source: Server, *more: Permission, user_id: int = 7) -> Actor:
+    return Actor("ada", permissions=MAY | set(more), access=NodeAccess(frozenset({source.id})), user_id=user_id)
+
+
+def everything(retrieval: Retrieval) -> list[EncodedInstance]:
+    with retrieval:
+        retrieval.begin()
+        found = list(retrieval)
+        retrieval.conclude()
+    return found
+
+
+def last_line(db: Database) -> tuple[str, str]:
+    entry = audit.entries(db, operator("root"), limit=1)[0]
+    return entry.subject, entry.outcome
+
+
+def bodies(found: list[EncodedInstance]) -> dict[str, bytes]:
+    return {instance.sop_uid: b"".join(instance.parts) for instance in found}
+
+
+# --- terms
+
+
+def test_with_a_pseudonym_everything_leaves_treated_and_under_uids_that_stay_the_same(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, db: Database
+) -> None:
+    first, second = everything(ask()), everything(ask())
+    assert bodies(first) == bodies(second)
+    assert len(first) == N
+    assert not {one.sop_uid for one in first} & {one.sop_uid for one in a_source.instances}
+    assert {heading_of(one).patient_id for one in first} == {"SUBJ-01"}
+    assert last_line(db) == ("server PACS: 7 of 7 instances of a study, pseudonymized", DONE)
+
+
+def test_what_two_people_get_under_one_pseudonym_cannot_be_linked(
+    ask: Callable[..., Retrieval], a_pacs: Server
+) -> None:
+    mine = everything(ask())
+    theirs = everything(ask(actor=a_caller(a_pacs, user_id=8)))
+    another = everything(ask(Terms("SUBJ-02")))
+    uids = [{one.sop_uid for one in found} for found in (mine, theirs, another)]
+    assert not uids[0] & uids[1] and not uids[0] & uids[2]
+
+
+def test_without_a_pseudonym_the_right_to_see_identities_is_needed_and_bytes_are_the_sources_own(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, a_pacs: Server, db: Database
+) -> None:
+    with pytest.raises(NotPermitted, match="Give a pseudonym"):
+        ask(Terms())
+    assert last_line(db) == ("server PACS: with identity", "NotPermitted")
+    found = everything(ask(Terms(), actor=a_caller(a_pacs, Permission.SELECTIVE_UNPSEUDONYMIZED)))
+    assert bodies(found) == bodies(list(a_source.instances))
+
+
+def test_with_a_trial_the_patient_keeps_the_pseudonym_of_the_trial(ask: Callable[..., Retrieval]) -> None:
+    given = everything(ask(Terms("TRIAL-7", "NCT-GIVEN")))
+    bound = everything(ask(Terms("", "NCT-GIVEN")))
+    assert bodies(given) == bodies(bound)
+    with pytest.raises(IdentityConflict):
+        everything(ask(Terms("TRIAL-8", "NCT-GIVEN")))
+    generated = everything(ask(Terms("", "NCT-NEW")))
+    names = {heading_of(one).patient_id for one in generated}
+    assert len(names) == 1 and names != {"TRIAL-7"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        (Terms("a*b"), "pseudonym"),
+        (Terms("a\\b"), "pseudonym"),
+        (Terms("a^b"), "pseudonym"),
+        (Terms("a=b"), "pseudonym"),
+        (Terms("a" * 65), "pseudonym"),
+        (Terms("a", "t\\u"), "trial_protocol_id"),
+        (Terms("a", "t", "n" * 65), "trial_protocol_name"),
+        (Terms("", "", "name"), "trial_protocol_name"),
+        (Terms(profile="basic"), "profile"),
+        (Terms("a", profile="there-is-none"), "profile"),
+    ],
+)
+def test_terms_that_cannot_be_are_named_and_nothing_is_asked(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, asked: Terms, field: str
+) -> None:
+    with pytest.raises(BadRequest) as caught:
+        ask(asked)
+    assert set(caught.value.problems) == {field}
+    assert a_source.opened == 0
+
+
+@pytest.mark.parametrize("pseudonym", ["PATID0000001", "quarnbababadu", "x19310211"])
+def test_a_pseudonym_that_tells_who_it_is_is_refused_before_anything_is_sent(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, db: Database, pseudonym: str
+) -> None:
+    assert a_source.study.patient_id == "PATID0000001"
+    for asked in (Terms(pseudonym), Terms(pseudonym, "NCT-TELLING")):
+        with pytest.raises(IdentityConflict):
+            everything(ask(asked))
+        assert a_source.sent == 0
+        assert pseudonym not in last_line(db)[0]
+
+
+@pytest.mark.parametrize("wanted", [Wanted("x"), Wanted("1.2", "series"), Wanted("1.2", "1.3", "1.*")])
+def test_what_is_no_uid_is_refused(ask: Callable[..., Retrieval], wanted: Wanted) -> None:
+    with pytest.raises(BadRequest, match="no DICOM UID"):
+        ask(wanted=wanted)
+
+
+def test_without_source_or_right_there_is_no_retrieval(ask: Callable[..., Retrieval], a_pacs: Server) -> None:
+    with pytest.raises(NotFound):
+        ask(actor=replace(a_caller(a_pacs), access=NodeAccess(destinations=frozenset({a_pacs.id}))))
+    with pytest.raises(NotPermitted):
+        ask(actor=replace(a_caller(a_pacs), permissions=frozenset({Permission.WEB_QUERY})))
+
+
+# --- levels
+
+
+def test_a_series_or_one_instance_is_all_that_is_sent(ask: Callable[..., Retrieval], a_source: PlayedSource) -> None:
+    study, series = a_source.study.study_uid, a_source.series[1].series_uid
+    assert len(everything(ask(wanted=Wanted(study, series)))) == 3
+    uid = next(one.sop_uid for one in a_source.instances if heading_of(one).series_uid == series)
+    assert len(everything(ask(wanted=Wanted(study, series, uid)))) == 1
+    assert a_source.asked == [(Level.SERIES, 3), (Level.IMAGE, 1)]
+
+
+@pytest.mark.parametrize("missing", ["study", "series", "instance"])
+def test_what_the_source_does_not_have_is_not_found(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, missing: str
+) -> None:
+    study, series = a_source.study.study_uid, a_source.series[0].series_uid
+    wanted = {"study": Wanted("1.2.3"), "series": Wanted(study, "1.2.3"), "instance": Wanted(study, series, "1.2.3")}
+    with pytest.raises(NotFound):
+        everything(ask(wanted=wanted[missing]))
+
+
+def test_a_server_that_knows_studies_only_by_patient_is_said_to_be_one(
+    db: Database, settings: Settings, a_source: PlayedSource
+) -> None:
+    fields = {"study_root_find_support": False, "patient_root_find_support": True}
+    server = NodeStore(db).add(a_server("Old", **fields))
+    assert isinstance(server, Server)
+    retrieval = retrieving.retrieval(
+        db, settings, a_caller(server), "OLD", Places(1), Wanted(a_source.study.study_uid), SUBJECT
+    )
+    with pytest.raises(Unsupported, match="together with their patient"):
+        everything(retrieval)
+
+
+# --- left out
+
+
+def test_excluded_modalities_are_left_out_of_what_is_pseudonymized_only_and_said_to_be(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, settings: Settings, a_pacs: Server
+) -> None:
+    a_source.series[1] = replace(a_source.series[1], modality="PR")
+    strict = settings.model_copy(update={"exclude_modalities": ("PR",)})
+    retrieval = ask(settings=strict)
+    assert len(everything(retrieval)) == 4
+    assert retrieval.warning == "1 series left out: Modality PR is excluded."
+    kept = ask(Terms(), actor=a_caller(a_pacs, Permission.SELECTIVE_UNPSEUDONYMIZED), settings=strict)
+    assert len(everything(kept)) == N
+
+
+def test_when_every_modality_is_excluded_that_is_the_answer(ask: Callable[..., Retrieval], settings: Settings) -> None:
+    with pytest.raises(Excluded, match="Modality CT is excluded"):
+        everything(ask(settings=settings.model_copy(update={"exclude_modalities": ("CT",)})))
+
+
+def with_burned_in(instance: EncodedInstance) -> EncodedInstance:
+    """The same instance, which declares that somebody's name may be in its pixels."""
+    data, syntax = memoryview(b"".join(instance.parts)), syntax_of(instance.transfer_syntax_uid)
+    elements = read_elements(data, syntax)
+    pieces = {one.tag: bytes(data[one.start : one.end]) for one in elements}
+    pieces[0x00280301] = syntax.encoded(0x00280301, b"CS", b"YES ")
+    return replace(instance, parts=(b"".join(pieces[tag] for tag in sorted(pieces)),))
+
+
+def test_held_instances_are_left_out_and_the_delivery_tells_of_them_by_their_new_names(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, db: Database
+) -> None:
+    every = {one.sop_uid for one in everything(ask())}
+    held = [0, 5]
+    a_source.instances = [
+        with_burned_in(one) if number in held else one for number, one in enumerate(a_source.instances)
+    ]
+    retrieval = ask()
+    found = everything(retrieval)
+    delivery = retrieval.delivery
+    assert (delivery.expected, delivery.sent, len(delivery.left_out)) == (N, N - 2, 2)
+    assert delivery.left_out.keys() == every - {one.sop_uid for one in found}
+    assert last_line(db)[0].startswith(
+        "server PACS: 5 of 7 instances of a study, pseudonymized; left out: 2 instances. 2 x "
+    )
+
+
+def test_when_all_are_held_nothing_is_sent_and_the_reason_is_told(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, db: Database
+) -> None:
+    a_source.instances = [with_burned_in(one) for one in a_source.instances]
+    with pytest.raises(Excluded, match=r"Nothing is left to send: 7 instances\. 7 x"):
+        everything(ask())
+    assert last_line(db)[1] == "Excluded"
+
+
+def test_what_the_source_sends_without_having_listed_it_is_left_out(
+    ask: Callable[..., Retrieval], a_source: PlayedSource
+) -> None:
+    a_source.unlisted = frozenset({a_source.instances[2].sop_uid})
+    retrieval = ask()
+    assert len(everything(retrieval)) == N - 1
+    assert list(retrieval.delivery.left_out.values()) == [NOT_LISTED]
+
+
+# --- failures
+
+
+@pytest.mark.parametrize(
+    "error", [Unreachable(), TimedOut(), PeerBusy(), Unsupported(), PeerError()], ids=lambda error: error.code
+)
+def test_a_failure_before_the_first_instance_is_told_as_what_it_is(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, db: Database, error: AditError
+) -> None:
+    def fail(number: int) -> None:
+        raise error
+
+    a_source.before = fail
+    with pytest.raises(type(error)):
+        everything(ask())
+    assert last_line(db)[1] == error.code
+    assert a_source.opened == a_source.closed
+
+
+def test_a_failure_halfway_is_raised_and_never_looks_like_the_end(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, db: Database
+) -> None:
+    def fail(number: int) -> None:
+        if number >= 3:
+            raise TimedOut
+
+    a_source.before = fail
+    with pytest.raises(TimedOut):
+        everything(ask())
+    assert last_line(db)[1] == "TimedOut"
+    assert [level for level, _ in a_source.asked] == [Level.STUDY, Level.IMAGE]
+
+
+def test_a_connection_that_breaks_once_is_made_again_for_what_is_missing(
+    ask: Callable[..., Retrieval], a_source: PlayedSource
+) -> None:
+    broken: list[int] = []
+
+    def fail_once(number: int) -> None:
+        if number == 3 and not broken:
+            broken.append(number)
+            raise PeerError
+
+    a_source.before = fail_once
+    assert len({one.sop_uid for one in everything(ask())}) == N
+    assert a_source.sent == N
+
+
+def test_fewer_instances_than_listed_are_a_failure(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, db: Database
+) -> None:
+    a_source.withheld.add(a_source.instances[6].sop_uid)
+    with pytest.raises(Incomplete, match="1 listed"):
+        everything(ask())
+    assert last_line(db)[1] == "Incomplete"
+
+
+@pytest.mark.parametrize("what", ["study", "patient", "series", "instance"])
+@pytest.mark.parametrize("asked", [Terms(), SUBJECT], ids=["kept", "treated"])
+def test_an_instance_of_somebody_or_something_else_breaks_the_retrieval(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, a_pacs: Server, what: str, asked: Terms
+) -> None:
+    original = a_source.instances[4]
+    changed = b"".join(original.parts)
+    heading = heading_of(original)
+    old = {
+        "study": heading.study_uid,
+        "patient": heading.patient_id,
+        "series": heading.series_uid,
+        "instance": original.sop_uid,
+    }[what]
+    new = old[:-1] + ("7" if old[-1] != "7" else "8")
+    assert old.encode() in changed
+    swapped = replace(original, parts=(changed.replace(old.encode(), new.encode()),))
+    a_source.instances = [swapped if one is original else one for one in a_source.instances]
+    if what == "series":
+        a_source.series.append(SeriesFound(heading.study_uid, new, "CT"))
+        wanted = Wanted(heading.study_uid, heading.series_uid, original.sop_uid)
+        listed = a_source.find_instances
+        a_source.find_instances = lambda study, series, **rest: listed(study, new, **rest)  # type: ignore[method-assign]
+        a_source.asked = []
+    else:
+        wanted = Wanted(heading.study_uid)
+    with pytest.raises(IdentityConflict):
+        everything(ask(asked, wanted, actor=a_caller(a_pacs, Permission.SELECTIVE_UNPSEUDONYMIZED)))
+
+
+def test_an_identifier_that_is_left_ends_the_retrieval(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    treat, seen = Deidentifier.instance, list[str]()
+
+    def leaky(self: Deidentifier, instance: EncodedInstance) -> EncodedInstance:
+        seen.append(instance.sop_uid)
+        if len(seen) == 1 + skipped:
+            raise ResidueFound
+        return treat(self, instance)
+
+    monkeypatch.setattr(Deidentifier, "instance", leaky)
+    for skipped in (0, 3):
+        seen.clear()
+        with ask() as retrieval, pytest.raises(ResidueFound):
+            retrieval.begin()
+            assert skipped
+            list(retrieval)
+
+
+# --- pace
+
+
+def test_the_first_instance_is_given_before_the_last_has_arrived(
+    ask: Callable[..., Retrieval], a_source: PlayedSource
+) -> None:
+    may_go_on = threading.Event()
+
+    def hold(number: int) -> None:
+        if number:
+            assert may_go_on.wait(30)
+
+    a_source.before = hold
+    with ask() as retrieval:
+        retrieval.begin()
+        first = next(retrieval)
+        assert a_source.sent <= 1
+        may_go_on.set()
+        assert len([first, *retrieval]) == N
+
+
+def test_a_caller_who_goes_ends_the_retrieval_at_the_source(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, db: Database
+) -> None:
+    def stand_still(number: int) -> None:
+        if number == 3:
+            a_source.wait()
+
+    a_source.before = stand_still
+    with pytest.raises(Canceled), ask() as retrieval:
+        retrieval.begin()
+        threading.Timer(0.1, retrieval.stop).start()
+        list(retrieval)
+    assert a_source.aborted.is_set()
+    assert last_line(db)[1] == "Canceled"
+    assert a_source.opened == a_source.closed
+
+
+def test_a_revoked_token_ends_it_as_not_permitted(ask: Callable[..., Retrieval], a_source: PlayedSource) -> None:
+    a_source.before = lambda number: a_source.wait() if number == 3 else None
+    with pytest.raises(NotPermitted, match="revoked"), ask() as retrieval:
+        retrieval.begin()
+        threading.Timer(0.1, lambda: retrieval.stop(NotPermitted("The token was revoked."))).start()
+        list(retrieval)
+
+
+def test_leaving_without_having_read_leaves_a_line_and_no_thread(ask: Callable[..., Retrieval], db: Database) -> None:
+    before = threading.active_count()
+    with ask() as retrieval:
+        retrieval.begin()
+    assert last_line(db) == ("server PACS: 0 of 7 instances of a study, pseudonymized", "Canceled")
+    assert threading.active_count() <= before
+
+
+def test_a_reader_who_is_slow_stalls_the_source_and_gets_everything_in_the_end(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is broken off before the source would do so, and what is missing is asked for by name."""
+    monkeypatch.setattr(fetching, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(retrieving, "PATIENCE_S", 0.05)
+    size = a_source.instances[0].size_bytes
+    monkeypatch.setattr(retrieving, "_stream_bytes", lambda settings: 2 * size)
+    has_stalled = threading.Event()
+    retrieve = a_source.retrieve
+
+    def noting(*arguments: object) -> None:
+        try:
+            retrieve(*arguments)  # type: ignore[arg-type]
+        finally:
+            has_stalled.set()
+
+    a_source.retrieve = noting  # type: ignore[method-assign]
+    with ask() as retrieval:
+        retrieval.begin()
+        assert has_stalled.wait(30)
+        assert a_source.sent < N
+        assert len({one.sop_uid for one in retrieval}) == N
+    assert a_source.sent == N
+    assert Level.IMAGE in {level for level, _ in a_source.asked}
+
+
+def test_two_retrievals_beyond_the_places_are_told_to_come_again(ask: Callable[..., Retrieval]) -> None:
+    places = Places(1)
+    with ask(places=places) as retrieval:
+        retrieval.begin()
+        for _ in range(2):
+            with pytest.raises(PeerBusy, match="All 1 retrievals"):
+                everything(ask(places=places))
+        assert len(list(retrieval)) == N
+    assert len(everything(ask(places=places))) == N
+
+
+# --- metadata
+
+
+def test_metadata_is_of_the_treated_instance_and_has_no_pixels(ask: Callable[..., Retrieval]) -> None:
+    for instance in everything(ask()):
+        said = json.loads(retrieving.described(instance))
+        data_set = Dataset.from_json(said)
+        assert (data_set.PatientID, data_set.SOPInstanceUID) == ("SUBJ-01", instance.sop_uid)
+        assert not any(tag.startswith("7FE0") for tag in said)

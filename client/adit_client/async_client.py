@@ -1,8 +1,8 @@
-"""The client that awaits each answer. What it asks for and how is said in `adit_client.operations`."""
+"""The client that awaits each answer. What it asks for and how is said in `adit_client.dicomweb` and `adit_client.rest`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,15 +11,44 @@ from pydicom import Dataset
 
 from adit_client.client import AditClient
 from adit_client.datasets import Image
+from adit_client.dicomweb import DicomWeb, only
 from adit_client.downloads import AsyncDownload, DownloadReader, NiftiFile, Retrieved, instance, nifti
 from adit_client.gateway import Form, Trial
-from adit_client.operations import Operations, only
+from adit_client.progress import report_of
+from adit_client.rest import ItemOrId, JobOrId, Rest, Transfer
+from adit_client.searches import AsyncSearch, LineReader
 from adit_client.server import SILENCE_S, Server, Verify, named_once
 from adit_client.steps import Retries
+from adit_client.values import (
+    Found,
+    Held,
+    HeldCount,
+    Item,
+    Job,
+    JobFilters,
+    Jobs,
+    Kind,
+    Me,
+    NewToken,
+    Nodes,
+    NodeWish,
+    PatientFound,
+    PatientKeys,
+    Plan,
+    PlanOptions,
+    Receipt,
+    SeriesFound,
+    StudyFound,
+    StudyKeys,
+    StudyWish,
+    Token,
+    TokenWish,
+    TransferOptions,
+)
 from adit_client.wires import AsyncWire
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
 T = TypeVar("T")
 
@@ -48,7 +77,8 @@ class AsyncAditClient:
     ) -> None:
         url = named_once("server_url", server_url, "base_url", base_url)
         secret = named_once("auth_token", auth_token, "token", token)
-        self._does = Operations(Trial(trial_protocol_id or "", trial_protocol_name or ""), retries)
+        trial = Trial(trial_protocol_id or "", trial_protocol_name or "")
+        self._web, self._rest = DicomWeb(trial, retries), Rest(trial, retries)
         self._wire = AsyncWire(Server.of(url, secret, verify, timeout_s), transport)
 
     def __repr__(self) -> str:
@@ -66,18 +96,180 @@ class AsyncAditClient:
         """Close the connections to the server."""
         await self._wire.close()
 
+    # -- who one is --------------------------------------------------------------------------------
+
+    async def me(self) -> Me:
+        return await self._wire.run(self._rest.me())
+
+    async def nodes(self) -> Nodes:
+        return await self._wire.run(self._rest.nodes())
+
+    async def tokens(self) -> list[Token]:
+        return await self._wire.run(self._rest.tokens())
+
+    async def add_token(self, **wish: Unpack[TokenWish]) -> NewToken:
+        return await self._wire.run(self._rest.add_token(wish))
+
+    async def revoke_token(self, token: Token | int) -> None:
+        return await self._wire.run(self._rest.revoke_token(token))
+
+    # -- search ------------------------------------------------------------------------------------
+
+    async def search_patients(
+        self, source: NodeWish | None = None, *, limit: int | None = None, **keys: Unpack[PatientKeys]
+    ) -> Found[PatientFound]:
+        return await self._wire.run(self._rest.search(PatientFound, source, limit, keys))
+
+    async def search_studies(
+        self, source: NodeWish | None = None, *, limit: int | None = None, **keys: Unpack[StudyKeys]
+    ) -> Found[StudyFound]:
+        return await self._wire.run(self._rest.search(StudyFound, source, limit, keys))
+
+    async def search_series(
+        self, study_uid: str, source: NodeWish | None = None, *, patient_id: str | None = None
+    ) -> Found[SeriesFound]:
+        keys = {"study_uid": study_uid, "patient_id": patient_id}
+        return await self._wire.run(self._rest.search(SeriesFound, source, None, keys))
+
+    def stream_patients(
+        self, source: NodeWish | None = None, *, limit: int | None = None, **keys: Unpack[PatientKeys]
+    ) -> AsyncSearch[PatientFound]:
+        return AsyncSearch(
+            self._wire, self._rest.searching(PatientFound, source, limit, keys), LineReader(PatientFound)
+        )
+
+    def stream_studies(
+        self, source: NodeWish | None = None, *, limit: int | None = None, **keys: Unpack[StudyKeys]
+    ) -> AsyncSearch[StudyFound]:
+        return AsyncSearch(self._wire, self._rest.searching(StudyFound, source, limit, keys), LineReader(StudyFound))
+
+    # -- transfers ---------------------------------------------------------------------------------
+
+    async def plan(
+        self,
+        studies: Iterable[str | StudyWish],
+        destination: NodeWish | None = None,
+        source: NodeWish | None = None,
+        **options: Unpack[PlanOptions],
+    ) -> Plan:
+        return await self._wire.run(self._rest.plan(Transfer(studies, source, destination), options))
+
+    async def transfer_study(
+        self,
+        study_uid: str,
+        destination: NodeWish | None = None,
+        source: NodeWish | None = None,
+        *,
+        patient_id: str = "",
+        series_uids: Sequence[str] = (),
+        pseudonym: str = "",
+        idempotency_key: str | None = None,
+        **options: Unpack[TransferOptions],
+    ) -> Job:
+        studies = (StudyWish(study_uid, patient_id, series_uids, pseudonym),)
+        transfer = Transfer(studies, source, destination)
+        return await self._wire.run(self._rest.transfer(transfer, "selective_transfer", idempotency_key, options))
+
+    async def transfer_studies(
+        self,
+        studies: Iterable[str | StudyWish],
+        destination: NodeWish | None = None,
+        source: NodeWish | None = None,
+        *,
+        kind: Kind = "selective_transfer",
+        idempotency_key: str | None = None,
+        **options: Unpack[TransferOptions],
+    ) -> Job:
+        transfer = Transfer(studies, source, destination)
+        return await self._wire.run(self._rest.transfer(transfer, kind, idempotency_key, options))
+
+    # -- jobs --------------------------------------------------------------------------------------
+
+    async def jobs(self, *, limit: int = 50, offset: int = 0, **filters: Unpack[JobFilters]) -> Jobs:
+        return await self._wire.run(self._rest.jobs(limit, offset, filters))
+
+    async def job(self, job: JobOrId) -> Job:
+        return await self._wire.run(self._rest.job(job))
+
+    async def wait(
+        self, job: JobOrId, *, progress: bool | Callable[[Job], object] = False, timeout: float | None = None
+    ) -> Job:
+        return await self._wire.run(self._rest.wait(job, timeout, report_of(progress)))
+
+    async def verify(self, job: JobOrId) -> Job:
+        return await self._wire.run(self._rest.change(job, "verify"))
+
+    async def cancel(self, job: JobOrId) -> Job:
+        return await self._wire.run(self._rest.change(job, "cancel"))
+
+    async def resume(self, job: JobOrId) -> Job:
+        return await self._wire.run(self._rest.change(job, "resume"))
+
+    async def retry(self, job: JobOrId) -> Job:
+        return await self._wire.run(self._rest.change(job, "retry"))
+
+    async def restart(self, job: JobOrId) -> Job:
+        return await self._wire.run(self._rest.change(job, "restart"))
+
+    async def hurry(self, job: JobOrId, urgent: bool = True) -> Job:
+        return await self._wire.run(self._rest.change(job, "hurry", {"urgent": urgent}))
+
+    async def delete(self, job: JobOrId) -> None:
+        return await self._wire.run(self._rest.delete(job))
+
+    # -- items -------------------------------------------------------------------------------------
+
+    async def items(self, job: JobOrId, *, state: str | None = None) -> list[Item]:
+        return await self._wire.run(self._rest.items(job, state))
+
+    async def item(self, item: ItemOrId) -> Item:
+        return await self._wire.run(self._rest.item(item))
+
+    async def receipts(self, job: JobOrId) -> list[Receipt]:
+        return await self._wire.run(self._rest.receipts(job))
+
+    async def receipt(self, item: ItemOrId) -> Receipt:
+        return await self._wire.run(self._rest.receipt(item))
+
+    async def reset_item(self, item: ItemOrId) -> Item:
+        return await self._wire.run(self._rest.reset(item))
+
+    async def delete_item(self, item: ItemOrId) -> None:
+        return await self._wire.run(self._rest.delete_item(item))
+
+    # -- reviews -----------------------------------------------------------------------------------
+
+    async def jobs_with_held(self) -> list[HeldCount]:
+        return await self._wire.run(self._rest.jobs_with_held())
+
+    async def held(self, job: JobOrId) -> list[Held]:
+        return await self._wire.run(self._rest.held(job))
+
+    async def release(self, item: ItemOrId, reason: str, sop_uids: Iterable[str] | None = None) -> Item:
+        return await self._wire.run(self._rest.review("release", item, reason, sop_uids))
+
+    async def reject(self, item: ItemOrId, reason: str, sop_uids: Iterable[str] | None = None) -> Item:
+        return await self._wire.run(self._rest.review("reject", item, reason, sop_uids))
+
+    # -- everything else ---------------------------------------------------------------------------
+
+    async def request(
+        self, method: str, path: str, *, query: Query | None = None, content: object | None = None
+    ) -> Any:
+        return await self._wire.run(self._rest.request(method, path, query, content))
+
     # -- DICOMweb: search --------------------------------------------------------------------------
 
     async def search_for_studies(self, ae_title: str, query: Query | None = None) -> list[Dataset]:
-        return await self._wire.run(self._does.search_for(ae_title, (), query))
+        return await self._wire.run(self._web.search_for(ae_title, (), query))
 
     async def search_for_series(self, ae_title: str, study_uid: str, query: Query | None = None) -> list[Dataset]:
-        return await self._wire.run(self._does.search_for(ae_title, (study_uid,), query))
+        return await self._wire.run(self._web.search_for(ae_title, (study_uid,), query))
 
     async def search_for_images(
         self, ae_title: str, study_uid: str, series_uid: str, query: Query | None = None
     ) -> list[Dataset]:
-        return await self._wire.run(self._does.search_for(ae_title, (study_uid, series_uid), query))
+        return await self._wire.run(self._web.search_for(ae_title, (study_uid, series_uid), query))
 
     # -- DICOMweb: images --------------------------------------------------------------------------
 
@@ -90,7 +282,7 @@ class AsyncAditClient:
     async def retrieve_study_metadata(
         self, ae_title: str, study_uid: str, pseudonym: str | None = None
     ) -> list[dict[str, Any]]:
-        return await self._wire.run(self._does.metadata(ae_title, (study_uid,), pseudonym))
+        return await self._wire.run(self._web.metadata(ae_title, (study_uid,), pseudonym))
 
     async def retrieve_series(
         self, ae_title: str, study_uid: str, series_uid: str, pseudonym: str | None = None
@@ -105,7 +297,7 @@ class AsyncAditClient:
     async def retrieve_series_metadata(
         self, ae_title: str, study_uid: str, series_uid: str, pseudonym: str | None = None
     ) -> list[dict[str, Any]]:
-        return await self._wire.run(self._does.metadata(ae_title, (study_uid, series_uid), pseudonym))
+        return await self._wire.run(self._web.metadata(ae_title, (study_uid, series_uid), pseudonym))
 
     async def retrieve_image(
         self, ae_title: str, study_uid: str, series_uid: str, image_uid: str, pseudonym: str | None = None
@@ -115,10 +307,10 @@ class AsyncAditClient:
     async def retrieve_image_metadata(
         self, ae_title: str, study_uid: str, series_uid: str, image_uid: str, pseudonym: str | None = None
     ) -> dict[str, Any]:
-        return only(await self._wire.run(self._does.metadata(ae_title, (study_uid, series_uid, image_uid), pseudonym)))
+        return only(await self._wire.run(self._web.metadata(ae_title, (study_uid, series_uid, image_uid), pseudonym)))
 
     async def store_images(self, ae_title: str, images: Iterable[Image]) -> Dataset:
-        return await self._wire.run(self._does.store(ae_title, images))
+        return await self._wire.run(self._web.store(ae_title, images))
 
     # -- DICOMweb: NIfTI ---------------------------------------------------------------------------
 
@@ -151,11 +343,11 @@ class AsyncAditClient:
         return self._nifti(ae_title, (study_uid, series_uid, image_uid), pseudonym)
 
     def _images(self, ae_title: str, uids: tuple[str, ...], pseudonym: str | None) -> AsyncDownload[Dataset]:
-        opening = self._does.download(ae_title, uids, Form.FILES, pseudonym)
+        opening = self._web.download(ae_title, uids, Form.FILES, pseudonym)
         return AsyncDownload(self._wire, opening, DownloadReader(instance))
 
     def _nifti(self, ae_title: str, uids: tuple[str, ...], pseudonym: str | None) -> AsyncDownload[NiftiFile]:
-        opening = self._does.download(ae_title, uids, Form.NIFTI, pseudonym)
+        opening = self._web.download(ae_title, uids, Form.NIFTI, pseudonym)
         return AsyncDownload(self._wire, opening, DownloadReader(nifti))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,15 +10,44 @@ import httpx
 from pydicom import Dataset
 
 from adit_client.datasets import Image
+from adit_client.dicomweb import DicomWeb, only
 from adit_client.downloads import Download, DownloadReader, NiftiFile, Retrieved, instance, nifti
 from adit_client.gateway import Form, Trial
-from adit_client.operations import Operations, only
+from adit_client.progress import report_of
+from adit_client.rest import ItemOrId, JobOrId, Rest, Transfer
+from adit_client.searches import LineReader, Search
 from adit_client.server import SILENCE_S, Server, Verify, named_once
 from adit_client.steps import Retries
+from adit_client.values import (
+    Found,
+    Held,
+    HeldCount,
+    Item,
+    Job,
+    JobFilters,
+    Jobs,
+    Kind,
+    Me,
+    NewToken,
+    Nodes,
+    NodeWish,
+    PatientFound,
+    PatientKeys,
+    Plan,
+    PlanOptions,
+    Receipt,
+    SeriesFound,
+    StudyFound,
+    StudyKeys,
+    StudyWish,
+    Token,
+    TokenWish,
+    TransferOptions,
+)
 from adit_client.wires import Wire
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
 T = TypeVar("T")
 
@@ -50,7 +79,8 @@ class AditClient:
     ) -> None:
         url = named_once("server_url", server_url, "base_url", base_url)
         secret = named_once("auth_token", auth_token, "token", token)
-        self._does = Operations(Trial(trial_protocol_id or "", trial_protocol_name or ""), retries)
+        trial = Trial(trial_protocol_id or "", trial_protocol_name or "")
+        self._web, self._rest = DicomWeb(trial, retries), Rest(trial, retries)
         self._wire = Wire(Server.of(url, secret, verify, timeout_s), transport)
 
     def __repr__(self) -> str:
@@ -68,21 +98,222 @@ class AditClient:
         """Close the connections to the server."""
         self._wire.close()
 
+    # -- who one is --------------------------------------------------------------------------------
+
+    def me(self) -> Me:
+        """The owner of the token, and what it may do."""
+        return self._wire.run(self._rest.me())
+
+    def nodes(self) -> Nodes:
+        """From where to where you may transfer."""
+        return self._wire.run(self._rest.nodes())
+
+    def tokens(self) -> list[Token]:
+        """Your tokens, without their secrets."""
+        return self._wire.run(self._rest.tokens())
+
+    def add_token(self, **wish: Unpack[TokenWish]) -> NewToken:
+        """Make a token; its secret is told this once. It may be limited to operations, or to nodes by their ids."""
+        return self._wire.run(self._rest.add_token(wish))
+
+    def revoke_token(self, token: Token | int) -> None:
+        """End a token at once."""
+        return self._wire.run(self._rest.revoke_token(token))
+
+    # -- search ------------------------------------------------------------------------------------
+
+    def search_patients(
+        self, source: NodeWish | None = None, *, limit: int | None = None, **keys: Unpack[PatientKeys]
+    ) -> Found[PatientFound]:
+        """Find patients at a server; which one may be left out by who has only one source."""
+        return self._wire.run(self._rest.search(PatientFound, source, limit, keys))
+
+    def search_studies(
+        self, source: NodeWish | None = None, *, limit: int | None = None, **keys: Unpack[StudyKeys]
+    ) -> Found[StudyFound]:
+        """Find studies at a server, as in ``search_studies(patient_id="12345")``."""
+        return self._wire.run(self._rest.search(StudyFound, source, limit, keys))
+
+    def search_series(
+        self, study_uid: str, source: NodeWish | None = None, *, patient_id: str | None = None
+    ) -> Found[SeriesFound]:
+        """Find the series of a study; some servers want to know its patient too."""
+        keys = {"study_uid": study_uid, "patient_id": patient_id}
+        return self._wire.run(self._rest.search(SeriesFound, source, None, keys))
+
+    def stream_patients(
+        self, source: NodeWish | None = None, *, limit: int | None = None, **keys: Unpack[PatientKeys]
+    ) -> Search[PatientFound]:
+        """Find patients, and give one after the other while the server still answers."""
+        return Search(self._wire, self._rest.searching(PatientFound, source, limit, keys), LineReader(PatientFound))
+
+    def stream_studies(
+        self, source: NodeWish | None = None, *, limit: int | None = None, **keys: Unpack[StudyKeys]
+    ) -> Search[StudyFound]:
+        """Find studies, and give one after the other while the server still answers."""
+        return Search(self._wire, self._rest.searching(StudyFound, source, limit, keys), LineReader(StudyFound))
+
+    # -- transfers ---------------------------------------------------------------------------------
+
+    def plan(
+        self,
+        studies: Iterable[str | StudyWish],
+        destination: NodeWish | None = None,
+        source: NodeWish | None = None,
+        **options: Unpack[PlanOptions],
+    ) -> Plan:
+        """What a transfer would move, and what it would leave out and why; nothing is begun."""
+        return self._wire.run(self._rest.plan(Transfer(studies, source, destination), options))
+
+    def transfer_study(
+        self,
+        study_uid: str,
+        destination: NodeWish | None = None,
+        source: NodeWish | None = None,
+        *,
+        patient_id: str = "",
+        series_uids: Sequence[str] = (),
+        pseudonym: str = "",
+        idempotency_key: str | None = None,
+        **options: Unpack[TransferOptions],
+    ) -> Job:
+        """Transfer a study, or some series of it, and return the job; `wait` waits for its end.
+
+        Source and destination are named by id, name or AE title; who has only one may leave it out. Without a pseudonym
+        the server gives one, that of the patient in the trial where they have one.
+        """
+        studies = (StudyWish(study_uid, patient_id, series_uids, pseudonym),)
+        transfer = Transfer(studies, source, destination)
+        return self._wire.run(self._rest.transfer(transfer, "selective_transfer", idempotency_key, options))
+
+    def transfer_studies(
+        self,
+        studies: Iterable[str | StudyWish],
+        destination: NodeWish | None = None,
+        source: NodeWish | None = None,
+        *,
+        kind: Kind = "selective_transfer",
+        idempotency_key: str | None = None,
+        **options: Unpack[TransferOptions],
+    ) -> Job:
+        """Transfer several studies in one job. A selective transfer takes 10 at most unless staff asks for it."""
+        transfer = Transfer(studies, source, destination)
+        return self._wire.run(self._rest.transfer(transfer, kind, idempotency_key, options))
+
+    # -- jobs --------------------------------------------------------------------------------------
+
+    def jobs(self, *, limit: int = 50, offset: int = 0, **filters: Unpack[JobFilters]) -> Jobs:
+        """Your jobs, newest first, a part of them; ``total`` of the list says how many there are."""
+        return self._wire.run(self._rest.jobs(limit, offset, filters))
+
+    def job(self, job: JobOrId) -> Job:
+        """A job as it is now."""
+        return self._wire.run(self._rest.job(job))
+
+    def wait(
+        self, job: JobOrId, *, progress: bool | Callable[[Job], object] = False, timeout: float | None = None
+    ) -> Job:
+        """Wait until a job has ended, and return it, whatever came of it.
+
+        With ``progress`` a line on standard error tells how far it is, or a function of yours is called with the job.
+        Raises WaitTimedOut after ``timeout`` seconds; the job goes on. One that waits for staff to verify it does not
+        end by itself.
+        """
+        return self._wire.run(self._rest.wait(job, timeout, report_of(progress)))
+
+    def verify(self, job: JobOrId) -> Job:
+        """Let an unverified job begin; for staff."""
+        return self._wire.run(self._rest.change(job, "verify"))
+
+    def cancel(self, job: JobOrId) -> Job:
+        """Stop a job that waits or runs."""
+        return self._wire.run(self._rest.change(job, "cancel"))
+
+    def resume(self, job: JobOrId) -> Job:
+        """Let the canceled items of a job go on."""
+        return self._wire.run(self._rest.change(job, "resume"))
+
+    def retry(self, job: JobOrId) -> Job:
+        """Try the failed items of a job again; only what is missing is sent."""
+        return self._wire.run(self._rest.change(job, "retry"))
+
+    def restart(self, job: JobOrId) -> Job:
+        """Do a job that has ended again from the start; for staff."""
+        return self._wire.run(self._rest.change(job, "restart"))
+
+    def hurry(self, job: JobOrId, urgent: bool = True) -> Job:
+        """Make a job urgent, or not urgent any more."""
+        return self._wire.run(self._rest.change(job, "hurry", {"urgent": urgent}))
+
+    def delete(self, job: JobOrId) -> None:
+        """Remove a job of which nothing has begun."""
+        return self._wire.run(self._rest.delete(job))
+
+    # -- items -------------------------------------------------------------------------------------
+
+    def items(self, job: JobOrId, *, state: str | None = None) -> list[Item]:
+        """All items of a job in the order of the request, or those in one state."""
+        return self._wire.run(self._rest.items(job, state))
+
+    def item(self, item: ItemOrId) -> Item:
+        """An item as it is now."""
+        return self._wire.run(self._rest.item(item))
+
+    def receipts(self, job: JobOrId) -> list[Receipt]:
+        """The receipts of all items of a job."""
+        return self._wire.run(self._rest.receipts(job))
+
+    def receipt(self, item: ItemOrId) -> Receipt:
+        """The receipt of an item: which instances were expected, received, stored and confirmed."""
+        return self._wire.run(self._rest.receipt(item))
+
+    def reset_item(self, item: ItemOrId) -> Item:
+        """Do an item that has ended again from the start."""
+        return self._wire.run(self._rest.reset(item))
+
+    def delete_item(self, item: ItemOrId) -> None:
+        """Remove an item that waits from its job."""
+        return self._wire.run(self._rest.delete_item(item))
+
+    # -- reviews -----------------------------------------------------------------------------------
+
+    def jobs_with_held(self) -> list[HeldCount]:
+        """The jobs with instances that wait for a review; for reviewers."""
+        return self._wire.run(self._rest.jobs_with_held())
+
+    def held(self, job: JobOrId) -> list[Held]:
+        """The instances of a job that wait for a review."""
+        return self._wire.run(self._rest.held(job))
+
+    def release(self, item: ItemOrId, reason: str, sop_uids: Iterable[str] | None = None) -> Item:
+        """Let held instances of an item pass, all where none are named; the next attempt fetches them again."""
+        return self._wire.run(self._rest.review("release", item, reason, sop_uids))
+
+    def reject(self, item: ItemOrId, reason: str, sop_uids: Iterable[str] | None = None) -> Item:
+        """Leave held instances of an item out for good."""
+        return self._wire.run(self._rest.review("reject", item, reason, sop_uids))
+
+    # -- everything else ---------------------------------------------------------------------------
+
+    def request(self, method: str, path: str, *, query: Query | None = None, content: object | None = None) -> Any:
+        """Whatever else the API has, as JSON: ``request("GET", "/v1/admin/overview")``."""
+        return self._wire.run(self._rest.request(method, path, query, content))
+
     # -- DICOMweb: search --------------------------------------------------------------------------
 
     def search_for_studies(self, ae_title: str, query: Query | None = None) -> list[Dataset]:
         """Find studies on a server. The query has DICOM keywords or tags, ``limit``, ``offset``, ``includefield``."""
-        return self._wire.run(self._does.search_for(ae_title, (), query))
+        return self._wire.run(self._web.search_for(ae_title, (), query))
 
     def search_for_series(self, ae_title: str, study_uid: str, query: Query | None = None) -> list[Dataset]:
         """Find series of a study on a server."""
-        return self._wire.run(self._does.search_for(ae_title, (study_uid,), query))
+        return self._wire.run(self._web.search_for(ae_title, (study_uid,), query))
 
     def search_for_images(
         self, ae_title: str, study_uid: str, series_uid: str, query: Query | None = None
     ) -> list[Dataset]:
         """Find images of a series on a server."""
-        return self._wire.run(self._does.search_for(ae_title, (study_uid, series_uid), query))
+        return self._wire.run(self._web.search_for(ae_title, (study_uid, series_uid), query))
 
     # -- DICOMweb: images --------------------------------------------------------------------------
 
@@ -98,7 +329,7 @@ class AditClient:
         self, ae_title: str, study_uid: str, pseudonym: str | None = None
     ) -> list[dict[str, Any]]:
         """What stands in the images of a study, without pixels, in the DICOM JSON model."""
-        return self._wire.run(self._does.metadata(ae_title, (study_uid,), pseudonym))
+        return self._wire.run(self._web.metadata(ae_title, (study_uid,), pseudonym))
 
     def retrieve_series(
         self, ae_title: str, study_uid: str, series_uid: str, pseudonym: str | None = None
@@ -116,7 +347,7 @@ class AditClient:
         self, ae_title: str, study_uid: str, series_uid: str, pseudonym: str | None = None
     ) -> list[dict[str, Any]]:
         """What stands in the images of a series, without pixels, in the DICOM JSON model."""
-        return self._wire.run(self._does.metadata(ae_title, (study_uid, series_uid), pseudonym))
+        return self._wire.run(self._web.metadata(ae_title, (study_uid, series_uid), pseudonym))
 
     def retrieve_image(
         self, ae_title: str, study_uid: str, series_uid: str, image_uid: str, pseudonym: str | None = None
@@ -128,14 +359,14 @@ class AditClient:
         self, ae_title: str, study_uid: str, series_uid: str, image_uid: str, pseudonym: str | None = None
     ) -> dict[str, Any]:
         """What stands in an image, without pixels, in the DICOM JSON model."""
-        return only(self._wire.run(self._does.metadata(ae_title, (study_uid, series_uid, image_uid), pseudonym)))
+        return only(self._wire.run(self._web.metadata(ae_title, (study_uid, series_uid, image_uid), pseudonym)))
 
     def store_images(self, ae_title: str, images: Iterable[Image]) -> Dataset:
         """Store images on a server: datasets, or DICOM files in memory or by their paths, which go as they are.
 
         Returns what became of each (PS3.18 section 10.5.3); raises NothingStored, warns when some were not stored.
         """
-        return self._wire.run(self._does.store(ae_title, images))
+        return self._wire.run(self._web.store(ae_title, images))
 
     # -- DICOMweb: NIfTI ---------------------------------------------------------------------------
 
@@ -172,11 +403,11 @@ class AditClient:
         return self._nifti(ae_title, (study_uid, series_uid, image_uid), pseudonym)
 
     def _images(self, ae_title: str, uids: tuple[str, ...], pseudonym: str | None) -> Download[Dataset]:
-        opening = self._does.download(ae_title, uids, Form.FILES, pseudonym)
+        opening = self._web.download(ae_title, uids, Form.FILES, pseudonym)
         return Download(self._wire, opening, DownloadReader(instance))
 
     def _nifti(self, ae_title: str, uids: tuple[str, ...], pseudonym: str | None) -> Download[NiftiFile]:
-        opening = self._does.download(ae_title, uids, Form.NIFTI, pseudonym)
+        opening = self._web.download(ae_title, uids, Form.NIFTI, pseudonym)
         return Download(self._wire, opening, DownloadReader(nifti))
 
 

@@ -1,11 +1,10 @@
-"""Everything that the client can do, as steps that a wire takes: the one place that both clients speak through."""
+"""What the client can ask of the DICOMweb gateway, as steps that a wire takes: both clients speak through it."""
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydicom import Dataset
@@ -21,14 +20,11 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Operations:
-    """What can be asked of the server. Arguments are checked at once; nothing is sent before the steps are taken."""
+class DicomWeb:
+    """What can be asked of the gateway. Arguments are checked at once; nothing is sent before the steps are taken."""
 
     trial: Trial
     retries: Retries
-    now: Callable[[], float] = field(default=time.monotonic, repr=False)
-
-    # -- the DICOMweb gateway ----------------------------------------------------------------------
 
     def search_for(
         self, ae_title: str, uids: Sequence[str], query: Mapping[str, object] | None
@@ -63,8 +59,6 @@ class Operations:
         if failed:
             warnings.warn(f"{failed} of the instances were not stored; see FailedSOPSequence.", InstancesNotStored, 2)
         return result
-
-    # -- everything --------------------------------------------------------------------------------
 
     def _read(self, call: Call, shape: Callable[[Answer], T]) -> Steps[T]:
         answer = yield from sent(call, self.retries)

@@ -1,0 +1,112 @@
+"""A request that comes through Prefect: what becomes of it, and what it is told."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from flows import items
+from flows.requests import RequestedTransfer, accepted
+from models.db.engine import Database
+from models.domain.errors import AditError, BadRequest, NotFound, NotPermitted
+from models.domain.jobs import Job, JobKind
+from models.domain.people import Group, NodeRight, Permission, operator
+from models.settings import Settings
+from services import jobs, nodes
+from services.people import accounts, groups
+from tests.databases import MASTER_KEY, new_url
+from tests.people import a_user
+from tests.samples import a_folder, a_server, some_settings
+
+TESTER = operator("tester")
+RIGHTS = frozenset({Permission.ADD_SELECTIVE_TRANSFER})
+
+
+@pytest.fixture
+def a_database(tmp_path: Path) -> Iterator[Database]:
+    with new_url("sqlite", tmp_path) as url:
+        db = Database(url, MASTER_KEY)
+        db.migrate()
+        source, target = nodes.add_server(db, TESTER, a_server("PACS")), nodes.add_folder(db, TESTER, a_folder("out"))
+        access = frozenset({NodeRight(source.id, source=True), NodeRight(target.id, destination=True)})
+        groups.add(db, TESTER, Group("researchers", RIGHTS, frozenset({a_user(db, "carla").id}), access))
+        yield db
+        db.close()
+
+
+@pytest.fixture
+def the_settings(tmp_path: Path) -> Settings:
+    return some_settings(tmp_path)
+
+
+def a_request(**changes: Any) -> RequestedTransfer:
+    return RequestedTransfer(**{"owner": "carla", "study_uids": ["1.2.3"], "destination": "out", **changes})
+
+
+def accept(db: Database, settings: Settings, run_id: str = "run-1", **changes: Any) -> Job:
+    return accepted(db, settings, JobKind.SELECTIVE_TRANSFER, a_request(**changes), run_id)
+
+
+def test_a_run_that_is_begun_again_gets_the_job_it_had(a_database: Database, the_settings: Settings) -> None:
+    job = accept(a_database, the_settings, trial_protocol_id="T1")
+    assert (job.owner, job.trial_protocol_id) == ("carla", "T1")
+    assert jobs.get(a_database, TESTER, job.id).flow_run_id == "run-1"
+    assert accept(a_database, the_settings, trial_protocol_id="T1").id == job.id
+    assert jobs.count(a_database, TESTER, everybody=True) == 1
+
+
+def test_another_run_gets_a_job_of_its_own(a_database: Database, the_settings: Settings) -> None:
+    first = accept(a_database, the_settings)
+    assert accept(a_database, the_settings, "run-2").id != first.id
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"owner": "nobody"}, NotFound, "account"),
+        ({"source": "elsewhere"}, BadRequest, "source: "),
+        ({"destination": "elsewhere"}, BadRequest, "destination: "),
+        ({"trial_protocol_id": "a\\b"}, BadRequest, "trial_protocol_id: "),
+        ({"profile": "no-such-profile"}, BadRequest, "profile: "),
+        ({"study_uids": ["1.2.3", "1.2.3"]}, BadRequest, "study_uid: "),
+        ({"urgent": True}, NotPermitted, "urgent"),
+    ],
+)
+def test_what_cannot_be_as_it_is_is_named_and_no_job_is_made(
+    changes: dict[str, Any], kind: type[AditError], words: str, a_database: Database, the_settings: Settings
+) -> None:
+    with pytest.raises(kind, match=words):
+        accept(a_database, the_settings, **changes)
+    assert jobs.count(a_database, TESTER, everybody=True) == 0
+
+
+def test_the_owner_must_have_the_right_and_be_active(a_database: Database, the_settings: Settings) -> None:
+    with pytest.raises(NotPermitted, match="batch transfer"):
+        accepted(a_database, the_settings, JobKind.BATCH_TRANSFER, a_request(), "run-1")
+    carla = next(user for user in accounts.list(a_database, TESTER) if user.username == "carla")
+    accounts.deactivate(a_database, TESTER, carla.id)
+    with pytest.raises(NotPermitted, match="not active"):
+        accept(a_database, the_settings)
+
+
+@pytest.mark.parametrize("changes", [{"patient_id": "4711"}, {"pseudonym": "P1"}, {"study_uids": []}, {"owner": ""}])
+def test_patients_pseudonyms_and_nothing_at_all_have_no_place_in_prefect(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as refused:
+        a_request(**changes)
+    assert "4711" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("job_id", "request_"), [(None, None), (1, a_request())])
+def test_a_run_needs_either_a_job_or_a_request(
+    job_id: int | None,
+    request_: RequestedTransfer | None,
+    a_database: Database,
+    the_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(items, "settings", lambda: the_settings)
+    monkeypatch.setattr(items, "open_database", lambda _: a_database)
+    state = items.run_transfer(JobKind.SELECTIVE_TRANSFER, job_id, request_)
+    assert state.is_failed() and "Give either the number of a job, or a request." in str(state.message)

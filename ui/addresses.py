@@ -25,7 +25,9 @@ FORMS = (*SIGN_IN_AND_OUT, "/register", "/confirm", "/resend", "/forgot", "/rese
 _MOVED = tuple(
     (re.compile(pattern), target)
     for pattern, target in (
+        (r"/(?:django-admin|admin)/token_authentication(?:/.*)?", "/admin-tokens"),
         (r"/(?:django-admin|admin|admin-section)(?:/.*)?", "/administration"),
+        (r"/token-authentication/?", "/tokens"),
         (r"/jobs?/([0-9]{1,18})/?", "/job?id={}"),
         (r"/items?/([0-9]{1,18})/?", "/item?id={}"),
         (r"/users?/([0-9]{1,18})/?", "/users?id={}"),

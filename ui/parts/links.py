@@ -8,7 +8,7 @@ from models.domain.jobs import Job
 from models.domain.people import Actor
 
 _JOBS, _JOB, _ITEM = "screens/jobs.py", "screens/job.py", "screens/item.py"
-_OVERVIEW = "screens/job_overview.py"
+_OVERVIEW, _TOKENS = "screens/job_overview.py", "screens/tokens.py"
 
 
 def go_to_jobs() -> NoReturn:
@@ -24,6 +24,11 @@ def go_to_job(job_id: int) -> NoReturn:
 def go_to_item(item_id: int) -> NoReturn:
     """Leave for the page of an item."""
     st.switch_page(_ITEM, query_params={"id": str(item_id)})
+
+
+def go_to_tokens() -> NoReturn:
+    """Leave for one's API tokens."""
+    st.switch_page(_TOKENS)
 
 
 def back_from(job: Job, actor: Actor) -> None:

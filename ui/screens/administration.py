@@ -9,7 +9,7 @@ from models.domain.jobs import State
 from models.domain.nodes import Server
 from models.domain.people import Standing
 from services import jobs, nodes, project, quotas
-from services.people import accounts, groups
+from services.people import accounts, groups, tokens
 from services.post import broadcasts
 from ui import context, navigation, session
 from ui.parts import status
@@ -68,6 +68,17 @@ def draw_people() -> None:
             [counted(accounts.count(db, actor), "user")],
             [f"{counted(waiting, 'user')} {'awaits' if waiting == 1 else 'await'} approval" if waiting else ""],
         )
+
+
+def draw_tokens() -> None:
+    """Token Authentication."""
+    section("Token Authentication")
+    entry(
+        "admin-tokens",
+        "API tokens",
+        "Whose scripts may come in, how much they do, and revoking their tokens.",
+        [counted(tokens.count_of_everybody(db, session.actor()), "token")],
+    )
 
 
 def draw_nodes() -> None:
@@ -139,6 +150,7 @@ def draw_rest() -> None:
 heading("Administration")
 asked(lambda: accounts.count(db, session.actor()))
 draw_people()
+draw_tokens()
 draw_nodes()
 draw_settings()
 draw_rest()

@@ -4,15 +4,18 @@ import streamlit as st
 
 from services.people import accounts, groups
 from ui import context, session
-from ui.parts import own_account
+from ui.parts import links, own_account
 from ui.parts.escape import escape_markdown
 
 found = session.signed_in()
 db, actor = context.database(), found.actor
 
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-    st.title("Profile", anchor=False)
-    st.link_button("Change password", "/account/password", icon=":material/key:", key="change-password")
+    st.title("Profile", anchor=False, width="content")
+    with st.container(horizontal=True, width="content"):
+        if st.button("Manage API Token", icon=":material/key:", key="manage-tokens"):
+            links.go_to_tokens()
+        st.link_button("Change password", "/account/password", icon=":material/password:", key="change-password")
 
 left, right = st.columns(2, gap="large")
 with left:

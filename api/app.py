@@ -3,16 +3,29 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
-from api import problems
+from api import description, problems
 from api.context import Context
-from api.gateway import retrieving
-from api.routes import me
+from api.gateway import retrieving, searching
+from api.routes import jobs, me, reviews, search
+from api.routes.admin import operation, people, places
 from api.threads import in_thread
 from api.traffic import Traffic
 from models.db.engine import Database
 from models.settings import Settings
+
+_REST: tuple[APIRouter, ...] = (
+    me.router,
+    search.router,
+    jobs.router,
+    jobs.slow_router,
+    reviews.router,
+    people.router,
+    places.router,
+    places.slow_router,
+    operation.router,
+)
 
 
 def application(settings: Settings, db: Database) -> FastAPI:
@@ -21,17 +34,21 @@ def application(settings: Settings, db: Database) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        await in_thread(app.openapi)
         try:
             yield
         finally:
             await in_thread(context.usage.flush)
 
-    app = FastAPI(title="ADIT", version="1", lifespan=lifespan, openapi_url="/v1/openapi.json", docs_url=None)
+    app = FastAPI(
+        title="ADIT", version="1", lifespan=lifespan, openapi_url=description.ADDRESS, docs_url=None, redoc_url=None
+    )
     app.state.context = context
     app.add_middleware(Traffic, context=context)
     problems.install(app)
-    for router in (me.router,):
+    description.install(app)
+    for router in _REST:
         app.include_router(router)
+    app.include_router(searching.router(context))
     app.include_router(retrieving.router(context))
-    # The gateway adds its lines here: app.include_router(searching.router(context)) ...
     return app

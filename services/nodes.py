@@ -37,12 +37,12 @@ def chosen_source(db: Database, actor: Actor, wished: int | str | None) -> NodeN
 
     Raises BadRequest naming ``source``, with what would be possible.
     """
-    return _chosen(db, "source", wished, sources(db, actor))
+    return _chosen("source", wished, sources(db, actor))
 
 
 def chosen_destination(db: Database, actor: Actor, wished: int | str | None) -> NodeName:
     """The destination that is meant, as in ``chosen_source``."""
-    return _chosen(db, "destination", wished, destinations(db, actor))
+    return _chosen("destination", wished, destinations(db, actor))
 
 
 def names(db: Database) -> dict[int, str]:
@@ -189,14 +189,19 @@ def _refuse_others() -> NoReturn:
 
 def _names(db: Database, is_wanted: Callable[[Node], bool]) -> tuple[NodeName, ...]:
     found = NodeStore(db).list(with_credentials=False)
-    return tuple(NodeName(node.id, node.name, isinstance(node, Server)) for node in found if is_wanted(node))
+    return tuple(_name(node) for node in found if is_wanted(node))
 
 
-def _chosen(db: Database, side: str, wished: int | str | None, possible: Sequence[NodeName]) -> NodeName:
+def _name(node: Node) -> NodeName:
+    title = node.ae_title if isinstance(node, Server) else ""
+    return NodeName(node.id, node.name, isinstance(node, Server), title)
+
+
+def _chosen(side: str, wished: int | str | None, possible: Sequence[NodeName]) -> NodeName:
     if wished is None:
         meant, problem = possible, "say which one."
     else:
-        meant, problem = _meant(db, wished, possible), "there is no such node, or you may not use it."
+        meant, problem = _meant(wished, possible), "there is no such node, or you may not use it."
     if len(meant) == 1:
         return meant[0]
     if len(meant) > 1 and wished is not None:
@@ -205,14 +210,13 @@ def _chosen(db: Database, side: str, wished: int | str | None, possible: Sequenc
     raise BadRequest.of({side: f"{problem} Possible: {known}." if known else "you have none. Ask an administrator."})
 
 
-def _meant(db: Database, wished: int | str, possible: Sequence[NodeName]) -> Sequence[NodeName]:
+def _meant(wished: int | str, possible: Sequence[NodeName]) -> Sequence[NodeName]:
     """The nodes with this id; else with this name; else with this AE title."""
     if isinstance(wished, int):
         return [node for node in possible if node.id == wished]
     if by_name := [node for node in possible if node.name == wished]:
         return by_name
-    titles = {node.id: node.ae_title for node in NodeStore(db).list(with_credentials=False) if isinstance(node, Server)}
-    return [node for node in possible if titles.get(node.id) == wished]
+    return [node for node in possible if wished and node.ae_title == wished]
 
 
 def _is_source(node: Node) -> bool:

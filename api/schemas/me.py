@@ -34,3 +34,12 @@ class Me(Answer):
             permissions=sorted(actor.permissions),
             token=TokenShown.of(caller.token),
         )
+
+
+class ProfileShown(Answer):
+    """A de-identification profile; ``discloses`` says what an output still tells."""
+
+    name: str = Field(examples=["research"])
+    title: str
+    summary: str
+    discloses: list[str]

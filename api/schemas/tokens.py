@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Self
 
-from pydantic import Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
-from api.schemas.shapes import Answer
-from models.domain.tokens import Operation, Token
+from api.schemas.shapes import Answer, Ids, Request, Text
+from models.domain.tokens import Operation, Token, TokenWish
 
 
 class TokenShown(Answer):
@@ -38,3 +38,47 @@ class TokenShown(Answer):
             request_count=token.request_count,
             answered_bytes=token.answered_bytes,
         )
+
+
+class TokenWished(Request):
+    """A new token. Where it ends has to be said: null means never, which needs a right of its own."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "description": "nightly export",
+                    "expires_at": "2027-01-31T00:00:00Z",
+                    "operations": ["read", "transfer"],
+                }
+            ]
+        }
+    )
+
+    description: Text = ""
+    expires_at: AwareDatetime | None
+    operations: list[Operation] | None = Field(default=None, max_length=20, description="null: no limit.")
+    nodes: Ids | None = Field(default=None, description="Ids of nodes; null: no limit.")
+
+    def wish(self) -> TokenWish:
+        """The same as services take it."""
+        return TokenWish(
+            self.description,
+            self.expires_at,
+            None if self.operations is None else frozenset(self.operations),
+            None if self.nodes is None else frozenset(self.nodes),
+        )
+
+
+class TokenMade(Answer):
+    """A token that has just been made. Keep the secret: nobody can see it again."""
+
+    token: TokenShown
+    secret: str = Field(examples=["adit_..."])
+
+
+class TokenOfSomebody(Answer):
+    """A token with the username of its owner."""
+
+    token: TokenShown
+    owner: str

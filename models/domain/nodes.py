@@ -138,8 +138,9 @@ Node = Server | Folder
 
 @dataclass(frozen=True, slots=True)
 class NodeName:
-    """What everybody who may use a node may know of it: no address, no credentials."""
+    """What everybody who may use a node may know of it: no host, no credentials. Folders have no AE title."""
 
     id: int
     name: str
     is_server: bool
+    ae_title: str = ""

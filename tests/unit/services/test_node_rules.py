@@ -154,7 +154,7 @@ def test_people_see_the_nodes_that_their_groups_may_use_by_name_only(database: D
     assert [node.name for node in nodes.destinations(database, user)] == ["FULL", "SINK", "research"]
     assert nodes.destinations(database, user)[-1] == NodeName(folder.id, "research", is_server=False)
     reader = Actor("bob", access=NodeAccess(sources=frozenset({full.id}), destinations=frozenset({folder.id})))
-    assert nodes.sources(database, reader) == (NodeName(full.id, "FULL", is_server=True),)
+    assert nodes.sources(database, reader) == (NodeName(full.id, "FULL", True, full.ae_title),)
     assert nodes.destinations(database, reader) == (NodeName(folder.id, "research", is_server=False),)
     nobody = Actor("eve", is_staff=True, is_superuser=True)
     assert nodes.sources(database, nobody) == nodes.destinations(database, nobody) == ()

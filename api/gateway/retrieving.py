@@ -137,12 +137,10 @@ class _Retrievals:
         retrieval.begin()
         with converting.converted(self._context.settings, retrieval) as found:
             boundary = secrets.token_hex(16)
-            text = " ".join(filter(None, (retrieval.warning, *found.problems)))
-            yield Opened(
-                f'multipart/related; type="application/octet-stream"; boundary={boundary}',
-                _volume_parts(retrieval, found, boundary),
-                _warning(text),
-            )
+            media_type = f'multipart/related; type="application/octet-stream"; boundary={boundary}'
+            warning = _warning(" ".join(filter(None, (retrieval.warning, *found.problems))))
+            pieces = _volume_parts(found, boundary)
+            yield Opened(media_type, warning, pieces, lambda: _end(retrieval, boundary, False))
 
     async def _retrieval(
         self, caller: Caller, ae_title: str, wanted: Wanted, query: Parameters, kind: str = "instances"
@@ -179,30 +177,38 @@ def _check(request: Request, query: Parameters, *offers: Offer) -> None:
 def _instances(retrieval: Retrieval, has_receipt: bool) -> Generator[Opened]:
     retrieval.begin()
     boundary = secrets.token_hex(16)
-    yield Opened(
-        f'multipart/related; type="application/dicom"; boundary={boundary}',
-        _instance_parts(retrieval, boundary, has_receipt),
-        _warning(retrieval.warning),
-    )
+    media_type = f'multipart/related; type="application/dicom"; boundary={boundary}'
+    pieces = _instance_parts(retrieval, boundary)
+    yield Opened(media_type, _warning(retrieval.warning), pieces, lambda: _end(retrieval, boundary, has_receipt))
 
 
-def _instance_parts(retrieval: Retrieval, boundary: str, has_receipt: bool) -> Iterator[bytes]:
+def _instance_parts(retrieval: Retrieval, boundary: str) -> Iterator[bytes]:
     for instance in retrieval:
         file = retrieving.file_of(instance)
         yield from cut(iter((_head(boundary, _file_type(instance), sum(map(len, file))), *file, b"\r\n")))
+
+
+def _end(retrieval: Retrieval, boundary: str, has_receipt: bool) -> bytes:
+    """The end of a multipart body, before it the receipt for who wants one."""
     retrieval.conclude()
-    if has_receipt:
-        delivery = retrieval.delivery
-        told = {"expected": delivery.expected, "sent": delivery.sent, "left_out": dict(delivery.left_out)}
-        receipt = json.dumps(told).encode()
-        yield _head(boundary, "application/json", len(receipt)) + receipt + b"\r\n"
-    yield f"--{boundary}--\r\n".encode()
+    end = f"--{boundary}--\r\n".encode()
+    if not has_receipt:
+        return end
+    delivery = retrieval.delivery
+    told = {"expected": delivery.expected, "sent": delivery.sent, "left_out": dict(delivery.left_out)}
+    receipt = json.dumps(told).encode()
+    return _head(boundary, "application/json", len(receipt)) + receipt + b"\r\n" + end
 
 
 @contextmanager
 def _metadata(retrieval: Retrieval) -> Generator[Opened]:
     retrieval.begin()
-    yield Opened("application/dicom+json", _metadata_pieces(retrieval), _warning(retrieval.warning))
+    yield Opened(
+        "application/dicom+json",
+        _warning(retrieval.warning),
+        _metadata_pieces(retrieval),
+        lambda: _end_of_metadata(retrieval),
+    )
 
 
 def _metadata_pieces(retrieval: Retrieval) -> Iterator[bytes]:
@@ -210,17 +216,18 @@ def _metadata_pieces(retrieval: Retrieval) -> Iterator[bytes]:
     for instance in retrieval:
         yield from cut(iter((before, retrieving.described(instance))))
         before = b","
-    retrieval.conclude()
-    yield b"]"
 
 
-def _volume_parts(retrieval: Retrieval, found: Converted, boundary: str) -> Iterator[bytes]:
+def _end_of_metadata(retrieval: Retrieval) -> bytes:
     retrieval.conclude()
+    return b"]"
+
+
+def _volume_parts(found: Converted, boundary: str) -> Iterator[bytes]:
     for path in found.files:
         disposition = f'attachment; filename="{path.name}"'
         head = _head(boundary, "application/octet-stream", path.stat().st_size, disposition)
         yield from cut(_read(head, path))
-    yield f"--{boundary}--\r\n".encode()
 
 
 def _read(head: bytes, path: Path) -> Iterator[Bytes]:

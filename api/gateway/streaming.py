@@ -31,11 +31,16 @@ _MOST_FAILED_LOOKS = 5
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An answer about which all is known but its pieces, which are made one after the other in a thread."""
+    """An answer about which all is known but its pieces, which are made one after the other in a thread.
+
+    ``ending`` concludes the retrieval and makes the last piece. It is sent when everything has been given back, so that
+    a caller who asks for the next at once finds a place.
+    """
 
     media_type: str
-    pieces: Iterator[bytes]
     headers: Mapping[str, str]
+    pieces: Iterator[bytes]
+    ending: Callable[[], bytes]
 
 
 Opening = Callable[[Retrieval], AbstractContextManager[Opened]]
@@ -64,11 +69,12 @@ class Streamed(Response):
                 await self._send(send, {"type": "http.response.start", "status": 200, "headers": _raw(opened)})
                 while piece := await self._in_thread(lambda: next(opened.pieces, b"")):
                     await self._send(send, {"type": "http.response.body", "body": piece, "more_body": True})
-                await self._send(send, {"type": "http.response.body", "body": b"", "more_body": False})
+                ending = await self._in_thread(opened.ending)
+                await self._close(stack, None)
+                await self._send(send, {"type": "http.response.body", "body": ending, "more_body": False})
         except BaseException as error:
             await self._close(stack, error)
             raise
-        await self._close(stack, None)
 
     def _open(self, stack: ExitStack) -> Opened:
         return stack.enter_context(self._opening(stack.enter_context(self._retrieval)))

@@ -1,8 +1,9 @@
-"""The client that awaits each answer. What it asks for and how is said in `adit_client.dicomweb` and `adit_client.rest`."""
+"""The client that awaits each answer. What it asks for is said in `adit_client.dicomweb` and `adit_client.rest`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,13 +37,13 @@ from adit_client.values import (
     PatientKeys,
     Plan,
     PlanOptions,
+    Profile,
     Receipt,
     SeriesFound,
     StudyFound,
     StudyKeys,
     StudyWish,
     Token,
-    TokenWish,
     TransferOptions,
 )
 from adit_client.wires import AsyncWire
@@ -104,11 +105,21 @@ class AsyncAditClient:
     async def nodes(self) -> Nodes:
         return await self._wire.run(self._rest.nodes())
 
+    async def profiles(self) -> list[Profile]:
+        return await self._wire.run(self._rest.profiles())
+
     async def tokens(self) -> list[Token]:
         return await self._wire.run(self._rest.tokens())
 
-    async def add_token(self, **wish: Unpack[TokenWish]) -> NewToken:
-        return await self._wire.run(self._rest.add_token(wish))
+    async def add_token(
+        self,
+        expires_at: datetime | None,
+        description: str = "",
+        *,
+        operations: Iterable[str] | None = None,
+        nodes: Iterable[int] | None = None,
+    ) -> NewToken:
+        return await self._wire.run(self._rest.add_token(expires_at, description, operations, nodes))
 
     async def revoke_token(self, token: Token | int) -> None:
         return await self._wire.run(self._rest.revoke_token(token))
@@ -260,15 +271,15 @@ class AsyncAditClient:
 
     # -- DICOMweb: search --------------------------------------------------------------------------
 
-    async def search_for_studies(self, ae_title: str, query: Query | None = None) -> list[Dataset]:
+    async def search_for_studies(self, ae_title: str, query: Query | None = None) -> Found[Dataset]:
         return await self._wire.run(self._web.search_for(ae_title, (), query))
 
-    async def search_for_series(self, ae_title: str, study_uid: str, query: Query | None = None) -> list[Dataset]:
+    async def search_for_series(self, ae_title: str, study_uid: str, query: Query | None = None) -> Found[Dataset]:
         return await self._wire.run(self._web.search_for(ae_title, (study_uid,), query))
 
     async def search_for_images(
         self, ae_title: str, study_uid: str, series_uid: str, query: Query | None = None
-    ) -> list[Dataset]:
+    ) -> Found[Dataset]:
         return await self._wire.run(self._web.search_for(ae_title, (study_uid, series_uid), query))
 
     # -- DICOMweb: images --------------------------------------------------------------------------

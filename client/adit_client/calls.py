@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -15,6 +16,8 @@ import httpx
 from adit_client.errors import BY_STATUS, AnswerError, BadAnswer, InvalidRequest, Redirected, ServerFailed
 
 JSON = "application/json"
+
+_WARNING = re.compile(r"[0-9]{3}\s+\S+\s+(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,12 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         return None
     now = datetime.now(timezone.utc)
     return max(0.0, (at.replace(tzinfo=at.tzinfo or timezone.utc) - now).total_seconds())
+
+
+def warnings_of(headers: httpx.Headers) -> tuple[str, ...]:
+    """What the Warning headers say (RFC 7234 section 5.5), without their codes and agents."""
+    found = (_WARNING.fullmatch(text.strip()) for text in headers.get_list("warning"))
+    return tuple(text[1].strip('" ') for text in found if text)
 
 
 def _told(answer: Answer) -> Mapping[str, Any]:

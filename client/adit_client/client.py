@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,13 +36,13 @@ from adit_client.values import (
     PatientKeys,
     Plan,
     PlanOptions,
+    Profile,
     Receipt,
     SeriesFound,
     StudyFound,
     StudyKeys,
     StudyWish,
     Token,
-    TokenWish,
     TransferOptions,
 )
 from adit_client.wires import Wire
@@ -108,13 +109,27 @@ class AditClient:
         """From where to where you may transfer."""
         return self._wire.run(self._rest.nodes())
 
+    def profiles(self) -> list[Profile]:
+        """The de-identification profiles that transfers can name; the first is that of those that name none."""
+        return self._wire.run(self._rest.profiles())
+
     def tokens(self) -> list[Token]:
         """Your tokens, without their secrets."""
         return self._wire.run(self._rest.tokens())
 
-    def add_token(self, **wish: Unpack[TokenWish]) -> NewToken:
-        """Make a token; its secret is told this once. It may be limited to operations, or to nodes by their ids."""
-        return self._wire.run(self._rest.add_token(wish))
+    def add_token(
+        self,
+        expires_at: datetime | None,
+        description: str = "",
+        *,
+        operations: Iterable[str] | None = None,
+        nodes: Iterable[int] | None = None,
+    ) -> NewToken:
+        """Make a token, whose secret is told this once. None: it never expires, which needs a right.
+
+        It may be limited to operations, and to nodes by their ids.
+        """
+        return self._wire.run(self._rest.add_token(expires_at, description, operations, nodes))
 
     def revoke_token(self, token: Token | int) -> None:
         """End a token at once."""
@@ -301,17 +316,17 @@ class AditClient:
 
     # -- DICOMweb: search --------------------------------------------------------------------------
 
-    def search_for_studies(self, ae_title: str, query: Query | None = None) -> list[Dataset]:
+    def search_for_studies(self, ae_title: str, query: Query | None = None) -> Found[Dataset]:
         """Find studies on a server. The query has DICOM keywords or tags, ``limit``, ``offset``, ``includefield``."""
         return self._wire.run(self._web.search_for(ae_title, (), query))
 
-    def search_for_series(self, ae_title: str, study_uid: str, query: Query | None = None) -> list[Dataset]:
+    def search_for_series(self, ae_title: str, study_uid: str, query: Query | None = None) -> Found[Dataset]:
         """Find series of a study on a server."""
         return self._wire.run(self._web.search_for(ae_title, (study_uid,), query))
 
     def search_for_images(
         self, ae_title: str, study_uid: str, series_uid: str, query: Query | None = None
-    ) -> list[Dataset]:
+    ) -> Found[Dataset]:
         """Find images of a series on a server."""
         return self._wire.run(self._web.search_for(ae_title, (study_uid, series_uid), query))
 

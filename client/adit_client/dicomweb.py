@@ -10,13 +10,18 @@ from typing import Any, TypeVar
 from pydicom import Dataset
 
 from adit_client import gateway
-from adit_client.calls import Answer, Call, check
+from adit_client.calls import Answer, Call, check, warnings_of
 from adit_client.datasets import Image, dataset_of_json, datasets, json_list
+from adit_client.downloads import warn_of_what_is_left_out
 from adit_client.errors import BadAnswer, InstancesNotStored, NothingStored
 from adit_client.gateway import Form, Identity, Trial
 from adit_client.steps import Opened, Retries, Steps, opened, sent
+from adit_client.values import Found
 
 T = TypeVar("T")
+
+_MORE = "additional results"
+"""What PS3.18 section 8.3.4 lets a server say that has more than it tells."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,9 @@ class DicomWeb:
 
     def search_for(
         self, ae_title: str, uids: Sequence[str], query: Mapping[str, object] | None
-    ) -> Steps[list[Dataset]]:
+    ) -> Steps[Found[Dataset]]:
         """The datasets that a server finds below what the UIDs name."""
-        return self._read(gateway.search(ae_title, uids, query), datasets)
+        return self._read(gateway.search(ae_title, uids, query), _found)
 
     def download(self, ae_title: str, uids: Sequence[str], form: Form, pseudonym: str | None) -> Steps[Opened]:
         """A download that has begun."""
@@ -38,7 +43,7 @@ class DicomWeb:
 
     def metadata(self, ae_title: str, uids: Sequence[str], pseudonym: str | None) -> Steps[list[dict[str, Any]]]:
         """What stands in the instances, without pixels, in the DICOM JSON model."""
-        return self._read(self._retrieval(ae_title, uids, Form.METADATA, pseudonym), json_list)
+        return self._read(self._retrieval(ae_title, uids, Form.METADATA, pseudonym), _metadata)
 
     def store(self, ae_title: str, images: Iterable[Image]) -> Steps[Dataset]:
         """What became of each image; raises NothingStored when none was stored, warns when some were not."""
@@ -63,6 +68,18 @@ class DicomWeb:
     def _read(self, call: Call, shape: Callable[[Answer], T]) -> Steps[T]:
         answer = yield from sent(call, self.retries)
         return shape(answer)
+
+
+def _found(answer: Answer) -> Found[Dataset]:
+    found = Found(datasets(answer))
+    found.warnings = warnings_of(answer.headers)
+    found.has_more = any(_MORE in text.lower() for text in found.warnings)
+    return found
+
+
+def _metadata(answer: Answer) -> list[dict[str, Any]]:
+    warn_of_what_is_left_out(answer.headers)
+    return json_list(answer)
 
 
 def only(found: list[T]) -> T:

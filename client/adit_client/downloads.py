@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Generic, TypeVar
 
+import httpx
 from pydicom import Dataset
 
-from adit_client.calls import parsed
+from adit_client.calls import JSON, parsed, warnings_of
 from adit_client.datasets import dataset_of
 from adit_client.errors import BadAnswer, IncompleteDownload, InstancesLeftOut
 from adit_client.parts import Part, PartReader, boundary_of
@@ -71,8 +72,9 @@ class DownloadReader(Generic[T]):
         self.receipt: DownloadReceipt | None = None
         """What the server says about the whole, once it has said so."""
 
-    def begin(self, headers: Mapping[str, str]) -> None:
-        """Look for the boundary; an answer without content has no parts."""
+    def begin(self, headers: httpx.Headers) -> None:
+        """Look for the boundary, and warn of what is left out; an answer without content has no parts."""
+        warn_of_what_is_left_out(headers)
         content_type = headers.get("content-type", "")
         if content_type.lower().startswith("multipart/related"):
             self._parts = PartReader(boundary_of(content_type))
@@ -84,7 +86,7 @@ class DownloadReader(Generic[T]):
         if self._parts is None:
             raise BadAnswer("The server's answer does not say what it is.")
         for part in self._parts.feed(data):
-            if "json" in part.media_type and "x-adit-receipt" in part.headers:
+            if part.media_type == JSON:
                 self.receipt = of(DownloadReceipt, parsed(part.body))
             else:
                 self._count += 1
@@ -103,6 +105,12 @@ class DownloadReader(Generic[T]):
         if left_out := len(self.receipt.left_out):
             words = "1 instance was" if left_out == 1 else f"{left_out} instances were"
             warnings.warn(f"{words} left out; the receipt tells why.", InstancesLeftOut, stacklevel=2)
+
+
+def warn_of_what_is_left_out(headers: httpx.Headers) -> None:
+    """Warn of what the headers of a download say is not in it."""
+    for text in warnings_of(headers):
+        warnings.warn(text, InstancesLeftOut, stacklevel=2)
 
 
 def instance(part: Part) -> Dataset:

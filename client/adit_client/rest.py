@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from typing import Any, TypedDict, TypeVar, cast
 
 from adit_client.calls import JSON, Call, with_json
@@ -34,6 +35,7 @@ from adit_client.values import (
     PatientKeys,
     Plan,
     PlanOptions,
+    Profile,
     Receipt,
     SeriesFound,
     StudyFound,
@@ -81,9 +83,25 @@ class Rest:
         """Their tokens."""
         return self._values(_get("/tokens"), Token)
 
-    def add_token(self, wish: Mapping[str, object]) -> Steps[NewToken]:
-        """A new token. It is not made again when the answer is lost, which nobody could see."""
-        return self._value(_post("/tokens", wish), NewToken)
+    def profiles(self) -> Steps[list[Profile]]:
+        """What transfers can name."""
+        return self._values(_get("/profiles"), Profile)
+
+    def add_token(
+        self,
+        expires_at: datetime | None,
+        description: str,
+        operations: Iterable[str] | None,
+        nodes: Iterable[int] | None,
+    ) -> Steps[NewToken]:
+        """A new token. When the answer is lost it is not asked for again: there would be two."""
+        content = {
+            "expires_at": None if expires_at is None else expires_at.astimezone().isoformat(),
+            "description": description,
+            "operations": None if operations is None else list(operations),
+            "nodes": None if nodes is None else list(nodes),
+        }
+        return self._value(_post("/tokens", content), NewToken)
 
     def revoke_token(self, token: Token | int) -> Steps[None]:
         """The end of a token."""
@@ -95,6 +113,8 @@ class Rest:
         self, what: type[T], source: NodeWish | None, limit: int | None, keys: Mapping[str, object]
     ) -> Steps[Found[T]]:
         """What a server lists of patients, studies or series."""
+        if what is SeriesFound:
+            uid(str(keys["study_uid"]))
         return self._found(_search(what, source, limit, keys, JSON), what)
 
     def searching(
@@ -278,6 +298,8 @@ class Transfer:
 
 
 def _told(wish: StudyWish) -> dict[str, object]:
+    for one in (wish.study_uid, *wish.series_uids):
+        uid(one)
     return {name: list(value) if name == "series_uids" else value for name, value in asdict(wish).items() if value}
 
 

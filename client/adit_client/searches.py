@@ -56,7 +56,7 @@ class LineReader(Generic[T]):
         self.has_more = False
         """Whether the archive has more than that, as far as it tells at the end."""
 
-    def begin(self, headers: Mapping[str, str]) -> None:
+    def begin(self, headers: httpx.Headers) -> None:
         """Check that the answer comes in lines."""
         if not headers.get("content-type", "").startswith(NDJSON):
             raise BadAnswer("The server's answer is no streamed search. Check the address of the server.")

@@ -6,9 +6,11 @@ feed it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+import httpx
 
 from adit_client.steps import Opened, Steps
 from adit_client.wires import AsyncWire, Wire
@@ -23,7 +25,7 @@ T_co = TypeVar("T_co", covariant=True)
 class Reader(Protocol[T_co]):
     """Makes something out of an answer that arrives piece by piece."""
 
-    def begin(self, headers: Mapping[str, str]) -> None:
+    def begin(self, headers: httpx.Headers) -> None:
         """Look at the headers of the answer; raises BadAnswer when it is none of those that are expected."""
         ...
 

@@ -59,18 +59,6 @@ class TransferOptions(PlanOptions, total=False):
     send_finished_mail: bool
 
 
-class TokenWish(TypedDict, total=False):
-    """What a new token is like; without ``expires_at`` it never expires, which needs a right.
-
-    ``operations`` and ``nodes`` (by their ids) limit what it can do.
-    """
-
-    description: str
-    expires_at: datetime
-    operations: Sequence[str]
-    nodes: Sequence[int]
-
-
 class JobFilters(TypedDict, total=False):
     """Which jobs are meant: ``text`` is a part of trial or owner, or a job's number.
 
@@ -107,6 +95,8 @@ class Found(list[T]):
 
     has_more: bool = False
     """Whether the archive has more than that, as far as it tells."""
+    warnings: tuple[str, ...] = ()
+    """What the server says about the search, such as that it does not match fuzzily."""
 
 
 @dataclass(frozen=True)
@@ -389,6 +379,16 @@ class Node:
     name: str
     ae_title: str = ""
     is_server: bool = True
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A de-identification profile that transfers can name; ``discloses`` says what an output still tells."""
+
+    name: str
+    title: str = ""
+    summary: str = ""
+    discloses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

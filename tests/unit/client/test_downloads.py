@@ -65,7 +65,7 @@ def cut(data: bytes, size: int = 61) -> Iterator[bytes]:
 
 def receipt_part(writer: PartWriter, text: bytes) -> bytes:
     boundary = writer.content_type.rpartition("=")[2].encode()
-    return b"--" + boundary + b"\r\nContent-Type: application/json\r\nX-ADIT-Receipt: 1\r\n\r\n" + text + b"\r\n"
+    return b"--" + boundary + b"\r\nContent-Type: application/json\r\n\r\n" + text + b"\r\n"
 
 
 def a_body(count: int, receipt: bytes = b"") -> tuple[str, bytes]:

@@ -2,6 +2,8 @@
 
 import contextlib
 import inspect
+import itertools
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +11,7 @@ import httpx
 import pytest
 
 from adit_client import AditClient, AditClientError, AsyncAditClient
+from adit_client.values import StudyWish
 from tests.unit.client.conftest import Maker
 
 PSEUDONYM = "P-0815 ä/&"
@@ -21,8 +24,57 @@ ARGUMENTS: dict[str, Any] = {
     "pseudonym": PSEUDONYM,
     "query": {"PatientID": "4711"},
     "images": [b"DICM"],
+    "studies": [StudyWish("1.2.3", pseudonym=PSEUDONYM)],
+    "job": 7,
+    "item": 8,
+    "token": 9,
+    "expires_at": None,
+    "reason": "No text in the pixels.",
+    "method": "GET",
+    "path": "/v1/admin/overview",
 }
 """A value for every argument of a method; one without a value here lets the tests fail."""
+WITHOUT_PATIENTS = frozenset(
+    [
+        "add_token",
+        "cancel",
+        "delete",
+        "delete_item",
+        "held",
+        "hurry",
+        "item",
+        "items",
+        "job",
+        "jobs",
+        "jobs_with_held",
+        "me",
+        "nodes",
+        "profiles",
+        "receipt",
+        "receipts",
+        "reject",
+        "release",
+        "request",
+        "reset_item",
+        "restart",
+        "resume",
+        "retry",
+        "revoke_token",
+        "search_for_images",
+        "search_for_series",
+        "search_for_studies",
+        "search_patients",
+        "search_series",
+        "search_studies",
+        "store_images",
+        "stream_patients",
+        "stream_studies",
+        "tokens",
+        "verify",
+        "wait",
+    ]
+)
+"""Methods by which nothing leaves an archive. Of any other the test wants that it sends pseudonym and trial."""
 
 
 def methods(of: type = AditClient) -> dict[str, Callable[..., Any]]:
@@ -33,7 +85,8 @@ def methods(of: type = AditClient) -> dict[str, Callable[..., Any]]:
 
 def arguments(name: str) -> dict[str, Any]:
     """A value for each argument of a method that is needed, or that is about the identity of patients."""
-    parameters = list(inspect.signature(methods()[name]).parameters.values())[1:]
+    every = list(inspect.signature(methods()[name]).parameters.values())[1:]
+    parameters = [each for each in every if each.kind is not each.VAR_KEYWORD]
     wanted = [each.name for each in parameters if each.default is each.empty or each.name in ("pseudonym", "query")]
     return {argument: ARGUMENTS[argument] for argument in wanted}
 
@@ -47,20 +100,25 @@ def requests_of(make: Maker, name: str, **options: str) -> list[httpx.Request]:
         return httpx.Response(404)
 
     with contextlib.suppress(AditClientError):
-        result = getattr(make(handler, **options), name)(**arguments(name))
-        list(result)
+        list(getattr(make(handler, **options), name)(**arguments(name)))
     assert sent, name
     return sent
 
 
 @pytest.mark.parametrize("name", methods())
-def test_pseudonym_and_trial_are_sent_by_every_retrieval(make: Maker, name: str) -> None:
+def test_pseudonym_and_trial_are_sent_by_every_method(make: Maker, name: str) -> None:
     for request in requests_of(make, name, **TRIAL):
-        is_retrieval = "/wadors/" in request.url.path
-        assert is_retrieval == name.startswith(("retrieve_", "iter_"))
-        if is_retrieval:
-            sent = httpx.QueryParams(request.url.query)
-            assert dict(sent) == {"pseudonym": PSEUDONYM, **TRIAL}
+        path, query = request.url.path, dict(httpx.QueryParams(request.url.query))
+        if "/wadors/" in path:
+            assert query == {"pseudonym": PSEUDONYM, **TRIAL}
+        elif (request.method, path) == ("POST", "/api/v1/jobs"):
+            content = json.loads(request.content)
+            assert content["studies"] == [{"study_uid": "1.2.3", "pseudonym": PSEUDONYM}]
+            assert content.items() >= TRIAL.items()
+        elif path == "/api/v1/jobs/plan":
+            assert json.loads(request.content)["studies"] == [{"study_uid": "1.2.3", "pseudonym": PSEUDONYM}]
+        else:
+            assert name in WITHOUT_PATIENTS, "does it send pseudonym and trial?"
 
 
 @pytest.mark.parametrize("name", methods())
@@ -69,7 +127,7 @@ def test_what_was_not_given_is_not_sent(make: Maker, name: str) -> None:
         assert "trial" not in str(request.url) and b"trial" not in request.content
 
 
-@pytest.mark.parametrize("name", [name for name in methods() if "pseudonym" in arguments(name)])
+@pytest.mark.parametrize("name", [name for name in methods() if name.startswith(("retrieve_", "iter_"))])
 def test_an_empty_pseudonym_never_means_none(make: Maker, name: str) -> None:
     sent: list[httpx.Request] = []
 
@@ -96,20 +154,20 @@ def test_every_retrieval_can_be_pseudonymized(name: str) -> None:
     assert "pseudonym" in arguments(name)
 
 
-@pytest.mark.parametrize("name", methods())
-@pytest.mark.parametrize("text", ["", "..", "1.2/../3", "1.2?x=y", "1" * 65, "1.2\n", "1.2 "])
-def test_what_is_no_uid_is_not_sent_and_not_shown(make: Maker, name: str, text: str) -> None:
+@pytest.mark.parametrize("name", [name for name in methods() if any("_uid" in each for each in arguments(name))])
+def test_what_is_no_uid_is_not_sent_and_not_shown(make: Maker, name: str) -> None:
     sent: list[httpx.Request] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
         sent.append(request)
         return httpx.Response(404)
 
-    for argument in arguments(name):
-        if argument.endswith("_uid"):
-            with pytest.raises(AditClientError) as caught:
-                list(getattr(make(handler), name)(**{**arguments(name), argument: text}))
-            assert not text or text not in str(caught.value)
+    client = make(handler)
+    uids = [argument for argument in arguments(name) if argument.endswith("_uid")]
+    for argument, text in itertools.product(uids, ("", "..", "1.2/../3", "1.2?x=y", "1" * 65, "1.2\n", "1.2 ")):
+        with pytest.raises(AditClientError) as caught:
+            list(getattr(client, name)(**{**arguments(name), argument: text}))
+        assert not text or text not in str(caught.value)
     assert sent == []
 
 

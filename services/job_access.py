@@ -15,7 +15,7 @@ from models.domain.errors import NotFound, NotPermitted, Refused, WrongState
 from models.domain.job_actions import check_allows, check_item_allows
 from models.domain.job_rights import MAY_ADD, MAY_HURRY, MAY_SEE, MAY_SHOW_IDENTITY
 from models.domain.jobs import Item, ItemAction, Job, JobAction, Onlooker, State
-from models.domain.people import Actor
+from models.domain.people import Actor, Permission
 from models.domain.project import App
 from services import audit, project
 
@@ -46,6 +46,11 @@ def check_is_within_limit(db: Database, actor: Actor, job_id: int) -> None:
     within = Onlooker(actor.name, everybody=True, nodes=actor.nodes_limit)
     if actor.nodes_limit is not None and not JobStore(db).is_seen(job_id, within):
         raise NotFound("There is no such job.")
+
+
+def may_know_patients(actor: Actor, job: Job) -> bool:
+    """Whether patient IDs of the job, and what servers answer about patients, are for the actor to see."""
+    return actor.name == job.owner or Permission.READ_ESCROW in actor.permissions
 
 
 def visible_item(db: Database, actor: Actor, item_id: int) -> Item:

@@ -9,10 +9,10 @@ from models.db.jobs import JobStore
 from models.db.receipts import ReceiptStore
 from models.domain.errors import NotPermitted
 from models.domain.jobs import Item, Job, JobFilter, JobKind, JobProgress, Onlooker, State
-from models.domain.people import Actor, Permission
+from models.domain.people import Actor
 from models.domain.receipts import Receipt, ReceiptSummary
 from models.settings import Settings
-from services.job_access import actions, item_actions, onlooker, visible, visible_item
+from services.job_access import actions, item_actions, may_know_patients, onlooker, visible, visible_item
 from services.job_actions import cancel, delete, delete_item, hurry, reset_item, restart, resume, retry, verify
 from services.submitting import submit
 
@@ -128,13 +128,13 @@ def items(
     """
     job = visible(db, actor, job_id)
     found = JobStore(db).items(job_id, states, limit, offset)
-    return found if _may_know_patients(actor, job) else [replace(each, patient_id="") for each in found]
+    return found if may_know_patients(actor, job) else [replace(each, patient_id="") for each in found]
 
 
 def item(db: Database, actor: Actor, item_id: int) -> Item:
     """One item, with the patient ID as in ``items``; raises NotFound, also when its job is not the actor's to see."""
     found = visible_item(db, actor, item_id)
-    knows = _may_know_patients(actor, visible(db, actor, found.job_id))
+    knows = may_know_patients(actor, visible(db, actor, found.job_id))
     return found if knows else replace(found, patient_id="")
 
 
@@ -179,7 +179,3 @@ def _meant(actor: Actor, filters: Filters) -> tuple[JobFilter, Onlooker]:
     )
     is_about_groups = of_groups and not everybody and not owner
     return wanted, replace(onlooker(actor), everybody=actor.is_staff and not is_about_groups)
-
-
-def _may_know_patients(actor: Actor, job: Job) -> bool:
-    return actor.name == job.owner or Permission.READ_ESCROW in actor.permissions

@@ -19,7 +19,7 @@ from models.domain.jobs import Item, Job, Lease
 from models.domain.people import Actor
 from models.domain.pseudonyms import CANDIDATES, Ledger
 from models.domain.refs import StudyFound
-from models.domain.requests import StudyWish, name_problems
+from models.domain.requests import StudyWish, name_problems, refuse
 from models.settings import Settings
 
 _SHORTEST_TELLING_ID = 4
@@ -75,7 +75,8 @@ def bind_request(
             except IdentityConflict as conflict:
                 conflicts[row] = conflict.message
         if conflicts:
-            raise BadRequest(" ".join(f"{row_name} {row}: pseudonym: {conflicts[row]}" for row in sorted(conflicts)))
+            called = {row: studies[row - 1].called(row, row_name) for row in sorted(conflicts)}
+            refuse([f"{name}: pseudonym: {conflicts[row]}" for row, name in called.items()])
     if settings.escrow:
         EscrowStore(db).keep(scope_id, {names[row]: plain_id(patients[row].patient_id) for row in names})
     return tuple(replace(wish, pseudonym=names.get(row, wish.pseudonym)) for row, wish in enumerate(studies, start=1))

@@ -8,13 +8,14 @@ from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
 from models.db.scopes import ScopeStore
 from models.domain.audit import AuditAction
+from models.domain.batch_requests import TRANSFER_LIMIT, check_size
 from models.domain.errors import BadRequest, NotPermitted, ProfileInvalid
 from models.domain.job_rights import MAY_ADD, MAY_HURRY, MAY_SHOW_IDENTITY
 from models.domain.jobs import Job, JobKind, State
 from models.domain.nodes import Node, Server
 from models.domain.people import Actor
 from models.domain.project import App
-from models.domain.requests import SELECTIVE_LIMIT, TransferRequest
+from models.domain.requests import SELECTIVE_LIMIT, JobHead, TransferRequest
 from models.settings import Settings
 from services import audit, idempotency, profiles, project, pseudonyms, quotas
 
@@ -43,13 +44,15 @@ def submit(
     if (known := idempotency.earlier(db, actor, idempotency_key, request)) is not None:
         return known
     with audit.refusals_recorded(db, actor, AuditAction.SUBMIT_JOB, request.kind.value):
-        _check_rights(actor, request)
+        check_rights(actor, request.head)
     project.check_open(db, actor, App.of(request.kind))
     _check_size(actor, request)
-    source, destination = _nodes(db, actor, request)
-    asked, (request, digest) = request, _with_profile(settings, request)
-    state = State.PENDING if actor.is_staff or settings.start_unverified else State.UNVERIFIED
+    source, destination = usable_nodes(db, actor, request.source_id, request.destination_id)
+    asked, (profile, digest) = request, chosen_profile(settings, request.profile, request.keep_identity)
+    request, state = replace(request, profile=profile), first_state(actor, settings)
     with db.transaction():
+        if request.checked_by_job_id and (made := JobStore(db).made_of(request.checked_by_job_id)):
+            return made
         if (known := idempotency.earlier(db, actor, idempotency_key, asked)) is not None:
             return known  # the same request has come twice at once, and the other one was faster
         scopes, trial = ScopeStore(db), request.trial_protocol_id
@@ -67,25 +70,34 @@ def submit(
         return job
 
 
-def _with_profile(settings: Settings, request: TransferRequest) -> tuple[TransferRequest, str]:
-    """The request with the name of its profile, and the digest of that profile's rules; none when identity is kept."""
-    if request.keep_identity:
-        return request, ""
-    name = request.profile or settings.profile
+def first_state(actor: Actor, settings: Settings) -> State:
+    """Whether a new job of the actor begins at once, or waits until staff has verified it."""
+    return State.PENDING if actor.is_staff or settings.start_unverified else State.UNVERIFIED
+
+
+def chosen_profile(settings: Settings, name: str, keep_identity: bool) -> tuple[str, str]:
+    """The name of a request's profile, and the digest of that profile's rules; both empty when the identity is kept.
+
+    Raises BadRequest for a profile that is not valid, or that there is not.
+    """
+    if keep_identity:
+        return name, ""
+    name = name or settings.profile
     try:
-        return replace(request, profile=name), profiles.policy_now(settings, name).digest
+        return name, profiles.policy_now(settings, name).digest
     except ProfileInvalid as error:
         raise BadRequest.of({"profile": error.message}) from error
 
 
-def _check_rights(actor: Actor, request: TransferRequest) -> None:
-    kind, rights = request.kind, actor.permissions
+def check_rights(actor: Actor, head: JobHead) -> None:
+    """Raise NotPermitted, naming all that the actor may not, unless they may submit such a job."""
+    kind, rights = head.kind, actor.permissions
     problems: tuple[str, ...] = ()
     if MAY_ADD[kind] not in rights:
         problems += (f"You may not submit a {kind.value.replace('_', ' ')}.",)
-    if request.urgent and MAY_HURRY[kind] not in rights:
+    if head.urgent and MAY_HURRY[kind] not in rights:
         problems += ("You may not submit urgent jobs.",)
-    if request.keep_identity and MAY_SHOW_IDENTITY[kind] not in rights:
+    if head.keep_identity and MAY_SHOW_IDENTITY[kind] not in rights:
         problems += ("You may not transfer studies with their patients' identity.",)
     if problems:
         raise NotPermitted(" ".join(problems))
@@ -95,12 +107,17 @@ def _check_size(actor: Actor, request: TransferRequest) -> None:
     count = len(request.studies)
     if request.kind is JobKind.SELECTIVE_TRANSFER and count > SELECTIVE_LIMIT and not actor.is_staff:
         raise BadRequest.of({"studies": f"at most {SELECTIVE_LIMIT} in a selective transfer, these are {count}."})
+    if request.kind is JobKind.BATCH_TRANSFER:
+        check_size("studies", count, TRANSFER_LIMIT, actor.is_staff)
 
 
-def _nodes(db: Database, actor: Actor, request: TransferRequest) -> tuple[Node, Node]:
-    """Source and destination. One that the actor may not use is refused as if there were none: names are not told."""
-    source = NodeStore(db).find(request.source_id) if actor.access.may_read(request.source_id) else None
-    destination = NodeStore(db).find(request.destination_id) if actor.access.may_write(request.destination_id) else None
+def usable_nodes(db: Database, actor: Actor, source_id: int, destination_id: int) -> tuple[Node, Node]:
+    """Source and destination of a transfer; raises BadRequest naming each that cannot be one.
+
+    One that the actor may not use is refused as if there were none: names are not told.
+    """
+    source = NodeStore(db).find(source_id) if actor.access.may_read(source_id) else None
+    destination = NodeStore(db).find(destination_id) if actor.access.may_write(destination_id) else None
     problems = {
         "source": _NO_NODE if source is None else _source_problem(source),
         "destination": _NO_NODE if destination is None else _destination_problem(destination),

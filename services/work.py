@@ -1,15 +1,17 @@
 """What a worker does with items: claim, stay alive, keep the receipt, end; and what it needs to know for that."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 
 from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
+from models.db.questions import QuestionStore
 from models.db.receipts import ReceiptStore
 from models.db.reviews import ReviewStore
 from models.db.slots import SlotStore
+from models.domain.answers import Answer, CheckedStudy
 from models.domain.errors import AditError, Canceled, Retry
 from models.domain.jobs import Item, Job, JobProgress, Lease, State
 from models.domain.nodes import Node
@@ -41,22 +43,28 @@ def progress(db: Database, job_id: int) -> JobProgress:
     return JobStore(db).progress(job_id)
 
 
+def unended(db: Database, job_id: int) -> int:
+    """How many items of the job wait or are at work."""
+    counts = JobStore(db).progress(job_id).counts
+    return counts.get(State.PENDING, 0) + counts.get(State.IN_PROGRESS, 0)
+
+
 def decisions(db: Database, item_id: int) -> Mapping[str, Decision]:
     """What reviewers have decided about held instances of an item, by SOP Instance UID of the source."""
     return ReviewStore(db).decisions(item_id)
 
 
 def claim_next(
-    db: Database, job_id: int, lease_for: timedelta, max_attempts: int | None = None
+    db: Database, job_id: int, lease_for: timedelta, max_attempts: int | None = None, source_id: int | None = None
 ) -> tuple[Item, Lease] | None:
-    """Take the next due item of a job for one attempt, or None when none is due.
+    """Take the next due item of a job for one attempt, of one source where it is named, or None when none is due.
 
     With ``max_attempts`` an item whose worker died in its last allowed attempt fails instead of being taken again.
     """
     jobs = JobStore(db)
     if max_attempts is not None:
         jobs.fail_abandoned(job_id, max_attempts)
-    return jobs.claim_next(job_id, lease_for)
+    return jobs.claim_next(job_id, lease_for, source_id)
 
 
 def renew(db: Database, lease: Lease, lease_for: timedelta) -> Signal:
@@ -71,6 +79,28 @@ def renew(db: Database, lease: Lease, lease_for: timedelta) -> Signal:
         if not jobs.renew(lease, lease_for):
             return Signal.LOST
         return Signal.CANCEL if jobs.is_canceling(jobs.item(lease.item_id).job_id) else Signal.KEEP_GOING
+
+
+def due_sources(db: Database, job_id: int) -> Mapping[int, int]:
+    """How many items of a job are due now, by their source."""
+    return JobStore(db).due_sources(job_id)
+
+
+def is_canceling(db: Database, job_id: int) -> bool:
+    """Whether somebody wants the job to stop, or it has stopped already for that reason."""
+    return JobStore(db).is_canceling(job_id)
+
+
+def question(db: Database, item_id: int) -> bytes:
+    """What an item asks, as ``services.batches.content`` reads it."""
+    return QuestionStore(db).content(item_id)
+
+
+def end_question(
+    db: Database, lease: Lease, state: State, message: str, answers: Sequence[Answer | CheckedStudy]
+) -> None:
+    """End a question with its answers, instead of those of an earlier attempt; raises LeaseLost."""
+    QuestionStore(db).end(lease, state, message, answers)
 
 
 def load_receipt(db: Database, item_id: int) -> Receipt:

@@ -106,6 +106,12 @@ class JobQuestions:
         with self._db.reading() as session:
             return frozenset((source, destination) for source, destination in session.execute(wanted))
 
+    def due_sources(self, job_id: int) -> Mapping[int, int]:
+        """How many items of a job are due now, by their source."""
+        due = select(ItemRow.source_id, func.count()).where(ItemRow.job_id == job_id, is_due(self._db.clock()))
+        with self._db.reading() as session:
+            return dict(session.execute(due.group_by(ItemRow.source_id)).all())
+
     def at_work(self) -> int:
         """How many items living workers have now."""
         held = and_(ItemRow.state == State.IN_PROGRESS, ItemRow.lease_until_at > self._db.clock())

@@ -3,6 +3,7 @@
 Questions, answers and files name patients. Who may read them is for ``services`` to decide. They go with their job.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,6 +16,7 @@ from models.db.job_rows import item_of, job_of, new_item, new_job
 from models.db.leases import LeaseStore
 from models.db.tables import AnswerRow, BatchFileRow, ItemRow, JobRow, QuestionRow, ReceiptRow
 from models.domain.answers import Answer, CheckedStudy, RowVerdict, Tallies, Tally
+from models.domain.batch_requests import BatchFile
 from models.domain.errors import NotFound
 from models.domain.jobs import FINISHED, Item, Job, Lease, State
 from models.domain.receipts import Completeness
@@ -206,20 +208,22 @@ class BatchFileStore:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def keep(self, job_id: int, name: str, content: bytes) -> None:
+    def keep(self, job_id: int, file: BatchFile) -> None:
         """Keep the file of a job; joins the transaction that adds the job."""
-        sealed = self._db.vault.encrypt(content)
+        heading = json.dumps({"name": file.name, "sheet": file.sheet}).encode()
+        sealed = self._db.vault.encrypt(heading + b"\n" + file.content)
         with self._db.transaction() as session:
-            row = BatchFileRow(job_id=job_id, name=name, content=sealed, created_at=self._db.clock())
-            session.add(row)
+            session.add(BatchFileRow(job_id=job_id, content=sealed, created_at=self._db.clock()))
 
-    def load(self, job_id: int) -> tuple[str, bytes]:
-        """Name and content of the file of a job; raises NotFound when it came without one."""
+    def load(self, job_id: int) -> BatchFile:
+        """The file of a job; raises NotFound when it came without one."""
         with self._db.reading() as session:
             row = session.get(BatchFileRow, job_id)
             if row is None:
                 raise NotFound("This job was not made of a file.")
-            return row.name, self._db.vault.decrypt(row.content)
+            heading, _, content = self._db.vault.decrypt(row.content).partition(b"\n")
+        told: dict[str, str] = json.loads(heading)
+        return BatchFile(told["name"], content, told["sheet"])
 
     def has(self, job_id: int) -> bool:
         """Whether the job was made of a file."""

@@ -282,13 +282,12 @@ class AnswerRow(Row):
 
 
 class BatchFileRow(Row):
-    """The file of a batch job as it was uploaded, encrypted."""
+    """The file of a batch job as it was uploaded, encrypted with its name, which may be a patient's."""
 
     __tablename__ = "batch_files"
     job_id: Mapped[int] = mapped_column(
         ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
-    name: Mapped[str] = mapped_column(String(255))
     content: Mapped[bytes]
     created_at: Mapped[datetime]
 

@@ -11,7 +11,7 @@ from models.domain.refs import is_uid
 
 _FORBIDDEN = re.compile(r"[\\\x00-\x1f\x7f]")
 _WILDCARD = re.compile(r"[*?]")
-_FIELD = re.compile(r"(?P<field>(Study \d+: )?\w+): ")
+_FIELD = re.compile(r"(?P<field>((?:Study|Line|Row) \d+: )?\w+): ")
 
 SELECTIVE_LIMIT = 10
 """How many studies one selective transfer may move, unless staff asks for it."""
@@ -35,6 +35,10 @@ class StudyWish:
     lines: tuple[int, ...] = ()
     row_id: str = ""
     planned_count: int | None = None
+
+    def called(self, row: int, word: str = "Study") -> str:
+        """How to call it in a sentence about it: by its line in the file, else by its row, counted from 1."""
+        return f"Line {self.lines[0]}" if self.lines else f"{word} {row}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ class TransferRequest:
 def refuse(problems: Sequence[str]) -> None:
     """Raise BadRequest when there are problems, each a sentence behind the field's name and a colon.
 
-    The field of a study is told with its row, as in ``Study 2: pseudonym``.
+    The field of a study is told with its row, as in ``Study 2: pseudonym``, and that of a file with its ``Line 2``.
     """
     by_field: dict[str, list[str]] = defaultdict(list)
     for problem in problems:
@@ -113,7 +117,7 @@ def refuse(problems: Sequence[str]) -> None:
 
 def name_problems(patient_id: str, pseudonym: str) -> list[str]:
     """Return what is wrong with a patient ID and the pseudonym that is wished for it; both may be empty."""
-    found = [_text_problem("patient_id", patient_id), _text_problem("pseudonym", pseudonym)]
+    found = [text_problem("patient_id", patient_id), text_problem("pseudonym", pseudonym)]
     if _WILDCARD.search(patient_id):
         found.append("patient_id: wildcards are not allowed.")
     if _WILDCARD.search(pseudonym) or "^" in pseudonym or "=" in pseudonym:
@@ -123,11 +127,17 @@ def name_problems(patient_id: str, pseudonym: str) -> list[str]:
 
 def trial_problems(protocol_id: str, protocol_name: str) -> list[str]:
     """Return what is wrong with the ID and the name of a trial protocol; both may be empty."""
-    found = [_text_problem("trial_protocol_id", protocol_id), _text_problem("trial_protocol_name", protocol_name)]
+    found = [text_problem("trial_protocol_id", protocol_id), text_problem("trial_protocol_name", protocol_name)]
     return [problem for problem in found if problem]
 
 
-def _text_problem(name: str, text: str, limit: int = 64) -> str:
+def pattern_problem(name: str, text: str, limit: int = 64) -> str:
+    """Return what is wrong with a text that must match as it is, or nothing: wildcards would match others, too."""
+    return text_problem(name, text, limit) or (f"{name}: wildcards are not allowed." if _WILDCARD.search(text) else "")
+
+
+def text_problem(name: str, text: str, limit: int = 64) -> str:
+    """Return what is wrong with a text that goes to archives, or nothing."""
     if len(text) > limit:
         return f"{name}: longer than {limit} characters."
     if _FORBIDDEN.search(text):
@@ -148,7 +158,7 @@ def _study_problems(studies: tuple[StudyWish, ...]) -> list[str]:
             found.append("study_uid: not a DICOM UID.")
         if not all(is_uid(uid) for uid in wish.series_uids):
             found.append("series_uids: not all are DICOM UIDs.")
-        problems += [f"Study {row}: {problem}" for problem in found]
+        problems += [f"{wish.called(row)}: {problem}" for problem in found]
     repeated = [uid for uid, count in Counter(wish.study_uid for wish in studies).items() if count > 1]
     rows = [row for row, wish in enumerate(studies, start=1) if wish.study_uid in repeated]
     if rows:
@@ -175,7 +185,7 @@ def _pseudonym_problems(studies: tuple[StudyWish, ...]) -> list[str]:
     problems: list[str] = []
     for row, wish in enumerate(studies, start=1):
         if wish.pseudonym and len(patients[wish.pseudonym]) > 1:
-            problems.append(f"Study {row}: pseudonym: it is given to more than one patient.")
+            problems.append(f"{wish.called(row)}: pseudonym: it is given to more than one patient.")
         if wish.pseudonym and len(pseudonyms[wish.patient_id]) > 1:
-            problems.append(f"Study {row}: pseudonym: the same patient has another one in this request.")
+            problems.append(f"{wish.called(row)}: pseudonym: the same patient has another one in this request.")
     return problems

@@ -45,6 +45,7 @@ from models.db.tables import (
 )
 from models.domain.answers import Answer
 from models.domain.audit import DONE, AuditAction
+from models.domain.batch_requests import BatchFile
 from models.domain.errors import AditError, BadRequest, Bug, NotPermitted, Unreachable
 from models.domain.jobs import JobKind, State
 from models.domain.mails import MailState
@@ -88,7 +89,7 @@ def fill(db: Database) -> None:
 def _fill_questions(db: Database, source_id: int) -> None:
     questions = QuestionStore(db)
     job = questions.add("ada", JobHead(JobKind.BATCH_QUERY), [Question(source_id, b"row", lines=(2,), row_id="1")])
-    BatchFileStore(db).keep(job.id, "rows.csv", b"PatientID")
+    BatchFileStore(db).keep(job.id, BatchFile("rows.csv", b"PatientID"))
     claim = JobStore(db).claim_next(job.id, LEASE)
     assert claim is not None
     questions.end(claim[1], State.SUCCESS, "1 study found.", [Answer(StudyFound("1.2.3"))])

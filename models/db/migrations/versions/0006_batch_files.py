@@ -63,7 +63,6 @@ def _create_tables() -> None:
     op.create_table(
         "batch_files",
         sa.Column("job_id", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("name", sa.String(255), nullable=False),
         sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
         _to("batch_files", "job_id", "jobs.id"),

@@ -1,0 +1,236 @@
+"""What one row of a batch file asks of one server: the rules, over a finder that somebody else opens and closes.
+
+Nothing here knows of jobs. Sentences never quote a row or an answer: they stand unencrypted beside the item.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from dicom.deid.identity import plain_id
+from dicom.network.matching import matches_date, matches_name, matches_text
+from dicom.network.ports import Finder
+from models.domain.answers import Answer, CheckedStudy, RowVerdict
+from models.domain.batches import BatchQueryRow, BatchTransferItem
+from models.domain.errors import Ambiguous, DataError, IdentityConflict, NotFound
+from models.domain.nodes import Server
+from models.domain.refs import PatientFound, PatientQuery, SeriesFound, StudyFound, StudyQuery, StudyRef
+from services import planning
+from services.searching import sizes
+from services.searching.previewing import counted
+
+INDISTINCT = "The studies belong to several patients with this name and birth date."
+CUT = "The server gave as many answers as it gives at most, so there may be more."
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a server has answered to one row, with what to be careful about."""
+
+    answers: tuple[Answer, ...]
+    counts_series: bool
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """How much was found, and what to be careful about."""
+        count = len(self.answers)
+        kind = "series" if self.counts_series else "study" if count == 1 else "studies"
+        return " ".join([f"{count} {kind} found.", *self.warnings])
+
+
+def ask(server: Server, finder: Finder, row: BatchQueryRow) -> Answered:
+    """What the server has for a row of a batch query, by study date, the series of a study by number.
+
+    First the patients, then their studies, one question for each modality, then series where the row asks for some.
+    Raises NotFound for a patient that the server does not know, IdentityConflict for one with another name or birth
+    date than the row says, PeerError kinds.
+    """
+    patients = _patients(server, finder, row)
+    found: dict[str, StudyFound] = {}
+    most = 0
+    for patient in patients:
+        of_patient = [*finder.find_studies(_study_query(row, patient))]
+        most = max(most, len(of_patient))
+        found |= {study.study_uid: study for study in of_patient if _is_of(patient, study)}
+    studies = sorted(found.values(), key=lambda study: (study.study_date, study.study_time, study.study_uid))
+    answers = tuple(_with_series(finder, row, studies)) if row.asks_for_series else tuple(map(Answer, studies))
+    return Answered(answers, row.asks_for_series, tuple(_warnings(server, most, answers)))
+
+
+def check(
+    server: Server, finder: Finder, item: BatchTransferItem, excluded_modalities: Collection[str] = ()
+) -> CheckedStudy:
+    """What would become of the rows of one study at its transfer, as far as its source tells.
+
+    The same rules as at the transfer itself say which series are left out. Costs a C-FIND for the study, one for its
+    series, and one for each series that the source does not count. Raises PeerError kinds.
+    """
+    try:
+        ref = _resolved(server, finder, item)
+        found = planning.outline(server, finder, ref, item.series_uids, excluded_modalities)
+    except NotFound as error:
+        return CheckedStudy(RowVerdict.NOT_FOUND, error.message)
+    except Ambiguous as error:
+        return CheckedStudy(RowVerdict.AMBIGUOUS, error.message)
+    except IdentityConflict as error:
+        return CheckedStudy(RowVerdict.MISMATCH, error.message)
+    except DataError as error:
+        return CheckedStudy(RowVerdict.FAILED, error.message)
+    if not found.taken:
+        return CheckedStudy(RowVerdict.EXCLUDED, planning.NOTHING_LEFT, found.study)
+    series = tuple(counted(finder, found.ref, one) for one in found.taken)
+    return CheckedStudy(
+        RowVerdict.FOUND,
+        _told(series, len(found.left_out)),
+        found.study,
+        series,
+        _sum(series),
+        sum(sizes.estimated_bytes(one, one.instance_count) for one in series),
+    )
+
+
+def is_there(finder: Finder, study_uid: str, wanted: Sequence[SeriesFound]) -> bool:
+    """Whether a destination has all of these series, which carry the UIDs they have there, with all their instances.
+
+    A series that either side does not count is not known to be there. Raises PeerError kinds.
+    """
+    present = {one.series_uid: one.instance_count or 0 for one in finder.find_series(StudyRef(study_uid))}
+    return bool(wanted) and all(
+        one.instance_count and present.get(one.series_uid, 0) >= one.instance_count for one in wanted
+    )
+
+
+def with_warning(found: CheckedStudy, verdict: RowVerdict, sentence: str) -> CheckedStudy:
+    """The same study under another verdict."""
+    return replace(found, verdict=verdict, sentence=sentence)
+
+
+def _patients(server: Server, finder: Finder, row: BatchQueryRow) -> tuple[PatientFound, ...]:
+    if not row.patient_id:
+        named = PatientQuery(patient_name=row.patient_name, birth_date=_day(row.birth_date))
+        found = tuple(one for one in finder.find_patients(named) if _is_told_by_name(row, one))
+        if not found:
+            raise NotFound("The server knows no patient with this name and birth date.")
+        return found
+    wanted = plain_id(row.patient_id)
+    same = {plain_id(one.patient_id): one for one in finder.find_patients(PatientQuery(patient_id=row.patient_id))}
+    if wanted not in same:
+        raise NotFound("The server knows no patient with this ID.")
+    if not _is_named(row, same[wanted]):
+        raise IdentityConflict("The patient with this ID has another name or birth date at the server.")
+    return (same[wanted],)
+
+
+def _is_named(row: BatchQueryRow, patient: PatientFound) -> bool:
+    """Whether the patient has the name and the birth date of the row; what neither says is no contradiction."""
+    is_same_name = matches_name(row.patient_name, patient.patient_name)
+    return is_same_name and matches_date(_day(row.birth_date), patient.birth_date)
+
+
+def _is_told_by_name(row: BatchQueryRow, patient: PatientFound) -> bool:
+    """Whether name and birth date say who it is; a patient of whom the server tells neither may be anybody."""
+    return bool(patient.patient_name and patient.birth_date) and _is_named(row, patient)
+
+
+def _study_query(row: BatchQueryRow, patient: PatientFound) -> StudyQuery:
+    return StudyQuery(
+        patient_id=patient.patient_id,
+        patient_name="" if row.patient_id else row.patient_name,
+        birth_date="" if row.patient_id else _day(row.birth_date),
+        accession_number=row.accession_number,
+        study_date=_span(row.from_date, row.until_date),
+        study_description=row.study_description,
+        modalities=row.modalities,
+    )
+
+
+def _is_of(patient: PatientFound, study: StudyFound) -> bool:
+    """IDs are compared exactly: archives that do not care about case would list those of others."""
+    return plain_id(study.patient_id) == plain_id(patient.patient_id)
+
+
+def _with_series(finder: Finder, row: BatchQueryRow, studies: Sequence[StudyFound]) -> Iterator[Answer]:
+    numbers = {int(number) for number in row.series_numbers}
+    for study in studies:
+        series = finder.find_series(StudyRef(study.study_uid, study.patient_id))
+        chosen = {one.series_uid: one for one in series if _is_wanted(one, row.series_description, numbers)}
+        for one in sorted(chosen.values(), key=_by_number):
+            yield Answer(study, one)
+
+
+def _is_wanted(series: SeriesFound, description: str, numbers: Collection[int]) -> bool:
+    """A series without a description or number is no answer to a question for one."""
+    has_description = not description or (bool(series.description) and matches_text(description, series.description))
+    return has_description and (not numbers or _number(series) in numbers)
+
+
+def _number(series: SeriesFound) -> int | None:
+    try:
+        return int(series.number)
+    except ValueError:
+        return None
+
+
+def _by_number(series: SeriesFound) -> tuple[bool, int, str]:
+    number = _number(series)
+    return number is None, number or 0, series.series_uid
+
+
+def _warnings(server: Server, most: int, answers: Sequence[Answer]) -> Iterator[str]:
+    if len({plain_id(answer.study.patient_id) for answer in answers}) > 1:
+        yield INDISTINCT
+    if most >= server.max_search_results:
+        yield CUT
+
+
+def _resolved(server: Server, finder: Finder, item: BatchTransferItem) -> StudyRef:
+    """The study that the rows mean; one without a UID is looked for by what the rows tell of it."""
+    if item.study_uid:
+        return StudyRef(item.study_uid, item.patient_id)
+    query = StudyQuery(
+        patient_id=item.patient_id,
+        accession_number=item.accession_number,
+        study_date=_day(item.study_date),
+        modalities=item.modalities,
+    )
+    needs_patient = server.patient_root_find_support and not server.study_root_find_support
+    if needs_patient and not item.patient_id:
+        raise DataError("This server can only be asked for the studies of a patient. Add the patient ID.")
+    found = {study.study_uid: study for study in finder.find_studies(query) if _fits(item, study)}
+    if not found:
+        raise NotFound("The source has no study that fits what the row says.")
+    if len(found) > 1:
+        raise Ambiguous(f"{len(found)} studies of the source fit what the row says. Name one by its StudyInstanceUID.")
+    (study,) = found.values()
+    return StudyRef(study.study_uid, study.patient_id)
+
+
+def _fits(item: BatchTransferItem, study: StudyFound) -> bool:
+    """An empty answer to what the row names is no reason to move a study that may be another one."""
+    is_of_patient = not item.patient_id or plain_id(study.patient_id) == plain_id(item.patient_id)
+    has_number = not item.accession_number or study.accession_number.strip() == item.accession_number
+    return is_of_patient and has_number and (item.study_date is None or study.study_date == _day(item.study_date))
+
+
+def _told(series: Sequence[SeriesFound], left_out: int) -> str:
+    total = _sum(series)
+    instances = (
+        "an unknown number of instances" if total is None else "1 instance" if total == 1 else f"{total} instances"
+    )
+    told = f"{instances} in {len(series)} series.".capitalize()
+    return f"{told} {left_out} series of excluded modalities stay behind." if left_out else told
+
+
+def _sum(series: Sequence[SeriesFound]) -> int | None:
+    counts = [one.instance_count for one in series]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def _day(day: date | None) -> str:
+    return day.isoformat().replace("-", "") if day else ""
+
+
+def _span(first: date | None, last: date | None) -> str:
+    return f"{_day(first)}-{_day(last)}" if first or last else ""

@@ -1,0 +1,95 @@
+"""Tells whether a study is at a destination already, under the UIDs that a job would give it there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from dicom.deid.table import Option
+from dicom.network.ports import Finder
+from models.db.engine import Database
+from models.db.jobs import JobStore
+from models.db.nodes import NodeStore
+from models.db.questions import QuestionStore
+from models.db.receipts import ReceiptStore
+from models.db.scopes import ScopeStore
+from models.domain.answers import CheckedStudy, RowVerdict
+from models.domain.errors import NotFound
+from models.domain.jobs import Job
+from models.domain.nodes import Node, Server
+from models.settings import Settings
+from services import profiles, pseudonyms
+from services.batches import asking
+
+_THERE = "All of it is at the destination already."
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """How to look for studies at the destination of a check; ``target_uid`` gives the UIDs that they have there.
+
+    It is None where nobody can know them: a job without a trial gets a key of its own, so nothing of it can be there.
+    ``scope_id`` is that of the trial; jobs that keep the identity have scopes of their own.
+    """
+
+    destination: Node
+    keep_identity: bool
+    scope_id: int | None
+    target_uid: Callable[[str], str] | None
+
+    @property
+    def server(self) -> Server | None:
+        """The server that has to be asked, if any; what folders have is told by receipts."""
+        can_tell = isinstance(self.destination, Server) and self.destination.can_be_queried and self.target_uid
+        return self.destination if can_tell and isinstance(self.destination, Server) else None
+
+
+def of_job(db: Database, settings: Settings, job: Job) -> Presence | None:
+    """How to look for what a check finds at its destination, None when it has no items any more.
+
+    Raises ProfileInvalid, or WrongState for a trial that was forgotten.
+    """
+    ids = {destination for _, destination in JobStore(db).nodes(job.id) if destination is not None}
+    if len(ids) != 1:
+        return None
+    destination = NodeStore(db).get(ids.pop())
+    scope_id = None if job.keep_identity else _scope_of(db, job)
+    if job.keep_identity or profiles.policy_now(settings, job.profile).has(Option.RETAIN_UIDS):
+        return Presence(destination, job.keep_identity, scope_id, str)
+    target_uid = None if scope_id is None else pseudonyms.linkage_key(db, scope_id).uid
+    return Presence(destination, False, scope_id, target_uid)
+
+
+def look(
+    db: Database, known: Presence, found: CheckedStudy, wanted: tuple[str, ...], finder: Finder | None
+) -> CheckedStudy:
+    """The same with the verdict that it is there already, if it is; ``wanted`` are the series that the file names.
+
+    A server is asked by ``finder``; raises PeerError kinds.
+    """
+    if found.verdict is not RowVerdict.FOUND or found.study is None or known.target_uid is None:
+        return found
+    if finder is not None:
+        series = [replace(one, series_uid=known.target_uid(one.series_uid)) for one in found.series]
+        is_there = asking.is_there(finder, known.target_uid(found.study.study_uid), series)
+    else:
+        is_there = _was_delivered(db, known, found, wanted)
+    return replace(found, verdict=RowVerdict.ALREADY_THERE, sentence=_THERE) if is_there else found
+
+
+def _was_delivered(db: Database, known: Presence, found: CheckedStudy, wanted: tuple[str, ...]) -> bool:
+    """Whether an earlier item has brought at least these series, and as many instances, completely."""
+    if found.study is None or (known.scope_id is None and not known.keep_identity):
+        return False
+    earlier = QuestionStore(db).delivered_before(known.destination.id, known.scope_id, found.study.study_uid)
+    if earlier is None:
+        return False
+    has_series = not earlier.series_uids or (bool(wanted) and set(wanted) <= set(earlier.series_uids))
+    receipt = ReceiptStore(db).summaries([earlier.id]).get(earlier.id)
+    count = None if receipt is None else receipt.expected
+    return has_series and count is not None and found.instance_count is not None and count >= found.instance_count
+
+
+def _scope_of(db: Database, job: Job) -> int | None:
+    try:
+        return ScopeStore(db).of_trial(job.trial_protocol_id)
+    except NotFound:
+        return None

@@ -1,0 +1,188 @@
+"""Asks servers what the rows of a batch file ask, many rows in one task run."""
+
+import logging
+import traceback
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import Task
+from prefect.cache_policies import NO_CACHE
+
+from dicom.network.ports import Finder
+from models.domain.answers import Answer, CheckedStudy, RowVerdict
+from models.domain.errors import AditError, Bug, DeidError, LeaseLost, PeerError, Refused, Retry
+from models.domain.jobs import Item, JobKind, Lease, State
+from models.domain.nodes import Server
+from services import work
+from services.batches import asking, content, presence
+from services.batches.presence import Presence
+from tasks.bundle import Asker, Bundle
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 4
+"""Threads for each server; they leave half of its budget to transfers and to people who search."""
+_AGAIN_AFTER_S = 1.0
+_STATES: Mapping[RowVerdict, State] = {RowVerdict.FOUND: State.SUCCESS, RowVerdict.FAILED: State.FAILURE}
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    state: State
+    sentence: str
+    answers: Sequence[Answer | CheckedStudy]
+
+
+def ask_bundle(bundle: Bundle) -> None:
+    """Ask the due questions of a job, those to several servers at the same time, until enough were asked.
+
+    What fails is recorded with its item, and holds nobody up. SIGTERM gives up what is at work.
+    """
+    destination = _Destination(bundle)
+    crews = [
+        _Crew(bundle, server, destination, min(count, _places(server)))
+        for source_id, count in work.due_sources(bundle.db, bundle.job_id).items()
+        if isinstance(server := work.node(bundle.db, source_id), Server)
+    ]
+    total = sum(crew.size for crew in crews)
+    if not total:
+        return
+    with bundle.beating(), ThreadPoolExecutor(total, "ask") as threads:
+        try:
+            ends = [threads.submit(crew.work) for crew in crews for _ in range(crew.size)]
+            wait(ends)
+        except BaseException:
+            bundle.stop(LeaseLost())
+            raise
+    for end in ends:
+        end.result()
+
+
+class _Destination:
+    """Where the studies of a check would go; ``error`` says why nobody can look there."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.error: AditError | None = None
+        self.presence: Presence | None = None
+        if bundle.job.kind is not JobKind.BATCH_CHECK:
+            return
+        try:
+            self.presence = presence.of_job(bundle.db, bundle.settings, bundle.job)
+        except (DeidError, Refused) as error:  # that of each item, since the next run would meet it again
+            self.error = error
+
+    @property
+    def server(self) -> Server | None:
+        return None if self.presence is None else self.presence.server
+
+
+class _Crew:
+    """The threads that ask one server."""
+
+    def __init__(self, bundle: Bundle, server: Server, destination: _Destination, size: int) -> None:
+        self.size = size
+        self._bundle = bundle
+        self._server = server
+        self._destination = destination
+        self._servers = {server: 1} if destination.server is None else {server: 1, destination.server: 1}
+
+    def work(self) -> None:
+        """Ask question after question."""
+        has_one_place = any(server.association_budget == 1 for server in self._servers)
+        with self._bundle.asker(self._servers, has_one_place) as asker:
+            while (claim := self._bundle.claim(self._server.id)) is not None:
+                self._see_to(asker, *claim)
+                asker.rest()
+
+    def _see_to(self, asker: Asker, item: Item, lease: Lease) -> None:
+        """Ask one question and write its end down; raises nothing but faults of the database."""
+        try:
+            ending = self._ended(asker, item, lease)
+            if isinstance(ending, AditError):
+                work.fail(self._bundle.db, lease, item, ending, self._bundle.settings)
+            else:
+                work.end_question(self._bundle.db, lease, ending.state, ending.sentence, ending.answers)
+        except LeaseLost:
+            log.warning("item %s is left to another worker", item.id)
+
+    def _ended(self, asker: Asker, item: Item, lease: Lease) -> _Outcome | AditError:
+        """What came of a question, or why nothing did; raises LeaseLost."""
+        try:
+            with asker.at_work(lease):
+                return self._outcome(asker, item)
+        except LeaseLost:
+            raise
+        except AditError as error:
+            return error
+        except Exception as fault:
+            return Bug(f"{type(fault).__name__} in {_place(fault)}.")
+
+    def _outcome(self, asker: Asker, item: Item) -> _Outcome:
+        """Ask, and once more where the server's fault may be over in a moment."""
+        question = work.question(self._bundle.db, item.id)
+        try:
+            return self._asked(asker, question)
+        except PeerError as error:
+            if error.retry is not Retry.SOON:
+                raise
+        asker.pause(_AGAIN_AFTER_S)
+        return self._asked(asker, question)
+
+    def _asked(self, asker: Asker, question: bytes) -> _Outcome:
+        finder = asker.finder(self._server)
+        try:
+            if self._bundle.job.kind is JobKind.BATCH_QUERY:
+                return self._query(finder, question)
+            return self._check(asker, finder, question)
+        except AditError:
+            asker.check()  # a connection that was broken on purpose
+            raise
+
+    def _query(self, finder: Finder, question: bytes) -> _Outcome:
+        found = asking.ask(self._server, finder, content.query_row(question))
+        state = State.WARNING if found.warnings else State.SUCCESS
+        return _Outcome(state, found.sentence, found.answers)
+
+    def _check(self, asker: Asker, finder: Finder, question: bytes) -> _Outcome:
+        bundle, known, item = self._bundle, self._destination.presence, content.transfer_item(question)
+        if self._destination.error is not None:
+            raise type(self._destination.error)(self._destination.error.message)
+        excluded = () if bundle.job.keep_identity else bundle.settings.exclude_modalities
+        found = asking.check(self._server, finder, item, excluded)
+        if known is not None:
+            other = None if known.server is None else asker.finder(known.server)
+            found = presence.look(bundle.db, known, found, item.series_uids, other)
+        return _Outcome(_STATES.get(found.verdict, State.WARNING), found.sentence, [found])
+
+
+def _places(server: Server) -> int:
+    return max(1, min(AT_ONCE, server.association_budget // 2))
+
+
+def _place(error: BaseException) -> str:
+    """File and line where an exception was raised, which names no value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return ", ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[-3:])
+
+
+def _run(bundle: Bundle) -> None:
+    try:
+        ask_bundle(bundle)
+    except AditError as error:
+        raise type(error)(error.message) from None
+    except Exception as error:
+        raise Bug(f"{type(error).__name__} in {_place(error)}.") from None
+
+
+ask: Task[[Bundle], Any] = Task(
+    _run,
+    name="ask",
+    task_run_name="ask-job-{bundle.job_id}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    log_prints=False,
+)
+"""The Prefect task of ``ask_bundle``. Only ids are in the run's name, and errors leave without their causes."""

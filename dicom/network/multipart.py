@@ -24,6 +24,10 @@ _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"((?:\\.|[^"\\])+)"|([^\s;,"]+))', re
 _CONTENT_LENGTH = re.compile(rb"^content-length[ \t]*:[ \t]*([0-9]{1,18})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
 
+class HeadTooLong(PeerLied):
+    """The head of a part of a multipart body is longer than any can sensibly be."""
+
+
 def boundary_of(content_type: str) -> bytes:
     """Return the boundary that a Content-Type header names; raises PeerLied when it names none."""
     found = _BOUNDARY.search(content_type)
@@ -206,12 +210,12 @@ def _read_head(source: _Source, eol: bytes) -> bytes:
             source.drop(len(eol))
             return b""
         end = source.buffer.find(eol + eol)
+        if end > _HEAD_LIMIT or (end < 0 and len(source.buffer) > _HEAD_LIMIT):
+            raise HeadTooLong
         if end >= 0:
             head = bytes(source.buffer[:end])
             source.drop(end + 2 * len(eol))
             return head
-        if len(source.buffer) > _HEAD_LIMIT:
-            raise PeerLied("A part of a multipart answer has no end of its head.")
         source.need()
 
 

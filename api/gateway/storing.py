@@ -1,0 +1,81 @@
+"""STOW-RS for any server that ADIT reaches (PS3.18 section 10.5)."""
+
+import json
+from typing import Annotated
+
+from anyio import CapacityLimiter
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from api.access import Caller, needs
+from api.context import Context
+from api.gateway.accepting import METADATA, check_accepts
+from api.gateway.routing import GatewayRoute
+from api.gateway.uploads import Upload, upload_of
+from api.problems import Problem
+from api.threads import in_thread
+from models.domain.errors import PeerBusy, TimedOut
+from models.domain.tokens import Operation
+from services.gateway import storing
+from services.gateway.storing import Storage, Stored, TooLarge, WrongType
+from services.people import tokens
+
+AT_ONCE = 8
+"""How many uploads one process takes at the same time."""
+_Stores = Annotated[Caller, Depends(needs(Operation.STORE))]
+_ABOUT = (
+    'The body is `multipart/related; type="application/dicom"` and may have any size; each instance is sent on as the '
+    "bytes it is. 200: all were stored; 202: some were not, or with a warning; 409: none was. The answer tells which, "
+    "and why."
+)
+
+
+def router(context: Context) -> APIRouter:
+    """The routes for any studies, and for one."""
+    found = APIRouter(prefix="/dicom-web/{ae_title}/stowrs", tags=["dicomweb"], route_class=GatewayRoute)
+    threads = CapacityLimiter(AT_ONCE)
+
+    @found.post("/studies", response_class=Response, description=_ABOUT)
+    async def store(request: Request, ae_title: str, caller: _Stores) -> Response:
+        return await _answer(context, threads, request, caller, ae_title)
+
+    @found.post("/studies/{study}", response_class=Response, description=_ABOUT)
+    async def store_in_study(request: Request, ae_title: str, study: str, caller: _Stores) -> Response:
+        return await _answer(context, threads, request, caller, ae_title, study)
+
+    _ = store, store_in_study
+    return found
+
+
+async def _answer(
+    context: Context, threads: CapacityLimiter, request: Request, caller: Caller, ae_title: str, study: str = ""
+) -> Response:
+    upload = upload_of(request)
+    upload.is_alive = lambda: tokens.is_alive(context.db, caller.token.id)
+    try:
+        check_accepts(request.headers.get("accept", ""), *METADATA)
+        content_type = request.headers.get("content-type", "")
+        arguments = (context.db, context.settings, caller.actor, ae_title, content_type, study)
+        return await _stored(await in_thread(storing.storage, *arguments), upload, threads)
+    except WrongType as error:
+        raise Problem(415, "UnsupportedMediaType", error.message) from error
+    except TooLarge as error:
+        raise Problem(413, "TooLarge", error.message) from error
+
+
+async def _stored(storage: Storage, upload: Upload, threads: CapacityLimiter) -> Response:
+    if threads.available_tokens < 1:
+        raise PeerBusy(f"All {AT_ONCE} uploads that are taken at a time are under way. Try again in a minute.")
+    try:
+        found = await in_thread(storage.run, upload, limiter=threads)
+    except TimedOut as error:
+        if upload.is_silent:
+            raise Problem(408, "TimedOut", error.message) from error
+        raise
+    return _told(found)
+
+
+def _told(found: Stored) -> Response:
+    body = json.dumps(found.item(), separators=(",", ":")).encode()
+    headers = {"cache-control": "no-store"}
+    return Response(body, found.status, headers, media_type="application/dicom+json")

@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
 from models.db.nodes import NodeStore
+from models.db.tokens import TokenStore
 from models.domain.nodes import Folder, Server
 from models.domain.people import Permission, Standing
 from tests.clinic import PASSWORD, ROOT, Clinic, Window
@@ -253,6 +255,57 @@ def test_an_announcement_is_shown_to_all_and_its_scripts_do_nothing(a_clinic: Cl
         speaker.sees("The settings were saved.")
         reader.open("/")
         reader.sees_not("Scheduled Maintenance:")
+
+
+def generated_token(window: Window) -> str:
+    """Generate a token by the words of the guide, with a double click, and read its secret."""
+    window.open("/profile")
+    window.keyed("manage-tokens").get_by_role("button", name="Manage API Token").click()
+    window.is_at("/tokens")
+    window.enter("token-description", "nightly export")
+    window.pick("token-expires_at", "7 days")
+    window.keyed("token-save").get_by_role("button", name="Generate Token").dblclick()
+    window.sees("only be visible once")
+    return window.keyed("new-token").locator("code").first.inner_text().strip()
+
+
+def status_with(clinic: Clinic, token: str) -> int:
+    """What a script with this token is answered."""
+    address = f"{clinic.url}/api/v1/me"
+    return httpx.get(address, headers={"Authorization": f"Token {token}"}, timeout=30).status_code
+
+
+def test_a_token_is_generated_as_the_guide_tells_and_shown_once(a_clinic: Clinic) -> None:
+    user = a_clinic.researcher("kate", Permission.ADD_TOKEN)
+    with a_clinic.window("kate") as kate:
+        secret = generated_token(kate)
+        assert status_with(a_clinic, secret) == 200
+        (token,) = TokenStore(a_clinic.stack.installation.db).of_user(user.id)
+        assert (token.description, token.beginning) == ("nightly export", secret[:9])
+        kate.press("token-done")
+        kate.sees("Generate Token")
+        kate.sees_not(secret)
+        kate.open("/token-authentication/")
+        kate.is_at("/tokens")
+        kate.sees(token.beginning)
+        kate.sees_not(secret)
+
+
+def test_an_administrator_revokes_a_token_which_is_refused_at_once(a_clinic: Clinic) -> None:
+    a_clinic.researcher("mary", Permission.ADD_TOKEN)
+    a_clinic.person("warden", is_staff=True)
+    with a_clinic.window("mary") as mary, a_clinic.window("warden") as warden:
+        secret = generated_token(mary)
+        warden.open("/administration")
+        warden.sees("Token Authentication")
+        warden.keyed("entry-admin-tokens").get_by_role("link").click()
+        warden.is_at("/admin-tokens")
+        warden.pick("tokens-owner", "mary")
+        warden.table("API tokens").click_row(0)
+        warden.sees("of mary")
+        warden.press("confirm-yes")
+        warden.sees("The token is revoked.")
+    assert status_with(a_clinic, secret) == 401
 
 
 def test_the_job_overview_counts_and_leads_to_jobs(a_clinic: Clinic) -> None:

@@ -59,11 +59,10 @@ def _show(fresh: NewToken) -> None:
             icon=":material/visibility_off:",
         )
         st.code(fresh.secret, language=None, wrap_lines=True)
-        told = "; ".join(filter(None, (expiry(fresh.token), limits(fresh.token, names))))
-        st.caption(
-            escape_markdown(f"To copy it, use the button at its right. {told[:1].upper()}{told[1:]}.")
-            + " Scripts send it in the header `Authorization: Token …`."
-        )
+        told = "; it ".join(filter(None, (expiry(fresh.token), limits(fresh.token, names))))
+        how = "To copy it, point at it and use the button at its right. "
+        header = 'Scripts send it in the header "Authorization: Token …".'
+        st.caption(escape_markdown(f"{how}{header} It {told}."))
         st.button("I have stored it", key="token-done", type="primary", on_click=forget)
 
 
@@ -119,7 +118,7 @@ def _operations_field(form: Form[Any], actor: Actor) -> frozenset[Operation] | N
     chosen = form.field(
         st.multiselect,
         "operations",
-        "Only to (optional)",
+        "Limit to operations (optional)",
         [],
         options=offered,
         format_func=OPERATIONS.__getitem__,
@@ -140,7 +139,7 @@ def _nodes_field(form: Form[Any], actor: Actor) -> frozenset[int] | None:
     chosen = form.field(
         st.multiselect,
         "nodes",
-        "Only with these servers and folders (optional)",
+        "Limit to servers and folders (optional)",
         [],
         options=list(names),
         format_func=told,

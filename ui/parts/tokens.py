@@ -9,11 +9,11 @@ from ui.parts import amounts, times
 from ui.parts.confirm import Question
 
 OPERATIONS: Mapping[Operation, str] = {
-    Operation.READ: "See the account, jobs and receipts",
+    Operation.READ: "See jobs and receipts",
     Operation.SEARCH: "Search servers",
     Operation.RETRIEVE: "Fetch studies over DICOMweb",
     Operation.STORE: "Store studies over DICOMweb",
-    Operation.TRANSFER: "Submit and steer transfers, review",
+    Operation.TRANSFER: "Submit and steer transfers",
     Operation.ADMINISTER: "Administer",
 }
 
@@ -31,13 +31,17 @@ def has_expired(token: Token) -> bool:
 
 
 def limits(token: Token, nodes: Mapping[int, str]) -> str:
-    """What the token is limited to, ``Search servers; only PACS``; empty for no limit. ``nodes`` are names by id."""
+    """What the token is limited to, ``can only search servers; only with PACS``; empty for no limit.
+
+    ``nodes`` are names by id.
+    """
     told: list[str] = []
     if token.operations is not None:
-        told.append(", ".join(word for operation, word in OPERATIONS.items() if operation in token.operations))
+        words = [word for operation, word in OPERATIONS.items() if operation in token.operations]
+        told.append(f"can only {', '.join(word[0].lower() + word[1:] for word in words)}")
     if token.nodes is not None:
         names = sorted(nodes[node_id] for node_id in token.nodes if node_id in nodes)
-        told.append(f"only {', '.join(names)}" if names else "no server or folder any more")
+        told.append(f"only with {', '.join(names)}" if names else "with no server or folder any more")
     return "; ".join(told)
 
 

@@ -14,6 +14,7 @@ from ui.parts.tables import Column, Look
 from ui.parts.tokens import expiry, limits, revocation, usage
 
 MEANT = "_token-to-revoke"
+MOMENT = st.column_config.TextColumn(width=130)
 db = context.database()
 
 
@@ -23,12 +24,16 @@ def look(names: dict[int, str]) -> Look[OwnedToken]:
         [
             Column("Owner", lambda owned: owned.owner),
             Column("Token", lambda owned: f"{owned.token.beginning}…"),
-            Column("Description", lambda owned: owned.token.description),
-            Column("Created", lambda owned: times.moment(owned.token.created_at)),
-            Column("Expiry", lambda owned: expiry(owned.token)),
-            Column("Last used", lambda owned: times.moment(owned.token.last_used_at)),
+            Column("Description", lambda owned: owned.token.description, st.column_config.TextColumn(width="medium")),
+            Column("Expiry", lambda owned: expiry(owned.token).removeprefix("expires ")),
+            Column("Last used", lambda owned: times.moment(owned.token.last_used_at), MOMENT),
             Column("Usage", lambda owned: usage(owned.token)),
-            Column("Limits", lambda owned: limits(owned.token, names) or "none"),
+            Column("Created", lambda owned: times.moment(owned.token.created_at), MOMENT),
+            Column(
+                "Limits",
+                lambda owned: limits(owned.token, names) or "none",
+                st.column_config.TextColumn(width="large"),
+            ),
         ],
         alt="API tokens",
         identity=lambda owned: owned.token.id,

@@ -31,13 +31,13 @@ def draw(token: Token, names: dict[int, str]) -> None:
 def words(token: Token, names: dict[int, str]) -> str:
     """What there is to say of a token, as Markdown: how to recognize it, what it can do, what was done with it."""
     badge = " :gray-badge[expired]" if has_expired(token) else ""
-    head = f"**`{token.beginning}…`**{badge} {escape_markdown(token.description)}"
+    head = f"**{escape_markdown(token.beginning)}…**{badge} {escape_markdown(token.description)}"
     last = f"last used {times.moment(token.last_used_at)}, " if token.last_used_at else ""
     told = f"Created {times.moment(token.created_at)}, {expiry(token)}; {last}{usage(token)}."
     limited = limits(token, names)
     lines = [head, f":small[{escape_markdown(told)}]"]
     if limited:
-        lines.append(f":small[{escape_markdown(f'Limited: {limited}.')}]")
+        lines.append(f":small[{escape_markdown(f'Limited: it {limited}.')}]")
     return "  \n".join(lines)
 
 

@@ -175,7 +175,7 @@ def test_a_token_is_limited_in_peoples_words(site: Site) -> None:
     app = generated(site, operations=[Operation.READ, Operation.SEARCH], nodes=mine)
     token = the_token(site, user)
     assert (token.operations, token.nodes) == ({Operation.READ, Operation.SEARCH}, frozenset(mine))
-    assert "See the account, jobs and receipts, Search servers; only PACS of ada" in told(app)
+    assert "it can only see jobs and receipts, search servers; only with PACS of ada" in told(app)
 
 
 def test_staff_may_let_a_token_administer(site: Site) -> None:

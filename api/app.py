@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI
 
 from api import description, problems
 from api.context import Context
-from api.gateway import retrieving, searching
+from api.gateway import retrieving, searching, storing
 from api.routes import jobs, me, reviews, search
 from api.routes.admin import operation, people, places
 from api.threads import in_thread
@@ -51,4 +51,5 @@ def application(settings: Settings, db: Database) -> FastAPI:
         app.include_router(router)
     app.include_router(searching.router(context))
     app.include_router(retrieving.router(context))
+    app.include_router(storing.router(context))
     return app

@@ -1,22 +1,28 @@
-"""Works through the items of a job, one after the other, as long as there are any that are due."""
+"""Works through the items of a job, several at a time, as long as there are any that are due."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import copy_context
 
 from prefect.client.schemas.objects import State as RunState
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from dicom.quiet import silence_libraries
+from flows.lane import Halt, Lane
 from flows.requests import RequestedTransfer, accepted
-from flows.steps import Start, as_task
+from flows.steps import Way, as_task, starter
 from flows.transfer_study import transfer_study
 from models.db.engine import Database, open_database
 from models.domain.errors import AditError, BadRequest, LeaseLost
-from models.domain.jobs import JobKind, JobProgress, State, summary
+from models.domain.jobs import Item, JobKind, JobProgress, Lease, State, summary
 from models.settings import Settings, settings
 from services import work
 
 log = logging.getLogger(__name__)
+
+_STEPS_OF_A_LANE = 5
+"""Threads: three steps of an item work at the same time; one that is stopped may wait for its next try beside them."""
 
 
 def run_transfer(kind: JobKind, job_id: int | None, request: RequestedTransfer | None) -> RunState[None]:
@@ -32,17 +38,51 @@ def run_transfer(kind: JobKind, job_id: int | None, request: RequestedTransfer |
     except AditError as error:
         return Failed(message=f"{error.code}: {error.message}")
     work_through(db, settings(), job_id)
-    return _final_state(work.progress(db, job_id))
+    return final_state(work.progress(db, job_id))
 
 
-def work_through(db: Database, options: Settings, job_id: int, start: Start = as_task) -> None:
-    """Claim and transfer item after item."""
-    while (claim := work.claim_next(db, job_id, options.lease_for, options.max_attempts)) is not None:
+def work_through(db: Database, options: Settings, job_id: int, way: Way = as_task) -> None:
+    """Claim and transfer item after item, in as many lanes as the settings allow and the job can use.
+
+    A fault that is not the item's own holds up none of the others; it is raised when they have ended. SIGTERM gives up
+    what is at work.
+    """
+    count = min(options.items_at_a_time, work.unended(db, job_id))
+    if not count:
+        return
+    halt = Halt()
+    with ThreadPoolExecutor(count * _STEPS_OF_A_LANE, "step") as steps, ThreadPoolExecutor(count, "lane") as threads:
+        lane = Lane(db, options, starter(steps, way), halt, options.stream_mb * 1_000_000 // count)
+        try:
+            ends = [threads.submit(copy_context().run, _work, lane, job_id) for _ in range(count)]
+            wait(ends)
+        except BaseException:
+            halt.call()
+            raise
+    for end in ends:
+        end.result()
+
+
+def _work(lane: Lane, job_id: int) -> None:
+    """Work in one lane until nothing is due; raise the first fault at the end."""
+    first_fault: Exception | None = None
+    while (claim := _next(lane, job_id)) is not None:
         item, lease = claim
         try:
-            transfer_study(db, options, item, lease, start)
+            transfer_study(lane, item, lease)
         except LeaseLost:
-            log.warning("item %s was taken over by another worker", item.id)
+            log.warning("item %s is left to another worker", item.id)
+        except Exception as fault:
+            first_fault = first_fault or fault.with_traceback(None)  # whose frames would keep the attempt
+            log.error("item %s met a fault: %s", item.id, type(fault).__name__)
+    if first_fault is not None:
+        raise first_fault
+
+
+def _next(lane: Lane, job_id: int) -> tuple[Item, Lease] | None:
+    if lane.halt.is_called:
+        return None
+    return work.claim_next(lane.db, job_id, lane.settings.lease_for, lane.settings.max_attempts)
 
 
 def _job_id(db: Database, kind: JobKind, job_id: int | None, request: RequestedTransfer | None) -> int:
@@ -55,7 +95,8 @@ def _job_id(db: Database, kind: JobKind, job_id: int | None, request: RequestedT
             raise BadRequest("Give either the number of a job, or a request.")
 
 
-def _final_state(progress: JobProgress) -> RunState[None]:
+def final_state(progress: JobProgress) -> RunState[None]:
+    """How the job stands, as the final state of a flow run; it tells counts and nothing else."""
     message = summary(state for state, count in progress.counts.items() for _ in range(count))
     if progress.counts.get(State.FAILURE):
         return Failed(message=message)

@@ -1,63 +1,58 @@
-"""How a step is started: as a Prefect task, or directly where the engine is measured without Prefect."""
+"""How a step is run: as a Prefect task, or directly where the engine is measured without Prefect."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, cast
-
-from prefect.futures import PrefectFuture
+from contextvars import copy_context
 
 from tasks.attempt import Attempt
 from tasks.step import Step
 
+Way = Callable[[Step, Attempt], BaseException | None]
+"""Runs a step in this thread to its end, retries included; returns why it failed, or None when it did not."""
 
-class Running(Protocol):
+
+class Running:
     """A step at work in another thread."""
+
+    def __init__(self, future: "Future[BaseException | None]") -> None:
+        self._future = future
 
     def on_end(self, call: Callable[[], None]) -> None:
         """Call once when the step has ended, retries included."""
-        ...
+        self._future.add_done_callback(lambda _future: call())
 
     def error(self) -> BaseException | None:
         """Wait for the end; why the step failed, or None when it did not."""
-        ...
+        return self._future.exception() or self._future.result()
 
 
 Start = Callable[[Step, Attempt], Running]
 
 
-class _PrefectRun:
-    def __init__(self, future: PrefectFuture[None]) -> None:
-        self._future = future
+def starter(threads: ThreadPoolExecutor, way: Way) -> Start:
+    """Start steps in these threads, in the context of whoever starts them: so they belong to the flow run at hand.
 
-    def on_end(self, call: Callable[[], None]) -> None:
-        self._future.add_done_callback(lambda _future: call())
-
-    def error(self) -> BaseException | None:
-        self._future.wait()
-        result = cast("object", self._future.result(raise_on_failure=False))  # the exception of a failed run
-        return result if isinstance(result, BaseException) else None
-
-
-class _PlainRun:
-    def __init__(self, future: "Future[None]") -> None:
-        self._future = future
-
-    def on_end(self, call: Callable[[], None]) -> None:
-        self._future.add_done_callback(lambda _future: call())
-
-    def error(self) -> BaseException | None:
-        return self._future.exception()
-
-
-def as_task(step: Step, attempt: Attempt) -> Running:
-    """Start a step as a task run of the flow run at hand."""
-    return _PrefectRun(step.submit(attempt))
-
-
-def in_threads(pool: ThreadPoolExecutor) -> Start:
-    """Start steps as plain functions, without retries and without Prefect; for measurements."""
+    Prefect's own task runner keeps something of every task run to the end of the flow run, which adds up in a job of
+    thousands of items.
+    """
 
     def start(step: Step, attempt: Attempt) -> Running:
-        return _PlainRun(pool.submit(step.fn, attempt))
+        return Running(threads.submit(copy_context().run, way, step, attempt))
 
     return start
+
+
+def as_task(step: Step, attempt: Attempt) -> BaseException | None:
+    """Run a step as a task run of the flow run at hand."""
+    state = step(attempt, return_state=True)
+    result: object = state.result(raise_on_failure=False)  # the exception of a failed run
+    return result if isinstance(result, BaseException) else None
+
+
+def as_function(step: Step, attempt: Attempt) -> BaseException | None:
+    """Run a step as a plain function, without retries and without Prefect; for measurements."""
+    try:
+        step.fn(attempt)
+    except Exception as error:
+        return error
+    return None

@@ -3,14 +3,13 @@
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+from flows.lane import Lane
 from flows.opening import open_attempt
-from flows.steps import Running, Start, as_task
-from models.db.engine import Database
+from flows.steps import Running, Start
 from models.domain.errors import AditError, Bug, Canceled, Incomplete, LeaseLost, Retry, TargetError
 from models.domain.jobs import Item, Lease, State
 from models.domain.nodes import Folder
 from models.domain.receipts import Completeness, Receipt, concerns, excluded_series, instances
-from models.settings import Settings
 from services import work
 from tasks.attempt import Attempt
 from tasks.confirm import confirm
@@ -26,20 +25,20 @@ QUIET_WITHIN_S = 60.0
 """How long the steps of a stopped attempt may take to end; they need moments, since their connections are broken."""
 
 
-def transfer_study(db: Database, settings: Settings, item: Item, lease: Lease, start: Start = as_task) -> None:
+def transfer_study(lane: Lane, item: Item, lease: Lease) -> None:
     """Run one attempt of a claimed item to its end and record what became of it.
 
     Failures are recorded, not raised: one bad item never stops the others. Raises only LeaseLost, when another
-    worker has taken over.
+    worker has taken over, or when the lanes are told to end.
     """
     try:
-        attempt = open_attempt(db, settings, item, lease)
+        attempt = open_attempt(lane.db, lane.settings, item, lease, lane.stream_bytes)
     except AditError as error:
-        work.fail(db, lease, item, error, settings)
+        work.fail(lane.db, lease, item, error, lane.settings)
         return
-    with heartbeat(attempt):
+    with heartbeat(attempt), lane.halt.ends(attempt):
         try:
-            _run_steps(attempt, start)
+            _run_steps(attempt, lane.start)
             _succeed(attempt)
         except Canceled as canceled:
             _cancel(attempt, canceled)
@@ -48,7 +47,7 @@ def transfer_study(db: Database, settings: Settings, item: Item, lease: Lease, s
             raise
         except AditError as error:
             _fail(attempt, error)
-        except BaseException:  # SIGTERM, or a fault of the flow itself: the item is taken up again when the lease ends
+        except BaseException:  # a fault of the flow itself: the item is taken up again when the lease ends
             _give_up(attempt)
             raise
 

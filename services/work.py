@@ -45,7 +45,7 @@ def progress(db: Database, job_id: int) -> JobProgress:
 
 def unended(db: Database, job_id: int) -> int:
     """How many items of the job wait or are at work."""
-    counts = JobStore(db).progress(job_id).counts
+    counts = JobStore(db).counts([job_id]).get(job_id, {})
     return counts.get(State.PENDING, 0) + counts.get(State.IN_PROGRESS, 0)
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -11,7 +10,7 @@ from dicom.files.spool import Spool
 from dicom.network.inbox import Inbox
 from dicom.network.receiver import Receiver
 from flows.items import work_through
-from flows.steps import in_threads
+from flows.steps import as_function
 from models.db.engine import Database, open_database
 from models.domain.jobs import Item, Job, JobKind
 from models.domain.nodes import Folder, Node, Server
@@ -78,8 +77,7 @@ class Installation:
 
     def run(self, job: Job) -> None:
         """Work on the job in this process until nothing is due."""
-        with ThreadPoolExecutor() as pool:
-            work_through(self.db, self.settings, job.id, in_threads(pool))
+        work_through(self.db, self.settings, job.id, as_function)
 
     def transfer(
         self, source: Node, destination: Node, *studies: StudyWish, trial: str = "", **fields: object

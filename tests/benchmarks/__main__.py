@@ -10,7 +10,7 @@ from pathlib import Path
 from dicom.quiet import silence_libraries
 from tests.benchmarks import corpora, sections
 from tests.benchmarks.machine import description
-from tests.benchmarks.options import GROWTH, HEADERS, LISTING, PAGES, Options, parse
+from tests.benchmarks.options import BATCH, GROWTH, HEADERS, LISTING, PAGES, Options, parse
 from tests.benchmarks.prefect_server import prefect_server
 from tests.benchmarks.report import Report
 from tests.benchmarks.rivals import missing_programs
@@ -43,9 +43,12 @@ def _directory() -> Generator[Path]:
 def _measure(directory: Path, options: Options, report: Report) -> None:
     corpus_files = {name: corpora.make(name, directory / "corpora", options.full) for name in options.corpora}
     if options.contenders or GROWTH in options.parts:
-        with prefect_server(directory / "prefect") as environment:
+        with prefect_server(directory / "prefect") as server:
             for name, corpus in corpus_files.items():
-                sections.measure_site(directory / f"site-{name}", corpus, environment, options, report)
+                sections.measure_site(directory / f"site-{name}", corpus, server.environment, options, report)
+    if BATCH in options.parts:
+        with prefect_server(directory / "prefect-batch") as server:
+            sections.measure_batches(directory / "batch", server, options, report)
     if HEADERS in options.parts:
         for corpus in corpus_files.values():
             sections.measure_headers(directory / "headers", corpus, options, report)

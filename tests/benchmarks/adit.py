@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.installation import DICOMWEB, DIMSE_GET, Installation
 
 REPOSITORY = Path(__file__).parents[2]
 _RUN_TIMEOUT_S = 600
+_STUDY_TIMEOUT_S = 1
 _OURS = ("ADIT_", "PREFECT_", "PYTHONDONTWRITEBYTECODE")
 """Variables of this process that the worker must not see; one compiles its modules once, not in every run."""
 
@@ -41,18 +43,29 @@ class Adit:
             **DICOMWEB,
         )
         self._destination = add(site.destination, **DIMSE_GET)
+        self._last: Job | None = None
 
     @property
     def queue_mb(self) -> float:
         """How many megabytes of instances a worker may hold between the two archives."""
         return self._installation.settings.stream_mb
 
-    def transfer(self, corpus: Corpus, contender: Contender) -> Run:
+    @property
+    def database(self) -> Path:
+        """The file of its SQLite database."""
+        return self._installation.settings.data_dir / "adit.db"
+
+    def ended_at(self) -> list[datetime]:
+        """When the items of the last job ended."""
+        items = self._installation.items(self._last) if self._last else []
+        return [item.ended_at for item in items if item.ended_at]
+
+    def transfer(self, corpus: Corpus, contender: Contender, settings: Mapping[str, str] | None = None) -> Run:
         """Submit a job for the corpus and have it done; raises RunError unless every item is a proven success."""
         source = self._web_source if contender is Contender.ENGINE_WADO else self._source
-        job = self._submit(source, corpus)
+        self._last = job = self._submit(source, corpus)
         way = "prefect" if contender is Contender.ADIT else "plain"
-        answer = self._work_on(job, way)
+        answer = self._work_on(job, way, settings or {}, _RUN_TIMEOUT_S + _STUDY_TIMEOUT_S * len(corpus.studies))
         self._check(job)
         return Run(answer["wall_s"], answer["cpu_s"], peak_rss_mb=answer["peak_rss_mb"])
 
@@ -64,14 +77,18 @@ class Adit:
         ]
         return self._installation.submit(source, self._destination, wishes)
 
-    def _work_on(self, job: Job, way: str) -> dict[str, Any]:
+    def _work_on(self, job: Job, way: str, settings: Mapping[str, str], timeout_s: float) -> dict[str, Any]:
         command = [sys.executable, "-m", "tests.benchmarks.run_job", way, str(job.id)]
         try:
             done = subprocess.run(
-                command, cwd=self._directory, env=self._environment(), capture_output=True, timeout=_RUN_TIMEOUT_S
+                command,
+                cwd=self._directory,
+                env={**self._environment(), **settings},
+                capture_output=True,
+                timeout=timeout_s,
             )
         except subprocess.TimeoutExpired as exc:
-            raise RunError(f"no end after {_RUN_TIMEOUT_S} s") from exc
+            raise RunError(f"no end after {timeout_s:.0f} s") from exc
         if done.returncode:
             raise RunError(f"run_job ended with {done.returncode}: {done.stderr.decode(errors='replace')[-400:]}")
         return json.loads(done.stdout.splitlines()[-1])

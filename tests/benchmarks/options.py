@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.settings import Settings
 from tests.benchmarks.contenders import Contender
 
 CORPORA = ("ct", "mr")
-GROWTH, HEADERS, LISTING, PAGES = "growth", "headers", "listing", "pages"
-PARTS = (*(contender.value for contender in Contender), GROWTH, HEADERS, LISTING, PAGES)
+BATCH, GROWTH, HEADERS, LISTING, PAGES = "batch", "growth", "headers", "listing", "pages"
+PARTS = (*(contender.value for contender in Contender), BATCH, GROWTH, HEADERS, LISTING, PAGES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Options:
     without_nagle: bool
     seed: int
     out: Path | None
+    items: tuple[int, ...]
+    lanes: tuple[int, ...]
 
     @property
     def contenders(self) -> list[Contender]:
@@ -41,6 +44,10 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     )
     parser.add_argument("--seed", type=int, default=1, help="of the random order within rounds")
     parser.add_argument("--out", type=Path, help="write every run to this JSON file")
+    parser.add_argument("--items", type=_numbers, default=(200,), help="sizes of batches (default 200)")
+    parser.add_argument(
+        "--lanes", type=_numbers, default=(), help="items at a time in batches"
+    )
     given = parser.parse_args(arguments)
     return Options(
         given.rounds,
@@ -50,7 +57,18 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         given.peers_without_nagle,
         given.seed,
         given.out,
+        given.items,
+        given.lanes or (default_lanes(),),
     )
+
+
+def default_lanes() -> int:
+    """How many items of a job are worked on at a time when nobody says otherwise."""
+    return Settings.model_fields["items_at_a_time"].default
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(_positive(part) for part in text.split(","))
 
 
 def _positive(text: str) -> int:

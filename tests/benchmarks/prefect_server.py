@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -18,9 +19,18 @@ from tests.peers import end, free_port
 _READY_S = 120
 
 
+@dataclass(frozen=True, slots=True)
+class PrefectServer:
+    """A running server: the environment in which flows find it, its process group, and its database."""
+
+    environment: Mapping[str, str]
+    pid: int
+    database: Path
+
+
 @contextmanager
-def prefect_server(directory: Path) -> Generator[Mapping[str, str]]:
-    """Run a server; yields the environment in which flows find it."""
+def prefect_server(directory: Path) -> Generator[PrefectServer]:
+    """Run a server."""
     settings = Settings(
         data_dir=directory,
         master_key=Fernet.generate_key().decode(),
@@ -40,7 +50,7 @@ def prefect_server(directory: Path) -> Generator[Mapping[str, str]]:
         )
     try:
         _wait_until_ready(settings, process)
-        yield variables
+        yield PrefectServer(variables, process.pid, Path(variables["PREFECT_HOME"]) / "prefect.db")
     finally:
         end(process)
         with contextlib.suppress(ProcessLookupError):

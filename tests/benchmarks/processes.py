@@ -54,7 +54,12 @@ def cpu_s(pid: int) -> float:
 
 def own_peak_rss_mb() -> float:
     """The most memory that this process has held at a time since its program was started."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    return peak_rss_mb(os.getpid())
+
+
+def peak_rss_mb(pid: int) -> float:
+    """The most memory that a living process has held at a time."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
     return int(peak) * 1024 / 1e6
 

@@ -26,6 +26,11 @@ class Report:
             for failure in record.failures:
                 print(f"- {name} failed once and that run does not count: {failure}", flush=True)
 
+    def add_batches(self, title: str, records: Mapping[str, object], table: str) -> None:
+        """Keep the runs of batches and print their table."""
+        self.runs[title] = dict(records)
+        print(f"\n## {title}\n\n{table}\n", flush=True)
+
     def add_share(self, corpus: str, share: float | None) -> None:
         """Keep the part of the wall time that is Prefect's (0 to 1)."""
         if share is not None:

@@ -7,7 +7,6 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import fastapi.encoders  # noqa: F401  (imported by Prefect when a flow begins)
 
@@ -15,7 +14,7 @@ from dicom.quiet import silence_libraries
 from flows.batch_transfer import batch_transfer
 from flows.items import work_through
 from flows.selective_transfer import selective_transfer
-from flows.steps import in_threads
+from flows.steps import as_function
 from models.db.engine import Database, open_database
 from models.domain.jobs import JobKind
 from models.settings import settings
@@ -48,8 +47,7 @@ def _flow(db: Database, job_id: int) -> Callable[[], object]:
 def _engine(db: Database, job_id: int) -> Callable[[], object]:
     def run() -> None:
         silence_libraries()
-        with ThreadPoolExecutor() as pool:
-            work_through(db, settings(), job_id, in_threads(pool))
+        work_through(db, settings(), job_id, as_function)
 
     return run
 

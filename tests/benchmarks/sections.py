@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from deployments.demo import studies
-from tests.benchmarks import corpora, headers, listing, pages
+from tests.benchmarks import batch, corpora, headers, listing, pages
 from tests.benchmarks.adit import Adit
 from tests.benchmarks.contenders import Contender
 from tests.benchmarks.corpora import Corpus
 from tests.benchmarks.options import GROWTH, Options
+from tests.benchmarks.prefect_server import PrefectServer
 from tests.benchmarks.report import Report
 from tests.benchmarks.rivals import dcmtk_pipeline, orthanc_by_itself
 from tests.benchmarks.rounds import Name, Record, Run, RunError, Summary, play, summaries
@@ -41,6 +42,31 @@ def measure_site(
             _measure_transfers(site, adit, options, report)
         if GROWTH in options.parts and len(corpus.studies) > 1:
             _measure_growth(site, adit, report)
+
+
+def measure_batches(directory: Path, server: PrefectServer, options: Options, report: Report) -> None:
+    """Move batches of small studies: of each size, in each way, with so many items at a time as was asked for."""
+    corpus = batch.make(directory / "corpus", max(options.items))
+    runs: list[batch.BatchRun] = []
+    with running_site(directory, corpus, options.without_nagle) as site:
+        adit = Adit(site, server.environment)
+        for _ in range(options.rounds):
+            for items in options.items:
+                for lanes in options.lanes:
+                    runs += _batch_runs(site, adit, server, items, lanes)
+    report.add_batches(f"Batches of studies of {batch.INSTANCES} instances", batch.as_records(runs), batch.table(runs))
+
+
+def _batch_runs(site: Site, adit: Adit, server: PrefectServer, items: int, lanes: int) -> list[batch.BatchRun]:
+    found: list[batch.BatchRun] = []
+    for way in batch.WAYS:
+        try:
+            found.append(batch.measured(site, adit, server, way, items, lanes))
+        except RunError as failed:
+            print(f"- {way.value}, {items} items: {failed}", flush=True)
+        else:
+            print(batch.table(found[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+    return found
 
 
 def measure_headers(directory: Path, corpus: Corpus, options: Options, report: Report) -> None:

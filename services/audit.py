@@ -16,10 +16,10 @@ from models.db.engine import Database
 from models.domain.audit import DONE, EVERYTHING, AuditAction, AuditEntry, AuditFilter, Verdict
 from models.domain.errors import AditError, BadRequest, NotPermitted
 from models.domain.people import Actor, Permission
+from services.formula_guard import guarded
 
 _SHORTEST_REASON, _LONGEST_REASON = 10, 500
 _COLUMNS = ("id", "at", "actor", "action", "subject", "reason", "outcome", "address", "has_details", "digest")
-_FORMULA_BEGINS_WITH = ("=", "+", "-", "@", "\t", "\r")
 _PIECE_LENGTH = 64_000
 
 
@@ -44,9 +44,9 @@ def record(
 
     What is to be seen of a try that failed has to be recorded after its transaction. ``actor`` may be the name of
     somebody who is not signed in. ``subject`` never names a patient; what may, such as the keys of a search, goes into
-    ``details``, which are encrypted. The address is the actor's unless given.
+    ``details``, which are encrypted. The address is the actor's unless given, with the token that a script has shown.
     """
-    name, place = (actor, "") if isinstance(actor, str) else (actor.name, actor.address)
+    name, place = (actor, "") if isinstance(actor, str) else (actor.name, _place(actor))
     AuditStore(db).add(name, action, subject, "", outcome, address or place, details)
 
 
@@ -64,10 +64,10 @@ def audited(
         with db.transaction():
             _check(actor, permission, tried.reason)
             yield tried
-            AuditStore(db).add(actor.name, action, tried.subject, tried.reason, DONE, actor.address)
+            AuditStore(db).add(actor.name, action, tried.subject, tried.reason, DONE, _place(actor))
     except Exception as error:
         code = error.code if isinstance(error, AditError) else type(error).__name__
-        AuditStore(db).add(actor.name, action, tried.subject, tried.reason[:_LONGEST_REASON], code, actor.address)
+        AuditStore(db).add(actor.name, action, tried.subject, tried.reason[:_LONGEST_REASON], code, _place(actor))
         raise
 
 
@@ -160,7 +160,13 @@ def _rows(entries: Iterator[AuditEntry]) -> Iterator[str]:
 
 def _cell(value: object) -> str:
     text = value.isoformat() if isinstance(value, datetime) else "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA_BEGINS_WITH) else text
+    return guarded(text)
+
+
+def _place(actor: Actor) -> str:
+    """Where somebody was, and which token a script of theirs has shown: ``192.0.2.7, token 12``."""
+    token = f"token {actor.token.id}" if actor.token else ""
+    return ", ".join(filter(None, (actor.address, token)))
 
 
 def _check_may_read(actor: Actor) -> None:

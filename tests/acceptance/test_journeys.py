@@ -19,7 +19,7 @@ from tests.web import Browser
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 
-USER_PAGES = ("/", "/selective-transfer", "/jobs", "/profile")
+USER_PAGES = ("/", "/selective-transfer", "/jobs", "/profile", "/tokens")
 ADMIN_PAGES = (
     "/administration",
     "/job-overview",
@@ -27,6 +27,7 @@ ADMIN_PAGES = (
     "/users?id=new",
     "/groups",
     "/groups?id=new",
+    "/admin-tokens",
     "/servers",
     "/servers?id=new",
     "/folders",

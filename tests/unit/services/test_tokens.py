@@ -349,6 +349,17 @@ def test_making_and_revoking_leave_a_line_without_the_secret_and_the_description
     assert new.secret not in made.subject and "DOE" not in made.subject
 
 
+def test_the_trail_tells_which_token_a_script_has_shown(
+    database: Database, actor: Actor, source: int, folder: int
+) -> None:
+    found, mine = shown(database, actor), a_job(database, source, folder)
+    jobs.cancel(database, found.actor, mine.id)
+    assert audit.entries(database, SHELL)[0].address == f"192.0.2.8, token {found.token.id}"
+    with pytest.raises(NotPermitted):
+        review.release(database, found.actor, JobStore(database).items(mine.id)[0].id, None, "looked at it twice")
+    assert audit.entries(database, SHELL)[0].address == f"192.0.2.8, token {found.token.id}"
+
+
 def test_refusals_leave_a_line(database: Database, actor: Actor) -> None:
     with pytest.raises(NotPermitted):
         tokens.add(database, replace(actor, permissions=frozenset()), a_wish(database))

@@ -5,19 +5,23 @@ What is staged is removed when the context is left; what a killed process leaves
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dicom.deid.identity import heading_of
+from dicom.deid.streams import opened
 from dicom.files import nifti
 from dicom.files.spool import Spool, Workspace
 from dicom.files.trouble import writing
 from models.domain.errors import Unreadable, Unsupported
+from models.domain.instances import EncodedInstance
 from models.settings import Settings
 from services.gateway.retrieving import Retrieval, file_of
 
 WITHOUT_VOLUMES = frozenset({"SR", "KO", "PR"})
 """Modalities that are not fetched at all: they hold nothing that could be converted."""
+
+_DEFLATED, _EXPLICIT_LITTLE = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +62,16 @@ def _staged(spool: Spool, workspace: Workspace, settings: Settings, retrieval: R
                 places[uid] = workspace.path / f"{len(places) + 1:03d}"
                 places[uid].mkdir(mode=0o700)
             with (places[uid] / f"{number:06d}.dcm").open("xb") as file:
-                file.writelines(file_of(instance))
+                file.writelines(file_of(_readable(instance)))
     return list(places.values())
+
+
+def _readable(instance: EncodedInstance) -> EncodedInstance:
+    """The instance as dcm2niix can read it: it inflates nothing."""
+    if instance.transfer_syntax_uid != _DEFLATED:
+        return instance
+    data, _ = opened(instance.parts, instance.transfer_syntax_uid)
+    return replace(instance, transfer_syntax_uid=_EXPLICIT_LITTLE, parts=(data,))
 
 
 def _converted(workspace: Workspace, series: list[Path], retrieval: Retrieval) -> Converted:

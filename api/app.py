@@ -44,12 +44,12 @@ def application(settings: Settings, db: Database) -> FastAPI:
         title="ADIT", version="1", lifespan=lifespan, openapi_url=description.ADDRESS, docs_url=None, redoc_url=None
     )
     app.state.context = context
-    app.add_middleware(Traffic, context=context)
+    app.add_middleware(Traffic)
     problems.install(app)
     description.install(app)
     for router in _REST:
         app.include_router(router)
     app.include_router(searching.router(context))
-    app.include_router(retrieving.router(context))
     app.include_router(storing.router(context))
+    app.include_router(retrieving.router(context))
     return app

@@ -21,9 +21,8 @@ LARGEST_BODY = 5 * 2**20
 class Traffic:
     """Pure ASGI, so that streams pass through piece by piece."""
 
-    def __init__(self, app: ASGIApp, context: Context) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -48,7 +47,8 @@ class Traffic:
                 await problems.of(error)(scope, receive, counted)
         finally:
             if caller := caller_of(scope):
-                self._context.usage.note(caller.token.id, answered_bytes)
+                context: Context = scope["app"].state.context
+                context.usage.note(caller.token.id, answered_bytes)
 
 
 def _note(error: Exception) -> None:

@@ -1,10 +1,11 @@
 """What schemas are made of: texts and numbers that a database can hold, and pages of long lists."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from models.domain.refs import UID_PATTERN
 
@@ -24,6 +25,17 @@ LongText = Annotated[str, Field(max_length=50_000, pattern=r"^[^\x00]*$")]
 Uid = Annotated[
     str, Field(max_length=64, pattern=rf"^{UID_PATTERN.pattern}$", examples=["1.2.840.113619.2.55.3.604688119.969"])
 ]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time within the years 1 to 9999") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A time with its time zone."""
 
 
 def _node(value: Any) -> int | str:

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Self
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from api.schemas.shapes import Answer, Ids, Request, Text
+from api.schemas.shapes import Answer, Ids, Moment, Request, Text
 from models.domain.tokens import Operation, Token, TokenWish
 
 
@@ -56,7 +56,7 @@ class TokenWished(Request):
     )
 
     description: Text = ""
-    expires_at: AwareDatetime | None
+    expires_at: Moment | None
     operations: list[Operation] | None = Field(default=None, max_length=20, description="null: no limit.")
     nodes: Ids | None = Field(default=None, description="Ids of nodes; null: no limit.")
 

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import AwareDatetime
 from starlette.responses import Response
 
 from api.access import Caller
@@ -23,7 +22,7 @@ from api.schemas.operation import (
     ProjectShown,
     Reason,
 )
-from api.schemas.shapes import Listed, Number, Page, Part, Text
+from api.schemas.shapes import Listed, Moment, Number, Page, Part, Text
 from api.streams import Stream
 from models.domain.audit import AuditAction, AuditFilter
 from models.domain.errors import NotPermitted
@@ -74,8 +73,8 @@ def show_overview(here: Here, admin: Admin) -> Overview:
 
 
 def _wanted(
-    since: Annotated[AwareDatetime | None, Query(description="This moment is included.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="This moment is not.")] = None,
+    since: Annotated[Moment | None, Query(description="This moment is included.")] = None,
+    until: Annotated[Moment | None, Query(description="This moment is not.")] = None,
     who: Annotated[Text, Query(description="A part of a name.")] = "",
     action: Annotated[AuditAction | None, Query()] = None,
     text: Annotated[Text, Query(description="A part of subject, reason or address.")] = "",

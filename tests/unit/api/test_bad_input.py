@@ -1,0 +1,167 @@
+"""Wrong requests at every route: refused by the field's name, nothing of them comes back, and nothing is changed."""
+
+import copy
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.api_site import Site
+from tests.unit.api.test_routes import CASES, Case, ids
+
+PATIENT = "Doe^John"
+WRONG: dict[str, list[Any]] = {
+    "string": [{"Doe^John": 1}, "Doe^John\x00", 7],
+    "integer": [PATIENT, -1, 10**30, 1.5, True],
+    "number": [PATIENT, -1, None],
+    "boolean": [PATIENT, 1],
+    "array": [PATIENT, [{"Doe^John": [None]}]],
+    "object": [PATIENT],
+}
+
+
+def tables(site: Site) -> list[str]:
+    """Everything that the database holds."""
+    with sqlite3.connect(site.settings.data_dir / "adit.db") as connection:
+        found = list(connection.iterdump())
+    connection.close()
+    return found
+
+
+def schema_of(document: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    reference = found.get("$ref", "")
+    return document["components"]["schemas"][reference.split("/")[-1]] if reference else found
+
+
+def wrong_values(schema: dict[str, Any]) -> Iterator[Any]:
+    """Values that a schema does not allow."""
+    if "enum" in schema or "$ref" in schema or "const" in schema:
+        yield from (PATIENT, 7)
+    elif "anyOf" in schema:
+        yield {"Doe^John": [1]}
+    elif schema.get("type") == "string" and "format" in schema:
+        yield from (PATIENT, "2026-02-30T00:00:00Z")
+    else:
+        yield from WRONG[schema["type"]]
+
+
+def bad_bodies(document: dict[str, Any], case: Case) -> Iterator[tuple[str, Any]]:
+    """The name of a field, and a body in which it is wrong."""
+    operation = document["paths"][case.template][case.method.lower()]
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+    if content is None:
+        return
+    found = next((one for one in content.get("anyOf", [content]) if "$ref" in one), content)
+    schema = schema_of(document, found)
+    right: dict[str, Any] = case.body or {}
+    for name, field in schema["properties"].items():
+        for value in wrong_values(field):
+            yield name, {**right, name: value}
+    for name in schema.get("required", ()):
+        yield name, {key: value for key, value in right.items() if key != name}
+    yield "patient_nmae", {**right, "patient_nmae": PATIENT}
+    yield "body", [PATIENT]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.method in {"POST", "PUT"}], ids=ids)
+def test_a_wrong_body_is_refused_by_the_name_of_the_field(site: Site, case: Case) -> None:
+    token = site.token("root" if case.path.startswith(("/v1/admin", "/v1/rev")) else "ada")
+    before = tables(site)
+    for name, body in bad_bodies(site.app.openapi(), case):
+        answer = site.ask(case.method, case.path, token, json=copy.deepcopy(body))
+        assert answer.status_code == 422, (name, body, answer.text)
+        errors = answer.json()["errors"]
+        assert any(field == name or field.startswith(f"{name}.") for field in errors), (name, errors)
+        assert all(sentence.endswith(".") for sentence in errors.values())
+        assert "Doe" not in answer.text
+    assert tables(site) == before
+
+
+@pytest.mark.parametrize("case", CASES, ids=ids)
+def test_wrong_parameters_are_refused_by_their_names(site: Site, case: Case) -> None:
+    token = site.token("root")
+    before = tables(site)
+    operation = site.app.openapi()["paths"][case.template][case.method.lower()]
+    for parameter in operation.get("parameters", ()):
+        name, schema = parameter["name"], parameter["schema"]
+        kinds = {each.get("type", "enum") for each in schema.get("anyOf", [schema])}
+        values = ["Doe\x00John"] if kinds == {"string"} and "format" not in str(schema) else [PATIENT]
+        if "integer" in kinds:
+            values += ["0x1", "-1", str(2**63), "9" * 5000]
+        for value in values:
+            path, query, headers = case.path, {}, {}
+            if parameter["in"] == "path":
+                quoted = value.replace("^", "%5E")
+                path = case.template.replace("{" + name + "}", quoted)
+            elif parameter["in"] == "query":
+                query = {name: value}
+            else:
+                headers = {name: "Doe\tJohn"}
+            answer = site.ask(case.method, path, token, params=query, headers=headers, json=case.body)
+            assert answer.status_code == 422, (name, value, answer.text)
+            assert any(field.partition(".")[0] == name for field in answer.json()["errors"]), answer.text
+            assert "Doe" not in answer.text
+    assert tables(site) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        (b"{Doe", "body"),
+        (b"", "body"),
+        (b"\xff\xfe", None),
+        (b"[" * 100_000, None),
+        (b'{"source": 1e999}', None),
+        (b'"' + b"9" * 20 + b'"', "body"),
+    ],
+)
+def test_what_is_no_json_is_refused(site: Site, content: bytes, field: str | None) -> None:
+    token = site.token("ada")
+    headers = {"content-type": "application/json"}
+    answer = site.ask("POST", "/v1/jobs", token, content=content, headers=headers)
+    assert answer.status_code in {400, 422}, answer.text
+    assert "Doe" not in answer.text
+    assert field is None or field in answer.json()["errors"]
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_has_come(site: Site) -> None:
+    token = site.token("ada")
+    headers = {"content-type": "application/json"}
+    answer = site.ask("POST", "/v1/jobs", token, content=b" " * (6 * 2**20), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (413, "TooLarge")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"source": "ELSEWHERE"}, "source"),
+        ({"source": "Research"}, "source"),
+        ({"destination": "PACS"}, "destination"),
+        ({"destination": None}, "destination"),
+        ({"studies": [{"study_uid": "1.2.9"}, {"study_uid": "1.2.9"}]}, "study_uid"),
+        ({"studies": [{"study_uid": "1.2.9", "pseudonym": "Doe*"}]}, "Study 1: pseudonym"),
+        ({"trial_protocol_id": "Doe\\"}, "trial_protocol_id"),
+        ({"profile": "Doe"}, "profile"),
+        ({"studies": [{"study_uid": f"1.2.9.{n}"} for n in range(11)]}, "studies"),
+    ],
+)
+def test_a_job_that_cannot_be_is_refused_by_the_name_of_the_field(
+    site: Site, change: dict[str, Any], field: str
+) -> None:
+    token = site.token("ada")
+    wish = {"source": "PACS", "destination": "Research", "studies": [{"study_uid": "1.2.9"}]}
+    before = tables(site)
+    answer = site.ask("POST", "/v1/jobs", token, json={**wish, **change})
+    assert answer.status_code == 422, answer.text
+    assert set(answer.json()["errors"]) == {field}
+    assert tables(site) == before
+
+
+def test_a_node_that_one_may_not_use_is_told_like_one_that_is_not_there(site: Site) -> None:
+    token = site.token("ada")
+    answers = [
+        site.ask("POST", "/v1/search/studies", token, json={"source": source}).json()["errors"]
+        for source in ("Research", "RESEARCH", 2, "ELSEWHERE", 4711)
+    ]
+    assert answers == [{"source": "there is no such node, or you may not use it. Possible: PACS."}] * 5

@@ -54,3 +54,42 @@ def test_the_inbox_is_left_to_its_owner(tmp_path: Path) -> None:
     (spool.inbox / "one").write_bytes(b"1")
     assert spool.sweep() == 0
     assert spool.leftovers() == [spool.inbox / "one"]
+
+
+def test_a_workspace_is_private_and_gone_at_the_end_whatever_happens(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with pytest.raises(KeyError), spool.workspace() as workspace:
+        (workspace.path / "series").mkdir()
+        (workspace.path / "series" / "one").write_bytes(b"1")
+        assert workspace.path.stat().st_mode & 0o777 == 0o700
+        assert spool.sweep() == 0
+        raise KeyError
+    assert not list(spool.workspaces.iterdir())
+
+
+WORKING = """
+import subprocess, sys
+from pathlib import Path
+from dicom.files.spool import Spool
+with Spool(Path(sys.argv[1])).workspace() as workspace:
+    (workspace.path / "one").write_bytes(b"1")
+    command = [sys.executable, "-c", "import sys; print('begun', flush=True); sys.stdin.read()"]
+    subprocess.run(command, pass_fds=(workspace.lock,))
+"""
+
+
+def test_the_workspace_of_a_killed_process_is_swept_once_its_program_has_ended_too(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    command = [sys.executable, "-c", WORKING, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdout.readline()
+        assert spool.sweep() == 0, "the living keep theirs"
+        process.kill()
+        process.wait()
+        assert spool.sweep() == 0, "its program still reads there"
+        assert len(spool.leftovers()) == 1
+        process.stdin.close()
+        process.stdout.read()  # until the program has ended
+    assert spool.sweep() == 1
+    assert spool.leftovers() == []

@@ -1,0 +1,102 @@
+"""What becomes of each way in which dcm2niix can end; a program of the test stands in for it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dicom.files import nifti
+from dicom.files.spool import Spool, Workspace
+from models.domain.errors import Canceled, Unreadable, Unsupported
+
+
+@pytest.fixture
+def a_workspace(tmp_path: Path) -> Iterator[Workspace]:
+    with Spool(tmp_path / "spool").workspace() as workspace:
+        (workspace.path / "001").mkdir()
+        yield workspace
+
+
+@pytest.fixture
+def a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    program = tmp_path / "program"
+    monkeypatch.setattr(nifti, "PROGRAM", str(program))
+    return program
+
+
+def behaves(program: Path, script: str) -> None:
+    """``$out`` is the directory for results, ``$name`` how they are to be called."""
+    program.write_text(f'#!/bin/sh\nname="$8"; out="${{10}}"\n{script}\n')
+    program.chmod(0o700)
+
+
+def converted(workspace: Workspace, **fields: float) -> list[str]:
+    found = nifti.convert(workspace, workspace.path / "001", "series-001", lambda: None, **fields)
+    assert all(path.is_file() for path in found)
+    return [path.name for path in found]
+
+
+def test_volumes_come_one_after_the_other_each_behind_its_description(a_workspace: Workspace, a_program: Path) -> None:
+    names = "b.nii.gz b.json a.bvec a.nii.gz a.bval a.json c.json d.txt"
+    behaves(a_program, f'for end in {names}; do echo 1 > "$out/$name$end"; done')
+    ends = ["a.json", "a.nii.gz", "a.bval", "a.bvec", "b.json", "b.nii.gz"]
+    assert converted(a_workspace) == [f"series-001{end}" for end in ends]
+
+
+def test_names_hold_nothing_but_plain_letters(a_workspace: Workspace, a_program: Path) -> None:
+    behaves(a_program, 'echo 1 > "$out/$name"\'_"é\r\n.nii.gz\'')
+    assert converted(a_workspace) == ["series-001__.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        ("exit 0", "nothing"),
+        ("exit 2", "nothing"),
+        ('echo 1 > "$out/$name.nii.gz"; exit 8', "only a part"),
+        ('echo 1 > "$out/$name.nii.gz"; exit 1', "exit status 1"),
+        ("kill -9 $$", "exit status -9"),
+    ],
+)
+def test_what_is_not_converted_whole_is_said_and_not_given(
+    a_workspace: Workspace, a_program: Path, script: str, problem: str
+) -> None:
+    behaves(a_program, script)
+    with pytest.raises(Unreadable, match=problem):
+        converted(a_workspace)
+
+
+def test_one_that_takes_too_long_is_ended(a_workspace: Workspace, a_program: Path) -> None:
+    pid = a_workspace.path / "pid"
+    behaves(a_program, f"echo $$ > {pid}; exec sleep 600")
+    with pytest.raises(Unreadable, match="too long"):
+        converted(a_workspace, longest_s=0.5)
+    assert not Path(f"/proc/{pid.read_text().strip()}").exists()
+
+
+def test_one_that_nobody_waits_for_is_ended(a_workspace: Workspace, a_program: Path) -> None:
+    behaves(a_program, "exec sleep 600")
+
+    def check() -> None:
+        raise Canceled
+
+    with pytest.raises(Canceled):
+        nifti.convert(a_workspace, a_workspace.path / "001", "series-001", check)
+
+
+def test_it_sees_nothing_of_our_environment_and_writes_its_settings_into_the_workspace(
+    a_workspace: Workspace, a_program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADIT_MASTER_KEY", "secret")
+    behaves(a_program, 'env > "$out/$name.nii"; echo 1 > "$HOME/settings"')
+    nifti.convert(a_workspace, a_workspace.path / "001", "series-001", lambda: None)
+    seen = (a_workspace.path / "001-nifti" / "series-001.nii").read_text()
+    assert "secret" not in seen and f"PATH={os.defpath}" in seen
+    assert (a_workspace.path / "settings").exists()
+
+
+def test_a_machine_without_the_program_is_said_to_be_one(a_workspace: Workspace, a_program: Path) -> None:
+    assert not a_program.exists()
+    with pytest.raises(Unsupported, match="has no"):
+        converted(a_workspace)

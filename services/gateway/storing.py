@@ -217,8 +217,7 @@ class Storage:
         return addresses.retrieve_url(self._settings, self._server, uid) if uid and not others else ""
 
     def _so_far(self) -> str:
-        stored = len(self._report.stored)
-        return f"{stored} {'instance' if stored == 1 else 'instances'} before that were stored."
+        return f"Instances stored before that: {len(self._report.stored)}."
 
 
 class _Delivery:

@@ -1,0 +1,230 @@
+"""What becomes of instances that are stored through the gateway when things go wrong; the archive is played."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from dicom.network import choose
+from dicom.part10 import part10_prefix
+from models.db.engine import Database
+from models.db.nodes import NodeStore
+from models.db.slots import SlotStore
+from models.domain.errors import (
+    AditError,
+    BadRequest,
+    Canceled,
+    NoSpace,
+    PeerBusy,
+    PeerError,
+    TimedOut,
+    Unreachable,
+)
+from models.domain.instances import EncodedInstance, StoreOutcome, Verdict
+from models.domain.nodes import Server
+from models.domain.people import operator
+from models.settings import Settings
+from services import audit
+from services.gateway import storing
+from services.gateway.storing import Stored, TooLarge, WrongType
+from tests.samples import a_server, some_settings
+
+OPERATOR = operator("root")
+CT, IMPLICIT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2"
+MULTIPART = 'multipart/related; type="application/dicom"; boundary=b'
+END = b"--b--\r\n"
+
+
+@dataclass
+class PlayedArchive:
+    """A sender that answers what the test says, in order, and stores everything once that is used up."""
+
+    answers: list[StoreOutcome | Exception] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
+    opened: int = 0
+    closed: int = 0
+
+    def __enter__(self) -> Self:
+        self.opened += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.closed += 1
+
+    def abort(self) -> None:
+        pass
+
+    def send(self, instance: EncodedInstance) -> StoreOutcome:
+        self.sent.append(instance.sop_uid)
+        answer = self.answers.pop(0) if self.answers else StoreOutcome(instance.sop_uid, Verdict.STORED)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def an_archive(monkeypatch: pytest.MonkeyPatch) -> PlayedArchive:
+    archive = PlayedArchive()
+    monkeypatch.setattr(choose, "sender", lambda server, local: archive)
+    return archive
+
+
+@pytest.fixture
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return some_settings(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def pacs(database: Database) -> Server:
+    added = NodeStore(database).add(a_server())
+    assert isinstance(added, Server)
+    return added
+
+
+def element(tag: int, value: str) -> bytes:
+    encoded = value.encode() + b"\0" * (len(value) % 2)
+    return (
+        (tag >> 16).to_bytes(2, "little")
+        + (tag & 0xFFFF).to_bytes(2, "little")
+        + len(encoded).to_bytes(4, "little")
+        + encoded
+    )
+
+
+def a_part(number: int, study_uid: str = "1.2") -> bytes:
+    uid = f"{study_uid}.3.{number}"
+    data = element(0x00080018, uid) + element(0x0020000D, study_uid) + element(0x0020000E, f"{study_uid}.3")
+    return b"--b\r\n\r\n" + part10_prefix(CT, uid, IMPLICIT) + data + b"\r\n"
+
+
+def run(database: Database, settings: Settings, *chunks: bytes, study: str = "") -> Stored:
+    return storing.storage(database, settings, OPERATOR, "PACS", MULTIPART, study).run(iter(chunks))
+
+
+def reasons(found: Stored) -> list[object]:
+    return [entry["00081197"]["Value"][0] for entry in found.failed]  # type: ignore[index, call-overload]
+
+
+def test_each_instance_is_sent_on_before_more_is_read_and_over_one_connection(
+    database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive
+) -> None:
+    def watched() -> Iterator[bytes]:
+        for number in range(5):
+            assert len(an_archive.sent) >= number - 1
+            assert SlotStore(database).taken(pacs.id) == (1 if number > 1 else 0)
+            yield a_part(number)
+        yield END
+
+    found = storing.storage(database, settings, OPERATOR, "PACS", MULTIPART).run(watched())
+    assert (found.status, len(found.stored), an_archive.opened, an_archive.closed) == (200, 5, 1, 1)
+    assert SlotStore(database).taken(pacs.id) == 0
+
+
+def test_what_goes_wrong_on_the_way_is_told_of_each_instance(
+    database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive
+) -> None:
+    an_archive.answers = [
+        StoreOutcome("", Verdict.STORED),
+        PeerError("It broke."),
+        StoreOutcome("", Verdict.REFUSED, 0xC001),
+        PeerBusy(),
+        NoSpace(),
+        StoreOutcome("", Verdict.STORED_WITH_WARNING, 0xB000),
+        StoreOutcome("", Verdict.REFUSED),
+    ]
+    found = run(database, settings, *map(a_part, range(8)), END)
+    assert (found.status, len(found.stored)) == (202, 3)
+    assert reasons(found) == [0x0110, 0xC001, 0xA700, 0xA700, 0x0110]
+    assert found.stored[1]["00081196"] == {"vr": "US", "Value": [0xB000]}
+    assert set(found.item()) == {"00081190", "00081198", "00081199"}
+
+
+def test_a_warning_alone_is_not_quite_success(
+    database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive
+) -> None:
+    an_archive.answers = [StoreOutcome("", Verdict.STORED_WITH_WARNING, 0xB006)]
+    assert run(database, settings, a_part(1), END).status == 202
+
+
+@pytest.mark.parametrize(("error", "tries"), [(Unreachable(), 2), (TimedOut(), 2), (PeerError("It broke."), 4)])
+def test_a_server_that_is_gone_is_not_asked_for_ever(
+    database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive, error: AditError, tries: int
+) -> None:
+    an_archive.answers = [StoreOutcome("", Verdict.STORED), error, error, error, error]
+    found = run(database, settings, *map(a_part, range(9)), END)
+    assert (found.status, len(found.stored), len(found.failed), len(an_archive.sent)) == (202, 1, 8, tries)
+
+
+@pytest.mark.parametrize("error", [Unreachable(), PeerBusy(), NoSpace(), PeerError("It broke.")])
+def test_a_server_that_never_answered_is_an_error_of_the_whole(
+    database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive, error: AditError
+) -> None:
+    an_archive.answers = [error]
+    with pytest.raises(type(error)):
+        run(database, settings, a_part(1), a_part(2), END)
+    assert audit.entries(database, OPERATOR)[0].outcome == error.code
+    assert SlotStore(database).taken(pacs.id) == 0 and an_archive.closed == 1
+
+
+def test_nobody_bothers_the_server_when_nothing_is_to_be_sent(
+    database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive
+) -> None:
+    found = run(database, settings, a_part(1, "1.9"), b"--b\r\n\r\nno DICOM\r\n", END, study="1.2")
+    assert (found.status, reasons(found), found.unnamed_count, an_archive.opened) == (409, [0xA900], 1, 0)
+    with pytest.raises(BadRequest):
+        run(database, settings, END)
+
+
+def test_a_caller_who_hangs_up_ends_it_and_what_was_stored_is_written_down(
+    database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive
+) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield a_part(1) + a_part(2)
+        raise Canceled("The caller has hung up.")
+
+    with pytest.raises(Canceled):
+        storing.storage(database, settings, OPERATOR, "PACS", MULTIPART).run(chunks())
+    entry = audit.entries(database, OPERATOR)[0]
+    assert (entry.outcome, entry.subject) == ("Canceled", "server PACS: 1 of 1 instances stored")
+    assert SlotStore(database).taken(pacs.id) == 0 and an_archive.closed == 1
+
+
+def test_a_caller_who_falls_silent_is_not_taken_for_a_broken_body(
+    database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive
+) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield a_part(1)
+        raise TimedOut
+
+    with pytest.raises(TimedOut):
+        storing.storage(database, settings, OPERATOR, "PACS", MULTIPART).run(chunks())
+
+
+def test_an_instance_whose_place_cannot_be_read_is_the_servers_to_judge(
+    database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive
+) -> None:
+    """Without a study in the address; with one it cannot be shown to belong there."""
+    part = b"--b\r\n\r\n" + part10_prefix(CT, "1.2.3.4", "1.2.3.999") + b"whatever" + b"\r\n"
+    found = run(database, settings, part, END)
+    assert (found.status, an_archive.sent) == (200, ["1.2.3.4"]) and "00081190" not in found.stored[0]
+    found = run(database, settings, part, END, study="1.2")
+    assert (found.status, reasons(found), len(an_archive.sent)) == (409, [0xC000], 1)
+
+
+@pytest.mark.parametrize("content_type", ["", "text/html", "multipart/related", 'multipart/related; type="text/html"'])
+def test_another_kind_of_body_is_refused_before_it_is_read(
+    database: Database, settings: Settings, pacs: Server, content_type: str
+) -> None:
+    with pytest.raises(WrongType):
+        storing.storage(database, settings, OPERATOR, "PACS", content_type)
+
+
+def test_a_head_without_end_is_too_large(
+    database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive
+) -> None:
+    with pytest.raises(TooLarge, match="stored before that: 1"):
+        run(database, settings, a_part(1), b"--b\r\n", *[b"X: y" * 5000] * 2)

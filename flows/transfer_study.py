@@ -119,15 +119,26 @@ def _known(error: BaseException) -> AditError:
 
 
 def _succeed(attempt: Attempt) -> None:
-    """End the item by its receipt: only a complete one is a success."""
-    receipt = attempt.receipt
+    """End the item by its receipt: only a complete one of a study as it was checked is a success."""
+    receipt, change = attempt.receipt, _change(attempt)
     match receipt.verdict:
-        case Completeness.COMPLETE if not receipt.left_out and not receipt.stored_with_warning:
+        case Completeness.COMPLETE if not (receipt.left_out or receipt.stored_with_warning or change):
             _end(attempt, State.SUCCESS, _success(receipt))
+        case Completeness.COMPLETE if not (receipt.left_out or receipt.stored_with_warning):
+            _end(attempt, State.WARNING, f"{change} {_success(receipt)}")
         case Completeness.SHORT:
             _fail(attempt, _shortage(receipt))
         case _:
-            _end(attempt, State.WARNING, concerns(receipt))
+            _end(attempt, State.WARNING, f"{change} {concerns(receipt)}".strip())
+
+
+def _change(attempt: Attempt) -> str:
+    """What is another since the check that the transfer was made of, as a sentence; empty when nothing is."""
+    receipt, planned = attempt.receipt, attempt.item.planned_count
+    count = receipt.announced_count if receipt.expected is None else len(receipt.expected)
+    if planned is None or count is None or count == planned:
+        return ""
+    return f"The check saw {planned} instances, and the source lists {count} now."
 
 
 def _success(receipt: Receipt) -> str:
@@ -173,8 +184,9 @@ def _cancel(attempt: Attempt, canceled: Canceled) -> None:
 
 
 def _end(attempt: Attempt, state: State, message: str, error_code: str = "") -> None:
-    attempt.save_receipt()
-    work.end_attempt(attempt.db, attempt.lease, state, message, error_code)
+    with attempt.record, attempt.db.transaction():  # in this order, as everywhere: the heartbeat may be saving, too
+        attempt.save_changes()
+        work.end_attempt(attempt.db, attempt.lease, state, message, error_code)
 
 
 def _discard(attempt: Attempt) -> None:

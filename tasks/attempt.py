@@ -214,12 +214,17 @@ class Attempt:
             self._is_dirty = False
             work.save_receipt(self.db, self.lease, self.receipt)
 
+    def save_changes(self) -> None:
+        """Save the receipt when it has changed since it was saved."""
+        with self.record:
+            if self._is_dirty:
+                self.save_receipt()
+
     def beat(self) -> None:
         """Renew the lease, save what has changed in the receipt, and stop when somebody says so."""
         match work.renew(self.db, self.lease, self.settings.lease_for):
             case work.Signal.KEEP_GOING:
-                if self._is_dirty:
-                    self.save_receipt()
+                self.save_changes()
             case work.Signal.CANCEL:
                 self.stop(Canceled())
             case work.Signal.LOST:

@@ -10,6 +10,7 @@ from dicom.files.spool import Spool
 from dicom.network.inbox import Inbox
 from dicom.network.receiver import Receiver
 from flows.items import work_through
+from flows.questions import ask_through
 from flows.steps import as_function
 from models.db.engine import Database, open_database
 from models.domain.jobs import Item, Job, JobKind
@@ -19,6 +20,7 @@ from models.domain.receipts import Receipt
 from models.domain.requests import StudyWish, TransferRequest
 from models.settings import Settings
 from services import jobs, nodes, work
+from tasks.ask import ask_bundle
 from tests.peers import Peer, free_port
 
 TESTER = operator("tester")
@@ -77,6 +79,9 @@ class Installation:
 
     def run(self, job: Job) -> None:
         """Work on the job in this process until nothing is due."""
+        if job.kind.only_asks:
+            ask_through(self.db, self.settings, job.id, ask_bundle)
+            return
         work_through(self.db, self.settings, job.id, as_function)
 
     def transfer(

@@ -4,7 +4,7 @@ Nothing here knows of jobs. Sentences never quote a row or an answer: they stand
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 from dicom.deid.identity import plain_id
@@ -99,11 +99,6 @@ def is_there(finder: Finder, study_uid: str, wanted: Sequence[SeriesFound]) -> b
     return bool(wanted) and all(
         one.instance_count and present.get(one.series_uid, 0) >= one.instance_count for one in wanted
     )
-
-
-def with_warning(found: CheckedStudy, verdict: RowVerdict, sentence: str) -> CheckedStudy:
-    """The same study under another verdict."""
-    return replace(found, verdict=verdict, sentence=sentence)
 
 
 def _patients(server: Server, finder: Finder, row: BatchQueryRow) -> tuple[PatientFound, ...]:

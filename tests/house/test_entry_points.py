@@ -9,6 +9,7 @@ import pytest
 import yaml
 from prefect import Flow
 
+from flows.requests import RequestedTransfer
 from models.domain.jobs import JobKind
 from tests.house.source_tree import ROOT
 
@@ -43,17 +44,25 @@ def test_every_entry_point_is_a_flow() -> None:
         assert isinstance(flow_of(deployment), Flow), deployment["entrypoint"]
 
 
+def test_a_request_in_prefect_has_no_place_for_a_patient() -> None:
+    words = ("patient", "name", "pseudonym", "birth")
+    told = {name for name in RequestedTransfer.model_fields if any(word in name for word in words)}
+    assert told == {"trial_protocol_name"}
+
+
 def test_every_kind_of_job_has_a_deployment() -> None:
     names = {f"{flow_of(deployment).name}/{deployment['name']}" for deployment in deployments()}
     assert {kind.deployment for kind in JobKind} <= names
 
 
-def test_flows_of_jobs_take_the_jobs_id_and_nothing_else() -> None:
+def test_flows_of_jobs_take_ids_and_nothing_else() -> None:
     """Prefect stores parameters, so nothing of a patient may be among them."""
-    kinds = {kind.deployment for kind in JobKind}
+    kinds = {kind.deployment: kind for kind in JobKind}
     for deployment in deployments():
         flow = flow_of(deployment)
-        if f"{flow.name}/{deployment['name']}" in kinds:
-            assert list(inspect.signature(flow.fn).parameters) == ["job_id"]
+        kind = kinds.get(f"{flow.name}/{deployment['name']}")
+        if kind is not None:
+            expected = ["job_id"] if kind.only_asks else ["job_id", "request"]
+            assert list(inspect.signature(flow.fn).parameters) == expected
             assert flow.persist_result is False
             assert flow.log_prints is False

@@ -43,3 +43,11 @@ def test_no_trouble_with_mails_ends_the_loop_or_shows_more_than_its_kind(
     assert seen == ["ValueError", "Unreachable"] * 3
     assert "could not send mails: Unreachable: The mail server does not answer." in caplog.text
     assert "ValueError" in caplog.text and "@" not in caplog.text
+
+
+def test_old_keys_and_tokens_are_swept_now_and_then(a_data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept: list[object] = []
+    monkeypatch.setattr("services.housekeeping.sweep", swept.append)
+    db = open_session(None, makes_key=True).db
+    dispatcher._send_mails(db, Stop(3))  # type: ignore[arg-type]
+    assert swept == [db], "once an hour"

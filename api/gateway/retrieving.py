@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +16,8 @@ from api.access import Caller, needs
 from api.context import Context
 from api.gateway import accepting
 from api.gateway.accepting import Offer, check_accepts
+from api.gateway.routing import GatewayRoute
 from api.gateway.streaming import PIECE_BYTES, Opened, Opening, Streamed, cut
-from api.routing import Route
 from api.threads import in_thread
 from models.domain.errors import BadRequest
 from models.domain.instances import Bytes, EncodedInstance
@@ -64,7 +64,7 @@ class Parameters(BaseModel):
 
 def router(context: Context) -> APIRouter:
     """The routes of all three levels."""
-    found = APIRouter(prefix="/dicom-web/{ae_title}/wadors", tags=["dicomweb"], route_class=Route)
+    found = APIRouter(prefix="/dicom-web/{ae_title}/wadors", tags=["dicomweb"], route_class=GatewayRoute)
     retrievals = _Retrievals(context)
     for level, path in zip((_study, _series, _instance), _PATHS, strict=True):
         found.add_api_route(path, retrievals.instances(level), response_class=Response)
@@ -116,7 +116,7 @@ class _Retrievals:
         ) -> Response:
             """What the instances say of themselves, without their pixels, in the DICOM JSON model."""
             _check(request, query, *accepting.METADATA)
-            retrieval = await self._retrieval(caller, ae_title, wanted, query, "metadata")
+            retrieval = await self._retrieval(caller, ae_title, wanted, query, "as metadata")
             return self._answer(caller, retrieval, _metadata)
 
         return metadata
@@ -127,7 +127,7 @@ class _Retrievals:
         ) -> Response:
             """The volumes as NIfTI files, the description of each before it."""
             _check(request, query, *accepting.VOLUMES)
-            retrieval = await self._retrieval(caller, ae_title, wanted, query, "nifti")
+            retrieval = await self._retrieval(caller, ae_title, wanted, query, "as NIfTI", converting.WITHOUT_VOLUMES)
             return self._answer(caller, retrieval, self._volumes)
 
         return nifti
@@ -143,10 +143,15 @@ class _Retrievals:
             yield Opened(media_type, warning, pieces, lambda: _end(retrieval, boundary, False))
 
     async def _retrieval(
-        self, caller: Caller, ae_title: str, wanted: Wanted, query: Parameters, kind: str = "instances"
+        self,
+        caller: Caller,
+        ae_title: str,
+        wanted: Wanted,
+        query: Parameters,
+        form: str = "",
+        without: Collection[str] = (),
     ) -> Retrieval:
         here = self._context
-        without = converting.WITHOUT_VOLUMES if kind == "nifti" else frozenset[str]()
         return await in_thread(
             retrieving.retrieval,
             here.db,
@@ -156,7 +161,7 @@ class _Retrievals:
             self._places,
             wanted,
             query.terms(),
-            kind,
+            form,
             without,
         )
 

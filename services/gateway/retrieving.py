@@ -85,7 +85,7 @@ class Retrieval(Iterator[EncodedInstance]):
         places: Places,
         wanted: Wanted,
         asked: Terms,
-        kind: str = "instances",
+        form: str = "",
         without: Collection[str] = (),
     ) -> None:
         self._place = places.taken()
@@ -95,7 +95,7 @@ class Retrieval(Iterator[EncodedInstance]):
         self._server = server
         self._wanted = wanted
         self._terms = asked
-        self._kind = kind
+        self._form = form
         self._policy = asked.policy(settings)
         excluded = {*without, *(() if asked.keep_identity else settings.exclude_modalities)}
         self._stream = Stream(_stream_bytes(settings), PATIENCE_S)
@@ -249,7 +249,8 @@ class Retrieval(Iterator[EncodedInstance]):
         plan = self._plan
         total = f" of {len(plan.expected)}" if plan is not None and plan.expected is not None else ""
         how = "with identity" if self._terms.keep_identity else "pseudonymized"
-        told = f"server {self._server.name}: {self._sent}{total} {self._kind} of {self._wanted}, {how}"
+        words = (f"{self._sent}{total} instances of {self._wanted}", self._form, how)
+        told = f"server {self._server.name}: {', '.join(filter(None, words))}"
         left_out = {**self._left_out, **dict.fromkeys(self._fetcher.unlisted, NOT_LISTED)}
         return f"{told}; left out: {_with_reasons(left_out)}" if left_out else told
 
@@ -262,14 +263,15 @@ def retrieval(
     places: Places,
     wanted: Wanted,
     asked: Terms,
-    kind: str = "instances",
+    form: str = "",
     without: Collection[str] = (),
 ) -> Retrieval:
-    """The retrieval of what is wanted, on these terms, before it has begun; series of modalities ``without`` are not.
+    """The retrieval of what is wanted, on these terms, before it has begun.
 
-    Raises BadRequest naming what cannot be as it is; NotFound without such a server among the actor's; NotPermitted,
-    also for who asks for patients' identity without the right to see it; UnderMaintenance, AppLocked; Unsupported for a
-    server that cannot be read. Refusals are written down.
+    ``form`` says for the trail as what it leaves, where that is not instances. Series of the modalities ``without`` are
+    not retrieved. Raises BadRequest naming what cannot be as it is; NotFound without such a server among the actor's;
+    NotPermitted, also for who asks for patients' identity without the right to see it; UnderMaintenance, AppLocked;
+    Unsupported for a server that cannot be read. Refusals are written down.
     """
     server = access.source(db, actor, ae_title, Permission.WEB_RETRIEVE)
     wanted.check()
@@ -278,7 +280,7 @@ def retrieval(
         terms.check_may_keep_identity(db, actor, server)
     if not server.can_be_read:
         raise Unsupported(f"The settings of {server.name} do not allow to retrieve from it.")
-    return Retrieval(db, settings, actor, server, places, wanted, asked, kind, without)
+    return Retrieval(db, settings, actor, server, places, wanted, asked, form, without)
 
 
 def file_of(instance: EncodedInstance) -> tuple[Bytes, ...]:

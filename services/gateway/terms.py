@@ -26,6 +26,7 @@ class Wanted:
 
     @property
     def level(self) -> Level:
+        """The level of the one thing that is wanted."""
         if self.sop_uid:
             return Level.IMAGE
         return Level.SERIES if self.series_uid else Level.STUDY

@@ -16,10 +16,10 @@ from models.db.engine import Database
 from models.domain.audit import DONE, EVERYTHING, AuditAction, AuditEntry, AuditFilter, Verdict
 from models.domain.errors import AditError, BadRequest, NotPermitted
 from models.domain.people import Actor, Permission
+from services.formula_guard import guarded
 
 _SHORTEST_REASON, _LONGEST_REASON = 10, 500
 _COLUMNS = ("id", "at", "actor", "action", "subject", "reason", "outcome", "address", "has_details", "digest")
-_FORMULA_BEGINS_WITH = ("=", "+", "-", "@", "\t", "\r")
 _PIECE_LENGTH = 64_000
 
 
@@ -160,7 +160,7 @@ def _rows(entries: Iterator[AuditEntry]) -> Iterator[str]:
 
 def _cell(value: object) -> str:
     text = value.isoformat() if isinstance(value, datetime) else "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA_BEGINS_WITH) else text
+    return guarded(text)
 
 
 def _place(actor: Actor) -> str:

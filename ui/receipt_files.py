@@ -7,6 +7,7 @@ from typing import Any
 
 from models.domain.jobs import Item
 from models.domain.receipts import Receipt
+from services.formula_guard import guarded
 
 _COLUMNS = (
     "sop_instance_uid",
@@ -60,9 +61,7 @@ def lines(receipt: Receipt) -> Iterator[str]:
 
 
 def _cell(reasons: dict[str, str], uid: str) -> str:
-    """What a spreadsheet would take for a formula gets a quotation mark before it."""
-    text = reasons.get(uid, "")
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    return guarded(reasons.get(uid, ""))
 
 
 def _line(cells: tuple[str, ...]) -> str:

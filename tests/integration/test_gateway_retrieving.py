@@ -1,6 +1,9 @@
 """WADO-RS through the gateway from a real archive, over each protocol it may speak, for dicomweb-client and others."""
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import count
@@ -14,14 +17,16 @@ from deployments.demo import studies
 from deployments.demo.studies import StudyFiles
 from dicom.network import multipart
 from dicom.part10 import split_part10
+from models.db.slots import SlotStore
 from models.domain.jobs import State
 from models.domain.nodes import Server
 from models.domain.people import Permission
 from models.domain.requests import StudyWish
-from services import nodes
-from services.gateway import converting
+from services import audit, nodes
+from services.gateway import converting, retrieving
+from services.streams import Stream
 from tests.corpus.search import Haystack
-from tests.installation import DICOMWEB, DIMSE_GET, DIMSE_MOVE, Installation
+from tests.installation import DICOMWEB, DIMSE_GET, DIMSE_MOVE, TESTER, Installation
 from tests.peers import Peer, free_port, orthanc
 from tests.served_api import ServedApi, served_api
 
@@ -64,6 +69,7 @@ def a_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "compressed": studies.write_compressed(root / "compressed", patient=2, study=2),
         "deflated": studies.write_deflated(root / "deflated", patient=3, study=3),
         "sr": studies.write_sr(root / "sr", patient=4, study=4),
+        "large": studies.write_ct(root / "large", patient=5, study=5, instances=(16, 16), rows=512, columns=512),
     }
     with (
         orthanc(root / "archive", "ARCHIVE", receiver_ports, UNCHECKED) as archive,
@@ -260,3 +266,55 @@ def test_series_without_volumes_are_not_fetched(a_site: Site) -> None:
     answer = a_site.api.client(a_site.identified).get(f"GET_ONLY/wadors/studies/{study}/nifti")
     assert answer.status_code == 409
     assert answer.json()["detail"] == "Nothing is left to send: Modality SR is excluded."
+
+
+def test_several_retrievals_of_one_study_at_a_time_get_all_of_it_each(a_site: Site) -> None:
+    study = a_site.corpus["ct"]
+    entries = ["MOVE_ONLY", "MOVE_ONLY", "GET_ONLY", "WEB_ONLY"]
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(
+            lambda entry: a_site.files(f"{entry}/wadors/studies/{study.study_uid}", a_site.identified), entries
+        )
+        assert [data_sets(files) == originals(study) for files in found] == [True] * 4
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_reader_who_stops_for_a_while_gets_every_byte_although_the_connection_had_to_be_broken_off(
+    a_site: Site, entry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, stalled = a_site.corpus["large"], threading.Event()
+    monkeypatch.setattr(retrieving, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(retrieving, "_stream_bytes", lambda settings: 1_000_000)
+    wait = Stream.wait_for_room
+
+    def noting(stream: Stream) -> None:
+        stalled.set()
+        wait(stream)
+
+    monkeypatch.setattr(Stream, "wait_for_room", noting)
+    client = a_site.api.client(a_site.identified)
+    with client.stream("GET", f"{entry}/wadors/studies/{study.study_uid}") as answer:
+        pieces = answer.iter_raw()
+        received = [next(pieces)]
+        assert stalled.wait(60)
+        received += pieces
+    boundary = multipart.boundary_of(answer.headers["content-type"])
+    found = multipart.parts(iter(received), boundary, a_site.api.installation.spool.scratch)
+    assert data_sets([bytes(part) for part in found]) == originals(study)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_caller_who_hangs_up_frees_the_connection_to_the_archive(a_site: Site, entry: str) -> None:
+    installation, study = a_site.api.installation, a_site.corpus["large"]
+    (server,) = (one for one in the_entries(installation) if one.ae_title == entry)
+    client = a_site.api.client(a_site.identified)
+    with client.stream("GET", f"{entry}/wadors/studies/{study.study_uid}") as answer:
+        next(answer.iter_raw())
+    end = time.monotonic() + 30
+    while SlotStore(installation.db).taken(server.id) or last_outcome(installation) != "Canceled":
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def last_outcome(installation: Installation) -> str:
+    return audit.entries(installation.db, TESTER, limit=1)[0].outcome

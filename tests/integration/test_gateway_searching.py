@@ -1,7 +1,11 @@
 """QIDO-RS through the gateway, on an archive that speaks DIMSE only and one that speaks DICOMweb only."""
 
 import logging
+import socket
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -11,7 +15,7 @@ from pydicom.dataset import Dataset
 from models.db.audit import AuditStore
 from models.db.slots import SlotStore
 from models.domain.audit import AuditAction
-from models.domain.nodes import Server
+from models.domain.nodes import Server, Timeouts
 from models.domain.people import Permission
 from models.domain.project import App, AppState
 from models.domain.tokens import Operation, TokenWish
@@ -273,3 +277,27 @@ def test_a_server_that_is_not_there_is_a_bad_gateway(a_gateway: ServedApi) -> No
     assert found.status_code == 502 and "Geheim" not in found.text
     assert client.get("BLIND/qidors/studies").status_code == 409
     assert SlotStore(a_gateway.installation.db).taken(server.id) == 0
+
+
+def test_who_hangs_up_leaves_no_connection_behind(a_gateway: ServedApi) -> None:
+    """The server accepts, says nothing for an hour, and hears of the end at once."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        peer = Peer("SILENT", silent.getsockname()[1], None, Path(), free_port())  # type: ignore[arg-type]
+        hour = timedelta(hours=1)
+        server = a_gateway.installation.server(peer, "silent", timeouts=Timeouts(hour, hour, hour, hour), **DIMSE)
+        token = a_gateway.token(a_gateway.person("frida", sources=[server]))
+        client, slots = a_gateway.client(token), SlotStore(a_gateway.installation.db)
+        with ThreadPoolExecutor() as pool:
+            asking = pool.submit(client.get, "SILENT/qidors/studies", timeout=2)
+            connection, _ = silent.accept()
+            assert slots.taken(server.id) == 1
+            with pytest.raises(httpx.ReadTimeout):
+                asking.result()
+        with connection:
+            connection.settimeout(60)
+            while connection.recv(4096):
+                pass
+    end = time.monotonic() + 60
+    while slots.taken(server.id):
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -62,9 +62,10 @@ def claim_next(
     With ``max_attempts`` an item whose worker died in its last allowed attempt fails instead of being taken again.
     """
     jobs = JobStore(db)
-    if max_attempts is not None:
-        jobs.fail_abandoned(job_id, max_attempts)
-    return jobs.claim_next(job_id, lease_for, source_id)
+    with db.transaction():
+        if max_attempts is not None:
+            jobs.fail_abandoned(job_id, max_attempts)
+        return jobs.claim_next(job_id, lease_for, source_id)
 
 
 def renew(db: Database, lease: Lease, lease_for: timedelta) -> Signal:

@@ -3,10 +3,12 @@
 Slots run out unless they are renewed: a worker that dies frees its own.
 """
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database, Lock, hold
@@ -31,13 +33,17 @@ class SlotStore:
         with self._db.transaction() as session:
             hold(session.connection(), Lock.SLOTS)
             now = self._db.clock()
-            _expire(session, now)
-            taken = _taken_by_others(session, holder, wanted.keys())
-            if any(taken.get(node_id, 0) + count > budgets[node_id] for node_id, count in wanted.items()):
+            rows = _rows(session, wanted.keys())
+            if any(_is_to_be_expired(row, now) for row in rows):
+                _expire(session, now)
+            taken = _taken_by_others(rows, holder, now)
+            if any(taken[node_id] + count > budgets[node_id] for node_id, count in wanted.items()):
                 return False
-            _drop(session, holder, wanted.keys())
-            for node_id, count in wanted.items():
-                session.add(SlotRow(holder=holder, node_id=node_id, count=count, expires_at=now + lease_for))
+            if any(row.holder == holder for row in rows):
+                _drop(session, holder, wanted.keys())
+            until = now + lease_for
+            added = [_row(holder, node_id, count, until) for node_id, count in wanted.items()]
+            session.execute(insert(SlotRow), added)
             return True
 
     def renew(self, holder: str, lease_for: timedelta) -> bool:
@@ -66,6 +72,20 @@ class SlotStore:
             return session.scalar(in_use) or 0
 
 
+def _rows(session: Session, node_ids: Collection[int]) -> "Sequence[Row[str, int, int, datetime]]":
+    """Holder, node, count and end of every row of these nodes: a handful, which costs one question for each attempt."""
+    columns = (SlotRow.holder, SlotRow.node_id, SlotRow.count.label("held"), SlotRow.expires_at)
+    return session.execute(select(*columns).where(SlotRow.node_id.in_(node_ids))).all()
+
+
+def _row(holder: str, node_id: int, count: int, until: datetime) -> dict[str, Any]:
+    return {"holder": holder, "node_id": node_id, "count": count, "expires_at": until}
+
+
+def _is_to_be_expired(row: "Row[str, int, int, datetime]", now: datetime) -> bool:
+    return row.expires_at <= now and (row.held > 0 or row.expires_at <= now - _FORGOTTEN_AFTER)
+
+
 def _expire(session: Session, now: datetime) -> None:
     """Empty what has run out. The empty row stays a while, to tell its holder if that one wakes up again."""
     run_out = SlotRow.expires_at <= now
@@ -73,13 +93,12 @@ def _expire(session: Session, now: datetime) -> None:
     session.execute(delete(SlotRow).where(SlotRow.expires_at <= now - _FORGOTTEN_AFTER))
 
 
-def _taken_by_others(session: Session, holder: str, node_ids: Collection[int]) -> dict[int, int]:
-    sums = (
-        select(SlotRow.node_id, func.sum(SlotRow.count))
-        .where(SlotRow.node_id.in_(node_ids), SlotRow.holder != holder)
-        .group_by(SlotRow.node_id)
-    )
-    return dict(session.execute(sums).all())
+def _taken_by_others(rows: "Iterable[Row[str, int, int, datetime]]", holder: str, now: datetime) -> Counter[int]:
+    taken = Counter[int]()
+    for row in rows:
+        if row.holder != holder and row.expires_at > now:
+            taken[row.node_id] += row.held
+    return taken
 
 
 def _drop(session: Session, holder: str, node_ids: Collection[int]) -> None:

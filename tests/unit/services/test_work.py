@@ -180,3 +180,23 @@ def test_waiting_ends_when_the_job_is_canceled(database: Database, server: Serve
     ):
         pytest.fail("there was no place")
     assert slots.taken(server.id) == 2
+
+
+def test_claiming_fails_what_was_given_up_for_good_and_takes_the_next(database: Database, clock: Clock) -> None:
+    job = add_job(database, studies=2)
+    claimed = work.claim_next(database, job.id, LEASE, max_attempts=1)
+    clock.pass_by(21)
+    following = work.claim_next(database, job.id, LEASE, max_attempts=1)
+    assert claimed is not None and following is not None
+    states = [item.state for item in JobStore(database).items(job.id)]
+    assert (following[0].position, states) == (2, [State.FAILURE, State.IN_PROGRESS])
+    assert JobStore(database).get(job.id).state is State.IN_PROGRESS
+
+
+def test_nothing_is_left_to_claim_once_all_were_given_up_for_good(database: Database, clock: Clock) -> None:
+    job = add_job(database)
+    assert work.claim_next(database, job.id, LEASE, max_attempts=1) is not None
+    clock.pass_by(21)
+    assert work.claim_next(database, job.id, LEASE, max_attempts=1) is None
+    assert JobStore(database).get(job.id).state is State.FAILURE
+    assert work.unended(database, job.id) == 0

@@ -37,7 +37,7 @@ class Stream(Response):
         self.status_code = status
         self.media_type = media_type
         self.background = None
-        self.body = b""
+        # without a body of its own: one that is empty would be announced as the length of the answer
         self.init_headers(headers)
         self._pieces = pieces
         self._stop = stop

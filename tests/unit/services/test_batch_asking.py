@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from models.domain.answers import RowVerdict
+from models.domain.answers import CheckedStudy, RowVerdict
 from models.domain.batches import BatchQueryRow, BatchTransferItem
 from models.domain.errors import IdentityConflict, NotFound, Unreachable
 from models.domain.refs import PatientQuery, StudyQuery
@@ -29,7 +29,7 @@ def ask(archive: MemoryArchive, row: BatchQueryRow, **server: object) -> asking.
         return asking.ask(a_server(**server), finder, row)
 
 
-def check(archive: MemoryArchive, item: BatchTransferItem, *excluded: str, **server: object):
+def check(archive: MemoryArchive, item: BatchTransferItem, *excluded: str, **server: object) -> CheckedStudy:
     with archive.finder() as finder:
         return asking.check(a_server(**server), finder, item, excluded)
 

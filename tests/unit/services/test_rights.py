@@ -20,24 +20,30 @@ from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
 from models.db.people import UserStore
 from models.db.project import ProjectStore
+from models.db.questions import BatchFileStore, Question, QuestionStore
 from models.db.scopes import ScopeStore
 from models.db.sessions import SessionStore
 from models.db.tables import ItemRow, JobRow
 from models.db.tokens import TokenStore
+from models.domain.answers import Answer, CheckedStudy, RowVerdict
 from models.domain.audit import AuditAction
+from models.domain.batch_requests import BatchFile
+from models.domain.batches import grouped
 from models.domain.errors import AditError
 from models.domain.jobs import Job, JobKind, State
 from models.domain.people import Actor, Group, NodeRight, Permission, User, operator
 from models.domain.project import App, AppState, Project
-from models.domain.refs import StudyQuery, StudyRef
-from models.domain.requests import StudyWish, TransferRequest
+from models.domain.refs import StudyFound, StudyQuery, StudyRef
+from models.domain.requests import JobHead, StudyWish, TransferRequest
 from models.domain.tokens import TokenWish
 from models.settings import Settings
 from services import audit, escrow, jobs, nodes, project, quotas, review
+from services.batches import checks, content, queries, results, transfers, verdicts
 from services.checks import connections
 from services.people import accounts, groups, sessions, tokens
 from services.post import broadcasts
 from services.searching import search
+from tests.batches import a_query, a_transfer, query_rows, transfer_rows
 from tests.databases import MASTER_KEY, new_url
 from tests.people import PASSWORD, a_profile, a_session, a_user
 from tests.samples import a_folder, a_request, a_server, some_settings
@@ -127,6 +133,29 @@ jobs.submit (batch)         ADD_BATCH_TRANSFER       no      ok          no     
 jobs.submit (to foreign)    ADD_BATCH_TRANSFER       no      BadRequest  no      no      BadRequest  ok          out
 jobs.submit (urgent)        BATCH_URGENT             no      ok          no      no      BadRequest  ok          out
 jobs.submit (identity)      BATCH_UNPSEUDONYMIZED    no      ok          no      no      BadRequest  ok          out
+queries.submit              ADD_BATCH_QUERY          no      ok          no      no      BadRequest  ok          out
+queries.submit (foreign)    ADD_BATCH_QUERY          no      BadRequest  no      no      BadRequest  ok          out
+queries.submit (urgent)     BATCH_QUERY_URGENT       no      ok          no      no      BadRequest  ok          out
+checks.submit               ADD_BATCH_TRANSFER       no      ok          no      no      BadRequest  ok          out
+checks.submit (to foreign)  ADD_BATCH_TRANSFER       no      BadRequest  no      no      BadRequest  ok          out
+checks.submit (urgent)      BATCH_URGENT             no      ok          no      no      BadRequest  ok          out
+checks.submit (identity)    BATCH_UNPSEUDONYMIZED    no      ok          no      no      BadRequest  ok          out
+checks.outcome (own)        -                        ok      ok          ok      ok      ok          ok          out
+checks.outcome (foreign)    -                        none    none        none    ok      ok          ok          out
+checks.outcome (member's)   VIEW_BATCH_TRANSFER      none    ok          none    ok      ok          ok          out
+checks.count (foreign)      -                        none    none        none    ok      ok          ok          out
+checks.rows (own)           -                        ok      ok          ok      ok      ok          ok          out
+checks.rows (member's)      VIEW_BATCH_TRANSFER      none    no          none    no      ok          ok          out
+checks.rows (foreign)       READ_ESCROW              none    none        none    no      ok          ok          out
+transfers.submit (own)      ADD_BATCH_TRANSFER       no      ok          no      no      BadRequest  ok          out
+transfers.submit (other's)  VIEW_BATCH_TRANSFER      none    no          none    no      no          no          out
+results.page (own)          -                        ok      ok          ok      ok      ok          ok          out
+results.page (member's)     VIEW_BATCH_QUERY         none    no          none    no      ok          ok          out
+results.count (member's)    VIEW_BATCH_QUERY         none    ok          none    ok      ok          ok          out
+results.export (own)        -                        ok      ok          ok      ok      ok          ok          out
+results.export (member's)   VIEW_BATCH_QUERY         none    no          none    no      ok          ok          out
+verdicts.file (own)         -                        ok      ok          ok      ok      ok          ok          out
+verdicts.file (member's)    VIEW_BATCH_TRANSFER      none    no          none    no      ok          ok          out
 jobs.get (own)              -                        ok      ok          ok      ok      ok          ok          out
 jobs.get (foreign)          -                        none    none        none    ok      ok          ok          out
 jobs.get (of a member)      VIEW_BATCH_TRANSFER      none    ok          none    ok      ok          ok          out
@@ -202,6 +231,7 @@ accounts.sign_in            locked        ok                ok                ok
 OF_USE_ONLY_WITH = {
     Permission.BATCH_URGENT: Permission.ADD_BATCH_TRANSFER,
     Permission.BATCH_UNPSEUDONYMIZED: Permission.ADD_BATCH_TRANSFER,
+    Permission.BATCH_QUERY_URGENT: Permission.ADD_BATCH_QUERY,
     Permission.ADD_LASTING_TOKEN: Permission.ADD_TOKEN,
 }
 """Whoever is given the one is given the other here, too."""
@@ -256,6 +286,35 @@ class World:
 
     def submit(self, request: TransferRequest) -> object:
         return jobs.submit(self.db, self.settings, self.actor, request)
+
+    def query(self, source: int = 0, **fields: object) -> object:
+        request = a_query([source or self.source], *query_rows(1), **fields)
+        return queries.submit(self.db, self.settings, self.actor, request)
+
+    def check(self, to: int = 0, **fields: object) -> object:
+        row = replace(transfer_rows(1)[0], pseudonym="" if fields.get("keep_identity") else "SUBJ-1")
+        request = a_transfer(self.source, to or self.folder, row, **fields)
+        return checks.submit(self.db, self.settings, self.actor, request)
+
+    def asked(self, owner: str, kind: JobKind = JobKind.BATCH_CHECK) -> int:
+        """A query or a check that has ended, made of a file."""
+        row, item = query_rows(1)[0], grouped(transfer_rows(1))[0]
+        is_check, study = kind is JobKind.BATCH_CHECK, StudyFound("1.2.1", "P1")
+        asks = content.packed_transfer(item) if is_check else content.packed_query(row)
+        question = Question(self.source, asks, self.folder if is_check else None, (2,))
+        job = QuestionStore(self.db).add(owner, JobHead(kind), [question])
+        BatchFileStore(self.db).keep(job.id, BatchFile("a.csv", b"PatientID;StudyInstanceUID\nP1;1.2.1\n"))
+        claim = JobStore(self.db).claim_next(job.id, self.settings.lease_for)
+        assert claim is not None
+        answer = CheckedStudy(RowVerdict.FOUND, "Found.", study) if is_check else Answer(study)
+        QuestionStore(self.db).end(claim[1], State.SUCCESS, "Found.", [answer])
+        return job.id
+
+    def own_query(self) -> int:
+        return self.asked(self.actor.name, JobKind.BATCH_QUERY)
+
+    def members_query(self) -> int:
+        return self.asked(self.other.username, JobKind.BATCH_QUERY)
 
     def trial(self) -> str:
         ScopeStore(self.db).for_trial("T1")
@@ -360,6 +419,29 @@ DOORS: dict[str, Callable[[World], object]] = {
     "jobs.submit (to foreign)": lambda w: w.submit(w.request(to=w.foreign)),
     "jobs.submit (urgent)": lambda w: w.submit(w.request(urgent=True)),
     "jobs.submit (identity)": lambda w: w.submit(w.request(keep_identity=True)),
+    "queries.submit": lambda w: w.query(),
+    "queries.submit (foreign)": lambda w: w.query(w.foreign),
+    "queries.submit (urgent)": lambda w: w.query(urgent=True),
+    "checks.submit": lambda w: w.check(),
+    "checks.submit (to foreign)": lambda w: w.check(w.foreign),
+    "checks.submit (urgent)": lambda w: w.check(urgent=True),
+    "checks.submit (identity)": lambda w: w.check(keep_identity=True),
+    "checks.outcome (own)": lambda w: checks.outcome(w.db, w.actor, w.asked(w.actor.name)),
+    "checks.outcome (foreign)": lambda w: checks.outcome(w.db, w.actor, w.asked("stranger")),
+    "checks.outcome (member's)": lambda w: checks.outcome(w.db, w.actor, w.asked(w.other.username)),
+    "checks.count (foreign)": lambda w: checks.count(w.db, w.actor, w.asked("stranger")),
+    "checks.rows (own)": lambda w: checks.rows(w.db, w.actor, w.asked(w.actor.name)),
+    "checks.rows (member's)": lambda w: checks.rows(w.db, w.actor, w.asked(w.other.username)),
+    "checks.rows (foreign)": lambda w: checks.rows(w.db, w.actor, w.asked("stranger")),
+    "transfers.submit (own)": lambda w: transfers.submit(w.db, w.settings, w.actor, w.asked(w.actor.name)),
+    "transfers.submit (other's)": lambda w: transfers.submit(w.db, w.settings, w.actor, w.asked(w.other.username)),
+    "results.page (own)": lambda w: results.page(w.db, w.actor, w.own_query()),
+    "results.page (member's)": lambda w: results.page(w.db, w.actor, w.members_query()),
+    "results.count (member's)": lambda w: results.count(w.db, w.actor, w.members_query()),
+    "results.export (own)": lambda w: results.export(w.db, w.actor, w.own_query()),
+    "results.export (member's)": lambda w: results.export(w.db, w.actor, w.members_query()),
+    "verdicts.file (own)": lambda w: verdicts.file(w.db, w.actor, w.asked(w.actor.name)),
+    "verdicts.file (member's)": lambda w: verdicts.file(w.db, w.actor, w.asked(w.other.username)),
     "jobs.get (own)": lambda w: jobs.get(w.db, w.actor, w.own()),
     "jobs.get (foreign)": lambda w: jobs.get(w.db, w.actor, w.foreign_job()),
     "jobs.get (of a member)": lambda w: jobs.get(w.db, w.actor, w.members_job()),
@@ -539,7 +621,7 @@ def test_every_right_that_a_door_asks_for_is_in_the_table() -> None:
     """Rights without a door yet stand here, to be taken away with the door's row."""
     without_a_door = {
         *("VIEW_SELECTIVE_TRANSFER", "SELECTIVE_URGENT", "SELECTIVE_UNPSEUDONYMIZED"),  # as those of batch transfers
-        *("DOWNLOAD_STUDY", "VIEW_BATCH_QUERY", "BATCH_QUERY_URGENT"),
+        "DOWNLOAD_STUDY",
         *("ADD_MASS_TRANSFER", "VIEW_MASS_TRANSFER", "MASS_URGENT", "MASS_UNPSEUDONYMIZED"),
         *("WEB_QUERY", "WEB_RETRIEVE", "WEB_STORE"),
     }

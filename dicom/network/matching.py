@@ -53,6 +53,12 @@ def matches_keys(level: Level, keys: Mapping[str, str], found: Item) -> bool:
     return all(_matches_key(path, wanted, found, path in needed) for path, wanted in keys.items() if wanted.strip())
 
 
+def texts_at(path: str, found: Item) -> list[str]:
+    """What a data set tells at a path of ``dicom.attributes``, in all items of its sequences."""
+    tag, _, below = path.partition(".")
+    return [one for entry in items(found, tag) for one in texts_at(below, entry)] if below else texts(found, tag)
+
+
 def matches_text(wanted: str, found: str) -> bool:
     """Whether the whole text fits the pattern, in which ``*`` is any text and ``?`` any character (PS3.4 C.2.2.2.4).
 
@@ -93,15 +99,10 @@ def matches_modality(wanted: Iterable[str], found: Iterable[str]) -> bool:
 
 
 def _matches_key(path: str, wanted: str, found: Item, is_needed: bool) -> bool:
-    present = _found_at(path, found)
+    present = texts_at(path, found)
     if not present:
         return not is_needed
     return any(_matches_value(path.rpartition(".")[2], wanted, one) for one in present)
-
-
-def _found_at(path: str, found: Item) -> list[str]:
-    tag, _, below = path.partition(".")
-    return [one for entry in items(found, tag) for one in _found_at(below, entry)] if below else texts(found, tag)
 
 
 def _matches_value(tag: str, wanted: str, found: str) -> bool:

@@ -3,7 +3,7 @@
 The keys name patients. They leave a line in the audit trail, where they are encrypted, and nothing in any log.
 """
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -12,6 +12,7 @@ from dicom import attributes
 from dicom.attributes import PATIENT_ID, SERIES_UID, SOP_UID, STUDY_UID
 from dicom.network import choose
 from dicom.network.dicom_json import Item, element, text
+from dicom.network.matching import texts_at
 from dicom.network.ports import Finder
 from models.db.engine import Database
 from models.domain.audit import AuditAction
@@ -27,6 +28,7 @@ from services.searching.visits import Visit
 
 _FUZZY = "The fuzzymatching parameter is not supported. Only literal matching has been performed."
 _MORE = "There are additional results that can be requested."
+_NOT_TOLD = "The server tells nothing of {names}, so it may have found more than was asked for."
 _UNLIMITED = 1_000_000_000
 _WAIT_BEFORE_RETRY_S = 1.0
 _FAILS_AGAIN = (Unreachable, AssociationRejected, TimedOut)
@@ -98,7 +100,7 @@ class WebSearch:
             items = [self._told(item) for item in islice(results, self._limit)]
             has_more = next(results, None) is not None
         is_cut = skipped + len(items) >= self._server.max_search_results and bool(items)
-        return WebFound(tuple(items), tuple(self._warnings(has_more or is_cut)))
+        return WebFound(tuple(items), tuple(self._warnings(has_more or is_cut, self._not_told(items))))
 
     def _told(self, item: Item) -> Item:
         level = self._query.level
@@ -107,11 +109,16 @@ class WebSearch:
         ours = {"00080005": element("CS", "ISO_IR 192"), "00081190": element("UR", url)}
         return dict(sorted({**item, **ours}.items()))
 
-    def _warnings(self, has_more: bool) -> Iterator[str]:
+    def _not_told(self, items: Sequence[Item]) -> str:
+        """The keys that stand in no result: archives ignore keys that they do not know."""
+        keys = [path for path, value in self._query.matching.items() if value]
+        missing = [path for path in keys if items and not any(texts_at(path, item) for item in items)]
+        return ", ".join(map(attributes.name_of, missing))
+
+    def _warnings(self, has_more: bool, not_told: str) -> Iterator[str]:
         service = addresses.service_url(self._settings, self._server, "qidors")
-        for sentence, is_due in ((_FUZZY, self._query.is_fuzzy), (_MORE, has_more)):
-            if is_due:
-                yield f"299 {service}: {sentence}"
+        due = ((_FUZZY, self._query.is_fuzzy), (_MORE, has_more), (_NOT_TOLD.format(names=not_told), bool(not_told)))
+        yield from (f"299 {service}: {sentence}" for sentence, is_due in due if is_due)
 
     def _summary(self) -> str:
         names = [attributes.name_of(path) for path, value in self._query.matching.items() if value]

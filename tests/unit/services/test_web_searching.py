@@ -126,7 +126,7 @@ def test_a_study_search_is_one_question_on_its_level(
     database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive
 ) -> None:
     found = a_search(database, settings, PatientID="P1", StudyDate="20240101-").run()
-    assert uids(found) == [f"1.2.{number}" for number in range(1, 6)] and found.warnings == ()
+    assert uids(found) == [f"1.2.{number}" for number in range(1, 6)]
     ((level, matching, returned),) = an_archive.asked
     assert (level, matching) == (Level.STUDY, {tag("PatientID"): "P1", tag("StudyDate"): "20240101-"})
     assert returned == list(queries.DEFAULTS[Level.STUDY])
@@ -202,6 +202,14 @@ def test_a_list_as_long_as_the_server_ever_gives_may_have_been_cut(
     NodeStore(database).update(replace(pacs, max_search_results=5))
     assert a_search(database, settings).run().warnings
     assert not a_search(database, settings, PatientID="P", offset="5").run().items
+
+
+def test_a_key_that_the_server_ignores_is_told(
+    database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive
+) -> None:
+    an_archive.found[Level.STUDY] = [an_item(StudyInstanceUID="1.2", PatientID="P1")]
+    (warning,) = a_search(database, settings, PatientID="P1", Occupation="Baker").run().warnings
+    assert "nothing of Occupation, so" in warning and "Baker" not in warning
 
 
 def test_a_search_that_is_stopped_ends_at_once_and_frees_its_place(

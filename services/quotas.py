@@ -118,6 +118,7 @@ def measure(db: Database, folder_id: int) -> Usage:
     Raises NotFound, WriteFailed when the folder cannot be read, WrongState while somebody else measures it.
     """
     store = QuotaStore(db)
+    store.usage(folder_id)  # raises NotFound
     with _sole_walker(db, folder_id) as sign:
         walk = store.begin_walk(folder_id)
         found = Contents()

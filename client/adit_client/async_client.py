@@ -57,7 +57,7 @@ Query = Mapping[str, object]
 
 
 class AsyncAditClient:
-    """As `AditClient`, with methods to await and streams for ``async for``; it runs on asyncio and on trio.
+    """As `AditClient`, with methods to await, and streams for ``async for``.
 
     It is an asynchronous context manager, or else closed by ``aclose``.
     """

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select, true
+from sqlalchemy.orm import Session
 
 from models.db.engine import Database
 from models.db.job_rows import counts_of, is_due, item_of, job_of, job_row
@@ -13,6 +14,7 @@ from models.db.tables import GroupPermissionRow, ItemRow, JobRow, MembershipRow,
 from models.domain.errors import NotFound
 from models.domain.job_rights import MAY_SEE
 from models.domain.jobs import EVERY_JOB, Item, Job, JobFilter, JobKind, JobProgress, Onlooker, State
+from models.domain.pace import LAST_ENDED, Pace, pace
 from models.domain.people import Permission
 
 _DIGITS = 10
@@ -49,10 +51,11 @@ class JobQuestions:
             return [item_of(row) for row in session.scalars(wanted.limit(limit).offset(offset or None))]
 
     def progress(self, job_id: int) -> JobProgress:
-        """The job with how many of its items are in which state."""
+        """The job with how many of its items are in which state, and how fast they end while it runs."""
         with self._db.reading() as session:
             job = job_of(job_row(session, job_id))
-            return JobProgress(job, counts_of(session, job_id))
+            counts = counts_of(session, job_id)
+            return JobProgress(job, counts, _pace(session, job, counts, self._db.clock()))
 
     def list(
         self, wanted: JobFilter = EVERY_JOB, limit: int = 50, offset: int = 0, seen_by: Onlooker | None = None
@@ -151,6 +154,17 @@ class JobQuestions:
         """When a worker last claimed an item, renewed a lease or ended an attempt; None if there never was one."""
         with self._db.reading() as session:
             return session.scalar(select(func.max(ItemRow.active_at)).where(ItemRow.job_id == job_id))
+
+
+def _pace(session: Session, job: Job, counts: Mapping[State, int], now: datetime) -> Pace | None:
+    """Of a running job; the question for the last ends looks at all items, some milliseconds for ten thousand."""
+    begun_at = job.run_requested_at or job.started_at
+    if job.state is not State.IN_PROGRESS or begun_at is None:
+        return None
+    ended = select(ItemRow.ended_at).where(ItemRow.job_id == job.id, ItemRow.ended_at >= begun_at)
+    last = session.scalars(ended.order_by(ItemRow.ended_at.desc()).limit(LAST_ENDED)).all()
+    left = counts.get(State.PENDING, 0) + counts.get(State.IN_PROGRESS, 0)
+    return pace(begun_at, [end for end in last if end is not None], left, now)
 
 
 def has_delivered(chosen: ColumnElement[bool]) -> ColumnElement[bool]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from models.domain.errors import Bug, WrongState
+from models.domain.pace import Pace
 
 
 class JobKind(StrEnum):
@@ -247,10 +248,11 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """A job with how many of its items are in which state."""
+    """A job with how many of its items are in which state; with ``pace`` as long as it runs and that can be told."""
 
     job: Job
     counts: Mapping[State, int]
+    pace: Pace | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -515,3 +515,17 @@ def test_items_that_end_at_the_same_moment_still_end_the_job(database: Database,
         with ThreadPoolExecutor(4) as pool:
             assert list(pool.map(end, leases)) == [None] * 4
         assert jobs.get(job.id).state is State.SUCCESS
+
+
+def test_a_running_job_tells_its_pace_since_its_run_began(database: Database, clock: Clock) -> None:
+    store, job = JobStore(database), add_job(database, studies=6)
+    store.set_flow_run(job.id, "run")
+    for _ in range(3):
+        _, lease = store.claim_next(job.id, LEASE) or pytest.fail("nothing was due")
+        clock.pass_by(10)
+        store.end_attempt(lease, State.SUCCESS, "done")
+    pace = store.progress(job.id).pace
+    assert pace is not None
+    assert (pace.items_per_minute, pace.ends_at) == (6.0, clock() + timedelta(seconds=30))
+    store.cancel(job.id)
+    assert store.progress(job.id).pace is None

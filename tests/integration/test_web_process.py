@@ -448,7 +448,9 @@ def test_maintenance_puts_out_who_is_in(a_web: Web) -> None:
 
 def test_the_api_does_not_ask_for_a_session_and_is_not_the_page(a_web: Web) -> None:
     answer = a_web.browser().get("/api/v1/anything")
-    assert (answer.status_code, answer.json()) == (404, {"detail": "Not found."})
+    assert (answer.status_code, answer.json()["code"]) == (404, "NotFound")
+    answer = a_web.browser().get("/api/v1/me")
+    assert (answer.status_code, answer.json()["code"]) == (401, "Unauthenticated")
 
 
 # -- what must not be ------------------------------------------------------------------------------

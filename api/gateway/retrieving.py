@@ -5,10 +5,10 @@ import secrets
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from anyio import CapacityLimiter
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -29,7 +29,8 @@ from services.gateway.retrieving import Places, Retrieval
 from services.gateway.terms import Terms, Wanted
 from services.people import tokens
 
-_RECEIPT_HEADER, _RECEIPT_AS_PART = "x-adit-receipt", "part"
+_RECEIPT_AS_PART = "part"
+_ABOUT = "Sent while the server still sends. Series that are left out are named in a Warning header."
 _PATHS = (
     "/studies/{study}",
     "/studies/{study}/series/{series}",
@@ -67,9 +68,13 @@ def router(context: Context) -> APIRouter:
     found = APIRouter(prefix="/dicom-web/{ae_title}/wadors", tags=["dicomweb"], route_class=GatewayRoute)
     retrievals = _Retrievals(context)
     for level, path in zip((_study, _series, _instance), _PATHS, strict=True):
-        found.add_api_route(path, retrievals.instances(level), response_class=Response)
-        found.add_api_route(f"{path}/metadata", retrievals.metadata(level), response_class=Response)
-        found.add_api_route(f"{path}/nifti", retrievals.volumes(level), response_class=Response)
+        for form, endpoint, media_type in (
+            ("", retrievals.instances(level), "multipart/related"),
+            ("/metadata", retrievals.metadata(level), "application/dicom+json"),
+            ("/nifti", retrievals.volumes(level), "multipart/related"),
+        ):
+            told: dict[int | str, dict[str, Any]] = {200: {"description": _ABOUT, "content": {media_type: {}}}}
+            found.add_api_route(path + form, endpoint, response_class=Response, responses=told)
     return found
 
 
@@ -88,6 +93,9 @@ def _instance(study: str, series: str, instance: str) -> Wanted:
 _Level = Callable[..., Wanted]
 _Asks = Annotated[Caller, Depends(needs(Operation.RETRIEVE))]
 _Query = Annotated[Parameters, Query()]
+_ReceiptAs = Annotated[
+    str, Header(description="`part`: let the last part be the receipt, as JSON.", examples=[_RECEIPT_AS_PART])
+]
 
 
 class _Retrievals:
@@ -100,11 +108,16 @@ class _Retrievals:
 
     def instances(self, level: _Level) -> Callable[..., object]:
         async def instances(
-            request: Request, ae_title: str, wanted: Annotated[Wanted, Depends(level)], query: _Query, caller: _Asks
+            request: Request,
+            ae_title: str,
+            wanted: Annotated[Wanted, Depends(level)],
+            query: _Query,
+            caller: _Asks,
+            x_adit_receipt: _ReceiptAs = "",
         ) -> Response:
             """The instances as they may leave, each as a DICOM file, while the server still sends."""
             _check(request, query, *accepting.INSTANCES)
-            has_receipt = request.headers.get(_RECEIPT_HEADER, "").strip().lower() == _RECEIPT_AS_PART
+            has_receipt = x_adit_receipt.strip().lower() == _RECEIPT_AS_PART
             retrieval = await self._retrieval(caller, ae_title, wanted, query)
             return self._answer(caller, retrieval, lambda begun: _instances(begun, has_receipt))
 

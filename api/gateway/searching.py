@@ -1,7 +1,8 @@
 """QIDO-RS for any server that ADIT reaches (PS3.18 section 10.6)."""
 
 import json
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
@@ -23,25 +24,49 @@ _ABOUT = (
     "between; beside them `includefield`, `limit`, `offset` and `fuzzymatching`. More than there may be is told in a "
     "Warning header."
 )
+_FOUND: dict[int | str, dict[str, Any]] = {
+    200: {"description": "What was found.", "content": {"application/dicom+json": {}}}
+}
+
+
+def _parameter(name: str, about: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"in": "query", "name": name, "required": False, "description": about, "schema": schema}
+
+
+_PARAMETERS = [
+    _parameter("limit", "How many results at most.", {"type": "integer", "minimum": 0}),
+    _parameter("offset", "How many results are passed over.", {"type": "integer", "minimum": 0}),
+    _parameter(
+        "includefield", "An attribute to be told as well, or `all`.", {"type": "string", "examples": ["StudyID"]}
+    ),
+    _parameter("fuzzymatching", "Not supported: `true` brings a warning.", {"type": "boolean"}),
+    _parameter("PatientID", "A key, as any other attribute can be.", {"type": "string", "examples": ["4711"]}),
+]
+_SHOWN: Mapping[str, Any] = {
+    "response_class": Response,
+    "responses": _FOUND,
+    "description": _ABOUT,
+    "openapi_extra": {"parameters": _PARAMETERS},
+}
 
 
 def router(context: Context) -> APIRouter:
     """The routes of all three levels."""
     found = APIRouter(prefix="/dicom-web/{ae_title}/qidors", tags=["dicomweb"], route_class=GatewayRoute)
 
-    @found.get("/studies", response_class=Response, description=_ABOUT)
+    @found.get("/studies", **_SHOWN)
     async def studies(request: Request, ae_title: str, caller: _Asks) -> Response:
         return await _answer(context, request, caller, ae_title, Level.STUDY)
 
-    @found.get("/studies/{study}/series", response_class=Response, description=_ABOUT)
+    @found.get("/studies/{study}/series", **_SHOWN)
     async def series(request: Request, ae_title: str, study: str, caller: _Asks) -> Response:
         return await _answer(context, request, caller, ae_title, Level.SERIES, study)
 
-    @found.get("/studies/{study}/instances", response_class=Response, description=_ABOUT)
+    @found.get("/studies/{study}/instances", **_SHOWN)
     async def instances_of_study(request: Request, ae_title: str, study: str, caller: _Asks) -> Response:
         return await _answer(context, request, caller, ae_title, Level.IMAGE, study)
 
-    @found.get("/studies/{study}/series/{series}/instances", response_class=Response, description=_ABOUT)
+    @found.get("/studies/{study}/series/{series}/instances", **_SHOWN)
     async def instances(request: Request, ae_title: str, study: str, series: str, caller: _Asks) -> Response:
         return await _answer(context, request, caller, ae_title, Level.IMAGE, study, series)
 

@@ -1,7 +1,8 @@
 """STOW-RS for any server that ADIT reaches (PS3.18 section 10.5)."""
 
 import json
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, Request
@@ -12,7 +13,7 @@ from api.context import Context
 from api.gateway.accepting import METADATA, check_accepts
 from api.gateway.routing import GatewayRoute
 from api.gateway.uploads import Upload, upload_of
-from api.problems import Problem
+from api.problems import MEDIA_TYPE, Problem
 from api.threads import in_thread
 from models.domain.errors import PeerBusy, TimedOut
 from models.domain.tokens import Operation
@@ -28,6 +29,23 @@ _ABOUT = (
     "bytes it is. 200: all were stored; 202: some were not, or with a warning; 409: none was. The answer tells which, "
     "and why."
 )
+_SHOWN: Mapping[str, Any] = {
+    "response_class": Response,
+    "description": _ABOUT,
+    "responses": {
+        200: {"description": "Every instance was stored.", "content": {"application/dicom+json": {}}},
+        202: {"description": "Not every instance was stored.", "content": {"application/dicom+json": {}}},
+        409: {"description": "No instance was stored.", "content": {"application/dicom+json": {}, MEDIA_TYPE: {}}},
+    },
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "content": {
+                'multipart/related; type="application/dicom"': {"schema": {"type": "string", "format": "binary"}}
+            },
+        }
+    },
+}
 
 
 def router(context: Context) -> APIRouter:
@@ -35,11 +53,11 @@ def router(context: Context) -> APIRouter:
     found = APIRouter(prefix="/dicom-web/{ae_title}/stowrs", tags=["dicomweb"], route_class=GatewayRoute)
     threads = CapacityLimiter(AT_ONCE)
 
-    @found.post("/studies", response_class=Response, description=_ABOUT)
+    @found.post("/studies", **_SHOWN)
     async def store(request: Request, ae_title: str, caller: _Stores) -> Response:
         return await _answer(context, threads, request, caller, ae_title)
 
-    @found.post("/studies/{study}", response_class=Response, description=_ABOUT)
+    @found.post("/studies/{study}", **_SHOWN)
     async def store_in_study(request: Request, ae_title: str, study: str, caller: _Stores) -> Response:
         return await _answer(context, threads, request, caller, ae_title, study)
 

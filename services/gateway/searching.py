@@ -29,7 +29,8 @@ from services.searching.visits import Visit
 _FUZZY = "The fuzzymatching parameter is not supported. Only literal matching has been performed."
 _MORE = "There are additional results that can be requested."
 _NOT_TOLD = "The server tells nothing of {names}, so it may have found more than was asked for."
-_UNLIMITED = 1_000_000_000
+MOST_AT_ONCE = 10_000
+"""Results of one answer, which is put together in memory; those behind them can be asked for by their offset."""
 _WAIT_BEFORE_RETRY_S = 1.0
 _FAILS_AGAIN = (Unreachable, AssociationRejected, TimedOut)
 
@@ -56,7 +57,9 @@ class WebSearch:
         self._actor = actor
         self._server = server
         self._query = query
-        self._limit = min(query.limit if query.limit is not None else _UNLIMITED, server.max_search_results)
+        self._limit = min(
+            query.limit if query.limit is not None else MOST_AT_ONCE, server.max_search_results, MOST_AT_ONCE
+        )
         self._visit = Visit(db, server)
         self._count = 0
 

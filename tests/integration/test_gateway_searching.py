@@ -55,13 +55,14 @@ def servers(a_gateway: ServedApi, an_archive: Peer) -> dict[str, Server]:
         "DIMSE": put_in(an_archive, "by DIMSE", **DIMSE),
         "WEB": put_in(an_archive, "by DICOMweb", ae_title="ARCHIVE WEB", **WEB),
         "OTHER": put_in(an_archive, "somebody else's", ae_title="OTHERS", **DIMSE),
+        "PATIENT": put_in(an_archive, "by patient", ae_title="BY PATIENT", patient_root_find_support=True),
         "SMALL": put_in(an_archive, "small", ae_title="SMALL", max_search_results=2, **DIMSE),
     }
 
 
 @pytest.fixture(scope="module")
 def a_token(a_gateway: ServedApi, servers: dict[str, Server]) -> str:
-    reached = [servers[name] for name in ("DIMSE", "WEB", "SMALL")]
+    reached = [servers[name] for name in ("DIMSE", "WEB", "SMALL", "PATIENT")]
     return a_gateway.token(a_gateway.person(sources=reached))
 
 
@@ -170,6 +171,16 @@ def test_no_more_than_the_server_gives_is_promised(client: httpx.Client) -> None
     found = client.get("SMALL/qidors/studies", params={"limit": "50"})
     assert len(found.json()) == 2 and "additional" in found.headers["warning"]
     assert len(client.get("SMALL/qidors/studies", params={"offset": "2"}).json()) == 1
+
+
+def test_a_server_that_knows_studies_by_patient_only_is_asked_for_one(client: httpx.Client) -> None:
+    assert uids(client.get("BY PATIENT/qidors/studies?PatientID=P2")) == ["1.2.826.2"]
+    path = "BY PATIENT/qidors/studies/1.2.826.2/series"
+    assert uids(client.get(f"{path}?PatientID=P2"), "0020000E") == ["1.2.826.2.1", "1.2.826.2.2"]
+    assert uids(client.get(f"{path}/1.2.826.2.1/instances?PatientID=P2&limit=1"), "00080018") == ["1.2.826.2.1.1"]
+    for query in ("studies", "studies?PatientID=P*", "studies/1.2.826.2/series"):
+        refused = client.get(f"BY PATIENT/qidors/{query}")
+        assert refused.status_code == 400 and "PatientID" in refused.json()["detail"]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from services.batch_files.tables import Row, Table, Value
 from services.batch_files.values import NotTextError, hint, lines_named, text_of
 
 _FORBIDDEN = re.compile(r"[\\\x00-\x1f\x7f]")
+_INVISIBLE = re.compile(r"[\u00ad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
 _WILDCARD = re.compile(r"[*?]")
 _MODALITY = re.compile(r"[A-Z0-9_]{1,16}")
 _INTEGER = re.compile(r"[+-]?\d{1,11}")
@@ -119,6 +120,8 @@ def _sentence(column: Column, text: str) -> str:
         return f"At most {column.limit} characters."
     if _FORBIDDEN.search(text):
         return "Backslashes, line breaks and control characters are not allowed."
+    if column.meaning is Meaning.IDENTIFIER and _INVISIBLE.search(text):
+        return "It holds a character that cannot be seen. Delete what stands here and type it anew."
     if column.name == columns.PSEUDONYM:
         return " ".join(problem.partition(": ")[2].capitalize() for problem in name_problems("", text))
     if not column.allows_wildcards and column.name != columns.QUERY_RESULT and _WILDCARD.search(text):

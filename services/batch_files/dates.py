@@ -38,6 +38,7 @@ _EITHER = re.compile(r"(\d{1,2})([-/])(\d{1,2})\2(\d{4}|\d{2})")
 _DAY_NAMED = re.compile(r"(\d{1,2})\.?[ -]*([^\W\d_]+)\.?,?[ -]*(\d{4}|\d{2})")
 _MONTH_NAMED = re.compile(r"([^\W\d_]+)\.? *(\d{1,2})(?:st|nd|rd|th)?,? +(\d{4}|\d{2})", re.IGNORECASE)
 _EARLIEST, _LATEST = 1850, 2200
+_LONGEST = 60
 _PIVOT = 70
 """Archives hold nothing older than the seventies: 69 is 2069, which nobody asks for, and 70 is 1970."""
 
@@ -122,7 +123,8 @@ def parsed(value: Value, needs_century: bool = True) -> Found | Either | str:
         compact = _COMPACT.fullmatch(f"{value:.0f}") if value.is_integer() else None
         return _of_digits(compact) if compact else _SERIAL
     if isinstance(value, str):
-        return _of_text(" ".join(_TIME.sub("", value.strip()).split()), needs_century)
+        text = " ".join(value.split())
+        return _of_text(_TIME.sub("", text), needs_century) if len(text) <= _LONGEST else _NO_DATE
     return _NO_TIME
 
 
@@ -160,6 +162,7 @@ def _doubt_true_dates(
 
 
 def _of_text(text: str, needs_century: bool) -> Found | Either | str:
+    """Read a text with single spaces, without a time behind the date."""
     if found := _YEAR_FIRST.fullmatch(text):
         return _of_numbers(int(found[1]), int(found[3]), int(found[4]))
     if found := _COMPACT.fullmatch(text):

@@ -35,7 +35,7 @@ def limits_of(kind: BatchKind, is_staff: bool) -> Limits:
     """The limits for files of a kind."""
     if is_staff:
         return Limits(50 * _MB, _STAFF_ROWS, 400 * _MB, 8_000_000, 1_048_576, characters=128_000_000)
-    return Limits(5 * _MB, _USER_ROWS[kind], 50 * _MB, 1_000_000, 100_000)
+    return Limits(5 * _MB, _USER_ROWS[kind], 50 * _MB, 500_000, 100_000)
 
 
 def check_rows(count: int, limits: Limits) -> None:

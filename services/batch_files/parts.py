@@ -19,7 +19,8 @@ DAMAGED = "The file is damaged or not a real spreadsheet. Open it in a spreadshe
 _TOO_LARGE = "The file unpacks to far more than a batch file holds. Copy the rows into a new file."
 _PIECE_BYTES = 256 * 1024
 _SMALL_BYTES = 1024 * 1024
-_MOST_NAMES = 2_000
+_MOST_NAMES, _DEEPEST = 2_000, 200
+_ELEMENTS_OF_A_CELL = 4
 _BROKEN = (
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
@@ -65,7 +66,7 @@ class Parts:
 
     def parse(self, name: str, reader: "Reader") -> None:
         """Let a reader see a part element by element; a part that is missing has none."""
-        parser = _parser(reader)
+        parser = _parser(reader, self._limits.cells * _ELEMENTS_OF_A_CELL)
         for piece in self._pieces(name):
             _feed(parser, piece, False)
         if name in self:
@@ -113,12 +114,12 @@ def _piece(part: IO[bytes]) -> bytes:
         return part.read(_PIECE_BYTES)
 
 
-def _parser(reader: Reader) -> expat.XMLParserType:
+def _parser(reader: Reader, most_elements: int) -> expat.XMLParserType:
     """A parser that knows no entities but the five of XML, so that none can be nested or fetched."""
     parser = expat.ParserCreate(intern=None)
     parser.buffer_text = True
     parser.StartDoctypeDeclHandler = _refuse_doctype
-    guard = _Guard(reader)
+    guard = _Guard(reader, most_elements)
     parser.StartElementHandler = guard.begin
     parser.EndElementHandler = guard.end
     parser.CharacterDataHandler = reader.text
@@ -128,7 +129,8 @@ def _parser(reader: Reader) -> expat.XMLParserType:
 class _Guard:
     """Between parser and reader: refuses what would fill the parser's own tables, and takes prefixes away."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, most_elements: int) -> None:
+        self._left = most_elements
         self._begin, self._end = reader.begin, reader.end
         self._local: dict[str, str] = {}
         self._attribute_names: set[str] = set()
@@ -136,10 +138,13 @@ class _Guard:
 
     def begin(self, name: str, attributes: Attributes) -> None:
         self._depth += 1
+        self._left -= 1
         self._attribute_names.update(attributes)
         local = self._local.get(name) or self._local.setdefault(name, name.rpartition(":")[2])
-        if max(self._depth * 10, len(self._local), len(self._attribute_names)) > _MOST_NAMES:
+        if self._depth > _DEEPEST or len(self._local) > _MOST_NAMES or len(self._attribute_names) > _MOST_NAMES:
             raise BadRequest(DAMAGED)
+        if self._left < 0:
+            raise BadRequest(_TOO_LARGE)
         self._begin(local, attributes)
 
     def end(self, name: str) -> None:

@@ -87,13 +87,17 @@ class Grid:
     def rows(self, most_cells: int) -> tuple[Row, ...]:
         """The rows that are not empty, in order; merged areas are divided first.
 
-        Raises BadRequest when the areas overlap so much that dividing them would write more than ``most_cells``.
+        Raises BadRequest when areas overlap, or values stand so far to the right, that rows would have more than
+        ``most_cells`` in all.
         """
         numbers = sorted(self.lines)
+        left = most_cells
         for area in self.areas:
-            most_cells -= _divide(self.lines, numbers, area)
-            if most_cells < 0:
+            left -= _divide(self.lines, numbers, area)
+            if left < 0:
                 raise BadRequest("The sheet has too many merged cells. Split them.")
+        if sum(max(by_column) + 1 for by_column in self.lines.values()) > most_cells:
+            raise BadRequest("The sheet has too many cells, even if most are empty. Copy the rows into a new file.")
         return tuple(Row(line, _cells(self.lines[line])) for line in numbers)
 
 

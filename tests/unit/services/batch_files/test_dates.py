@@ -105,6 +105,10 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     assert isinstance(parsed(text), (Found, Either, str))
 
 
+def test_a_long_text_is_no_date_and_takes_no_time() -> None:
+    assert parsed("1" + " " * 30_000 + "x" + "T" * 30_000) == parsed("soon")
+
+
 def test_an_ambiguous_date_alone_is_refused_with_what_would_be_clear() -> None:
     read = column("03/04/2023")
     ((problem),) = read.problems

@@ -114,6 +114,16 @@ def test_very_many_empty_cells_are_refused() -> None:
         read_table(xlsx("<row>" + '<c s="1"/>' * 2000 + "</row>"), replace(LIMITS, cells=2000))
 
 
+def test_very_many_elements_of_any_kind_are_refused() -> None:
+    with pytest.raises(BadRequest, match="unpacks to far more"):
+        read_table(with_sheet("<worksheet>" + "<a/>" * 8001 + "</worksheet>"), replace(LIMITS, cells=2000))
+
+
+def test_values_far_to_the_right_do_not_make_all_rows_long() -> None:
+    rows = "".join(f'<row r="{line}"><c r="IV{line}"><v>1</v></c></row>' for line in range(1, 5000))
+    refused(xlsx(rows), "too many cells")
+
+
 def test_one_long_text_in_very_many_cells_is_refused() -> None:
     cells = '<row><c t="s"><v>0</v></c></row>' * 1000
     refused(xlsx(cells, texts=f"<si><t>{'x' * 30_000}</t></si>"), "far more text")

@@ -83,6 +83,7 @@ def test_what_is_given_but_wrong_is_not_called_missing_too() -> None:
         ("PatientID", f"{SECRET}\n1", "line breaks"),
         ("PatientID", f"{SECRET}\x07", "control"),
         ("PatientID", f"{SECRET}*", "wildcards"),
+        ("PatientID", f"{SECRET}\u200b", "cannot be seen"),
         ("PatientID", SECRET * 11, "64"),
         ("PatientID", 12345.5, "decimals"),
         ("PatientID", 1e16, "digits"),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from models.db.engine import Database
+from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
 from models.db.questions import QuestionStore
 from models.domain.answers import Answer, ResultRow
@@ -41,10 +42,12 @@ def count(db: Database, actor: Actor, job_id: int, item_id: int | None = None) -
     return QuestionStore(db).count_results(job_id, item_id)
 
 
-def export(db: Database, actor: Actor, job_id: int, kind: Literal["xlsx", "csv"] = "xlsx") -> Download:
+def export(
+    db: Database, actor: Actor, job_id: int, kind: Literal["xlsx", "csv"] = "xlsx", source_id: int | None = None
+) -> Download:
     """The results as a file, with the rows that failed and why. Each download stands in the audit trail.
 
-    Raises as ``page`` does, and BadRequest before the job has ended.
+    With ``source_id`` only what that server has said. Raises as ``page`` does, and BadRequest before the job has ended.
     """
     job = _query(db, actor, job_id)
     with audit.refusals_recorded(db, actor, AuditAction.DOWNLOAD, f"results of job {job.id}"):
@@ -52,7 +55,7 @@ def export(db: Database, actor: Actor, job_id: int, kind: Literal["xlsx", "csv"]
     if job.state not in FINISHED:
         raise BadRequest.of({"job": "it has not ended yet."})
     names = {node.id: node.name for node in NodeStore(db).list()}
-    made = results.export(_lines(db, job, names), FileKind(kind), f"batch_query_job_{job.id}_results")
+    made = results.export(_lines(db, job, names, source_id), FileKind(kind), f"batch_query_job_{job.id}_results")
     audit.record(db, actor, AuditAction.DOWNLOAD, f"results of job {job.id}")
     return made
 
@@ -68,10 +71,12 @@ def _result(item: Item, row: BatchQueryRow, answer: Answer | None) -> ResultRow:
     return ResultRow(item.id, item.lines, item.row_id, item.source_id, item.state, item.message, row.pseudonym, answer)
 
 
-def _lines(db: Database, job: Job, names: Mapping[int, str]) -> Iterator[QueryResultLine]:
-    """Yield a line for each answer; the server is named only where several were asked."""
-    asks_several = len({item.source_id for item, _, _ in QuestionStore(db).results(job.id)}) > 1
+def _lines(db: Database, job: Job, names: Mapping[int, str], source_id: int | None) -> Iterator[QueryResultLine]:
+    """Yield a line for each answer, of one server or all; the server is named only where several were asked."""
+    asks_several = source_id is None and len(JobStore(db).nodes(job.id)) > 1
     for item, question, answer in QuestionStore(db).results(job.id):
+        if source_id not in {None, item.source_id}:
+            continue
         row = content.query_row(question)
         source = names.get(item.source_id, "") if asks_several else ""
         yield _found(row, answer, source) if answer else _not_found(row, item, source)

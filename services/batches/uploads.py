@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from models.db.engine import Database
 from models.domain.batch_requests import BatchFile
 from models.domain.batches import (
     BatchKind,
@@ -24,6 +25,7 @@ from services.batch_files.limits import Limits, limits_of
 from services.batch_files.reading import read_table
 from services.batch_files.tables import Table
 from services.batch_files.writing import Download
+from services.batches import results
 
 Checked = TypeVar("Checked", CheckedQuery, CheckedTransfer)
 
@@ -92,6 +94,15 @@ def read_transfer(actor: Actor, file: BatchFile) -> TransferUpload:
     limits = limits_of(BatchKind.TRANSFER, actor.is_staff)
     table, read = _read(file, limits, check_transfer, CheckedTransfer)
     return TransferUpload(_of_sheet(file, table), read.problems, table, read.rows, read.skipped_lines)
+
+
+def of_query(db: Database, actor: Actor, job_id: int, source_id: int | None = None) -> TransferUpload:
+    """What a batch query has found, of one server or all, as the batch transfer file that its export is.
+
+    It counts as a download of that. Raises as ``services.batches.results.export`` does.
+    """
+    made = results.export(db, actor, job_id, "xlsx", source_id)
+    return read_transfer(actor, BatchFile(made.name, made.data))
 
 
 def _read(

@@ -57,6 +57,11 @@ def file(db: Database, actor: Actor, job_id: int) -> Download:
     return made
 
 
+def has_file(db: Database, job: Job) -> bool:
+    """Whether there is a file to give back."""
+    return BatchFileStore(db).has(job.checked_by_job_id or job.id)
+
+
 def by_line(db: Database, job: Job) -> Mapping[int, str]:
     """The verdict of each line of the job's file, as a sentence; raises NotFound for a job without lines."""
     match job.kind:

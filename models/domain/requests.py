@@ -94,6 +94,8 @@ class TransferRequest:
         """
         problems = [*trial_problems(self.trial_protocol_id, self.trial_protocol_name), *_study_problems(self.studies)]
         problems += _identity_problems(self) if self.keep_identity else _pseudonym_problems(self.studies)
+        if self.kind.only_asks:
+            problems.append("kind: a job of this kind moves nothing.")
         if not self.studies:
             problems.append("studies: at least one is needed.")
         if self.source_id == self.destination_id:

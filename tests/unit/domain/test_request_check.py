@@ -99,3 +99,14 @@ def test_a_pseudonym_is_nobodys_patient_id() -> None:
     swapped = (StudyWish("1.2", "P1", (), "p2"), StudyWish("1.3", "P2", (), "P1"))
     message = problems(replace(GOOD, studies=swapped))
     assert message.count("it is the ID of a patient") == 2
+
+
+@pytest.mark.parametrize("kind", [kind for kind in JobKind if kind.only_asks])
+def test_what_only_asks_is_no_transfer(kind: JobKind) -> None:
+    assert "kind: a job of this kind moves nothing" in problems(replace(GOOD, kind=kind))
+
+
+def test_a_study_of_a_file_is_called_by_its_line() -> None:
+    wishes = (StudyWish("no uid", "P1", lines=(7, 9)), StudyWish("no uid", "P2"))
+    message = problems(replace(GOOD, studies=wishes))
+    assert "Line 7: study_uid: not a DICOM UID." in message and "Study 2: study_uid: not a DICOM UID." in message

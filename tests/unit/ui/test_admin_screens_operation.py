@@ -132,7 +132,7 @@ def test_staff_see_how_applications_stand(site: Site) -> None:
     site.sign_in_staff()
     app = site.open("project_settings")
     assert all(toggle.disabled for toggle in app.toggle)
-    assert len(app.toggle) == 7 + 2
+    assert len(app.toggle) == 7 + 3
 
 
 # -- broadcast --------------------------------------------------------------------------------------------------------

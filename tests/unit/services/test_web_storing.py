@@ -1,11 +1,17 @@
 """What becomes of instances that are stored through the gateway when things go wrong; the archive is played."""
 
+import json
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_of
+from hypothesis import strategies as st
 
 from dicom.network import choose
 from dicom.part10 import part10_prefix
@@ -228,3 +234,38 @@ def test_a_head_without_end_is_too_large(
 ) -> None:
     with pytest.raises(TooLarge, match="stored before that: 1"):
         run(database, settings, a_part(1), b"--b\r\n", *[b"X: y" * 5000] * 2)
+
+
+@settings_of(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_comes_is_told_of_or_a_bad_request(data: st.DataObject) -> None:
+    """A body with bytes changed, cut out and put in, in chunks of any size."""
+    body = bytearray(b"".join(map(a_part, range(2))) + END)
+    for _ in range(data.draw(st.integers(0, 6))):
+        at = data.draw(st.integers(0, len(body)))
+        length, put_in = data.draw(st.integers(0, 5)), data.draw(st.binary(max_size=5))
+        body[at : at + length] = put_in
+    size = data.draw(st.integers(1, len(body) + 1))
+    chunks = [bytes(body[at : at + size]) for at in range(0, len(body), size)]
+    with tempfile.TemporaryDirectory() as scratch:
+        report, delivery = Stored(), _Everything()
+        storage = storing.Storage(None, some_settings(Path(scratch)), OPERATOR, a_server(), b"b", "")  # type: ignore[arg-type]
+        storage._report = report
+        try:
+            for part in storage._parts(chunks):
+                storage._take(part, delivery)  # type: ignore[arg-type]
+        except BadRequest:
+            pass
+        assert report.status in (200, 202, 409) and json.dumps(report.item())
+        assert len(report.stored) == len(delivery.sent)
+
+
+class _Everything:
+    """Stores whatever comes."""
+
+    def __init__(self) -> None:
+        self.sent: list[EncodedInstance] = []
+
+    def delivered(self, instance: EncodedInstance) -> tuple[int, bool]:
+        self.sent.append(instance)
+        return 0, False

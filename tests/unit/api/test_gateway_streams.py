@@ -252,6 +252,35 @@ def test_a_token_that_is_revoked_gets_nothing_more(
     assert client.get(path(a_source)).status_code == 401
 
 
+@pytest.mark.parametrize("form", ["", "/nifti"])
+def test_a_token_that_is_revoked_gets_nothing_more_of_what_is_there_already(
+    an_api: ServedApi, a_pacs: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    has_looked, looked = threading.Event(), tokens.is_alive
+
+    def look(*arguments: object) -> bool:
+        is_alive = looked(*arguments)  # type: ignore[arg-type]
+        if not is_alive:
+            has_looked.set()
+        return is_alive
+
+    monkeypatch.setattr(streaming, "_LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(tokens, "is_alive", look)
+    db, name = an_api.installation.db, f"oscar{len(form)}"
+    token = an_api.token(an_api.person(name, RIGHTS, sources=[a_pacs]))
+    source = play(monkeypatch, played_ct(tmp_path / "large", (12,) if form else (1,), 1024 if form else 4096))
+    with asking(an_api, token, path(source, form)) as connection:
+        received = connection.recv(100)
+        assert received.startswith(b"HTTP/1.1 200")
+        actor = actors.of_name(db, name)
+        tokens.revoke(db, actor, tokens.list(db, actor)[0].id)
+        assert has_looked.wait(WITHIN_S)
+        while piece := connection.recv(1 << 20):
+            received = received[-100:] + piece
+    assert not received.endswith(b"0\r\n\r\n")
+    assert is_told(an_api, "NotPermitted")
+
+
 def test_two_beyond_the_limit_are_told_when_to_come_again(
     client: httpx.Client, an_api: ServedApi, a_token: str, a_source: PlayedSource
 ) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from deployments.demo import studies
+from deployments.demo.cases import FIRST_NUMBER
 from tests.benchmarks.adit import Adit
 from tests.benchmarks.contenders import Contender
 from tests.benchmarks.corpora import Corpus, Study
@@ -20,6 +21,8 @@ from tests.benchmarks.tables import markdown, number
 
 INSTANCES, ROWS = 3, 64
 """Of each study, in one series: so little that all that is paid for each study stands out."""
+_TEMPLATE = 50_000
+"""The number of the study of which all others are copies; larger than theirs."""
 WAYS = (Contender.ENGINE, Contender.ADIT)
 _SETTLED_WITHIN_S = 300.0
 _PARTS = 5
@@ -47,14 +50,25 @@ class BatchRun:
 
 
 def make(directory: Path, items: int) -> Corpus:
-    """Write a batch of so many studies, each of another patient."""
-    written = [
-        studies.write_ct(directory / str(n), n, n, instances=(INSTANCES,), rows=ROWS, columns=ROWS)
-        for n in range(1, items + 1)
-    ]
-    files = tuple(file for study in written for file in study.files)
-    known = tuple(Study(study.study_uid, study.patient_id) for study in written)
-    return Corpus("batch", files, known, sum(file.stat().st_size for file in files) / 1e6)
+    """Write a batch of so many studies, each of another patient; they differ in nothing but numbers."""
+    first = studies.write_ct(
+        directory / "template", _TEMPLATE, _TEMPLATE, instances=(INSTANCES,), rows=ROWS, columns=ROWS
+    )
+    contents = [file.read_bytes() for file in first.files]
+    files = [_written(directory / f"{n}-{k}.dcm", c, n) for n in range(1, items + 1) for k, c in enumerate(contents)]
+    known = [Study(_renumbered(first.study_uid, n), _renumbered(first.patient_id, n)) for n in range(1, items + 1)]
+    return Corpus("batch", tuple(files), tuple(known), sum(file.stat().st_size for file in files) / 1e6)
+
+
+def _written(file: Path, content: bytes, number: int) -> Path:
+    file.write_bytes(_renumbered(content.decode("latin-1"), number).encode("latin-1"))
+    return file
+
+
+def _renumbered(text: str, number: int) -> str:
+    """The text with the numbers of another study and patient, as many digits long."""
+    own = text.replace(str(FIRST_NUMBER + _TEMPLATE), str(FIRST_NUMBER + number))
+    return own.replace(f"{_TEMPLATE:07d}", f"{number:07d}")
 
 
 def first_studies(corpus: Corpus, count: int) -> Corpus:

@@ -1,0 +1,181 @@
+"""Several items of a job at a time, between real archives: budgets, failing rows, cancellation, killed workers."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deployments.demo import studies
+from deployments.demo.studies import StudyFiles
+from models.domain.jobs import Job, State
+from models.domain.receipts import Completeness
+from models.domain.requests import StudyWish
+from services import jobs
+from tests.counting import counted
+from tests.installation import DIMSE_GET, TESTER, Installation
+from tests.peers import Peer, free_port, orthanc
+
+pytestmark = pytest.mark.timeout(300)
+REPOSITORY = Path(__file__).parents[2]
+STUDIES, LARGE = 8, 3
+UNCHECKED = {"DicomCheckCalledAet": False}
+
+
+def made(directory: Path, number: int, instances: int) -> StudyFiles:
+    return studies.write_ct(directory / str(number), number, number, instances=(instances,), rows=64, columns=64)
+
+
+@pytest.fixture(scope="module")
+def a_corpus(tmp_path_factory: pytest.TempPathFactory) -> list[StudyFiles]:
+    """Small studies, and behind them large ones."""
+    directory = tmp_path_factory.mktemp("corpus")
+    small = [made(directory, n, 3) for n in range(1, STUDIES + 1)]
+    return small + [made(directory, n, 150) for n in range(STUDIES + 1, STUDIES + 1 + LARGE)]
+
+
+@pytest.fixture(scope="module")
+def a_source(tmp_path_factory: pytest.TempPathFactory, a_corpus: list[StudyFiles]) -> Iterator[Peer]:
+    with orthanc(tmp_path_factory.mktemp("source"), "SOURCE", settings=UNCHECKED) as archive:
+        archive.upload([file for study in a_corpus for file in study.files])
+        yield archive
+
+
+@pytest.fixture
+def a_destination(tmp_path: Path) -> Iterator[Peer]:
+    with orthanc(tmp_path / "destination", "TARGET", settings=UNCHECKED) as archive:
+        yield archive
+
+
+def wishes(corpus: list[StudyFiles]) -> list[StudyWish]:
+    return [StudyWish(study.study_uid, study.patient_id, pseudonym=f"SUBJ-{study.patient_id[-2:]}") for study in corpus]
+
+
+def states(installation: Installation, job: Job) -> Counter[State]:
+    return Counter(item.state for item in installation.items(job))
+
+
+def in_flight(installation: Installation, job: Job) -> int:
+    """How many items are at work of which something is at the destination and something is not."""
+    at_work = [item for item in installation.items(job) if item.state is State.IN_PROGRESS]
+    return sum(bool(installation.receipt(item).stored) for item in at_work)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < limit, "it did not happen"
+        time.sleep(0.05)
+
+
+def test_lanes_never_hold_more_associations_than_each_server_bears(
+    tmp_path: Path, a_source: Peer, a_destination: Peer, a_corpus: list[StudyFiles]
+) -> None:
+    installation = Installation(tmp_path / "adit", items_at_a_time=5)
+    with counted(a_source) as out, counted(a_destination) as back:
+        source = installation.server(out, **DIMSE_GET, association_budget=3)  # type: ignore[arg-type]
+        target = installation.server(back, **DIMSE_GET, association_budget=3, store_associations=2)  # type: ignore[arg-type]
+        job = installation.submit(source, target, wishes(a_corpus[:STUDIES]))
+        installation.run(job)
+    assert states(installation, job) == {State.SUCCESS: STUDIES}
+    assert max(out.most, back.most) <= 3, (out, back)
+    assert out.most > 1, "items were to be at work at the same time"
+    assert out.total >= 2 * STUDIES
+    assert len(a_destination.sop_uids()) == 3 * STUDIES
+
+
+def test_a_budget_of_one_association_lets_all_lanes_through_one_after_the_other(
+    tmp_path: Path, a_source: Peer, a_destination: Peer, a_corpus: list[StudyFiles]
+) -> None:
+    installation = Installation(tmp_path / "adit", items_at_a_time=4)
+    with counted(a_source) as out, counted(a_destination) as back:
+        source = installation.server(out, **DIMSE_GET, association_budget=1)  # type: ignore[arg-type]
+        target = installation.server(back, **DIMSE_GET, association_budget=1)  # type: ignore[arg-type]
+        job = installation.submit(source, target, wishes(a_corpus[:STUDIES]))
+        installation.run(job)
+    assert states(installation, job) == {State.SUCCESS: STUDIES}
+    assert (out.most, back.most) == (1, 1)
+
+
+def test_failing_rows_stop_none_of_the_others(
+    tmp_path: Path, a_source: Peer, a_destination: Peer, a_corpus: list[StudyFiles]
+) -> None:
+    installation = Installation(tmp_path / "adit", items_at_a_time=3)
+    source, target = (installation.server(peer, **DIMSE_GET) for peer in (a_source, a_destination))
+    unknown = [StudyWish(f"1.2.3.{n}", f"PATID99{n}", pseudonym=f"GONE-{n}") for n in range(3)]
+    mixed = wishes(a_corpus[:STUDIES])
+    for n, wish in enumerate(unknown):
+        mixed.insert(3 * n, wish)
+    job = installation.submit(source, target, mixed)
+    installation.run(job)
+    items = installation.items(job)
+    assert states(installation, job) == {State.SUCCESS: STUDIES, State.FAILURE: 3}
+    assert {item.error_code for item in items if item.state is State.FAILURE} == {"NotFound"}
+    assert jobs.get(installation.db, TESTER, job.id).message == "Of 11 items 8 succeeded, 3 failed."
+
+
+def test_canceling_ends_everything_that_is_at_work_within_seconds(
+    tmp_path: Path, a_source: Peer, a_corpus: list[StudyFiles]
+) -> None:
+    installation = Installation(tmp_path / "adit", items_at_a_time=LARGE)
+    folder = tmp_path / "research"
+    source, target = installation.server(a_source, **DIMSE_GET), installation.folder(folder)
+    job = installation.submit(source, target, wishes(a_corpus[-LARGE:] + a_corpus[:STUDIES]))
+    worker = threading.Thread(target=installation.run, args=(job,))
+    worker.start()
+    wait_until(lambda: states(installation, job)[State.IN_PROGRESS] >= 2)
+    jobs.cancel(installation.db, TESTER, job.id)
+    worker.join(30)
+    assert not worker.is_alive()
+    assert jobs.get(installation.db, TESTER, job.id).state is State.CANCELED
+    assert states(installation, job).keys() <= {State.CANCELED, State.SUCCESS}
+    assert states(installation, job)[State.CANCELED] >= STUDIES
+    published = [path for path in folder.rglob("*.dcm") if not any(part.startswith(".") for part in path.parts)]
+    assert len(published) == 150 * states(installation, job)[State.SUCCESS]
+    assert installation.leftovers() == []
+
+
+def digests(archive: Peer) -> dict[str, str]:
+    return {uid: hashlib.sha256(file).hexdigest() for uid, file in archive.files().items()}
+
+
+def test_a_killed_worker_with_several_items_in_flight_changes_no_byte(
+    tmp_path: Path, a_source: Peer, a_destination: Peer, a_corpus: list[StudyFiles]
+) -> None:
+    installation = Installation(tmp_path / "adit", items_at_a_time=LARGE, lease_s=3)
+    source, target = (installation.server(peer, **DIMSE_GET) for peer in (a_source, a_destination))
+    asked = wishes(a_corpus[-LARGE:])
+    job = installation.submit(source, target, asked, "trial")
+    worker = a_worker(installation, job)
+    wait_until(lambda: in_flight(installation, job) >= 2)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    assert in_flight(installation, job) >= 2, "the kill came too late to prove anything"
+    wait_until(lambda: installation.run(job) or states(installation, job) == {State.SUCCESS: LARGE})
+    assert {installation.receipt(item).verdict for item in installation.items(job)} == {Completeness.COMPLETE}
+    with orthanc(tmp_path / "undisturbed", f"U{free_port()}", settings=UNCHECKED) as archive:
+        again = installation.submit(source, installation.server(archive, **DIMSE_GET), asked, "trial")
+        installation.run(again)
+        assert digests(a_destination) == digests(archive)
+
+
+def a_worker(installation: Installation, job: Job) -> "subprocess.Popen[bytes]":
+    """A process that works on the job as a flow would, to be killed."""
+    options = installation.settings
+    variables = {
+        "ADIT_DATA_DIR": str(options.data_dir),
+        "ADIT_MASTER_KEY": options.master_key.get_secret_value(),
+        "ADIT_SPOOL_RESERVE_MB": str(options.spool_reserve_mb),
+        "ADIT_ITEMS_AT_A_TIME": str(options.items_at_a_time),
+        "ADIT_LEASE_S": str(options.lease_s),
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    command = [sys.executable, "-m", "tests.benchmarks.run_job", "plain", str(job.id)]
+    return subprocess.Popen(command, cwd=options.data_dir, env={**os.environ, **variables}, stdout=subprocess.DEVNULL)

@@ -139,8 +139,7 @@ class AsyncAditClient:
     async def search_series(
         self, study_uid: str, source: NodeWish | None = None, *, patient_id: str | None = None
     ) -> Found[SeriesFound]:
-        keys = {"study_uid": study_uid, "patient_id": patient_id}
-        return await self._wire.run(self._rest.search(SeriesFound, source, None, keys))
+        return await self._wire.run(self._rest.search_series(study_uid, source, patient_id))
 
     def stream_patients(
         self, source: NodeWish | None = None, *, limit: int | None = None, **keys: Unpack[PatientKeys]
@@ -177,9 +176,13 @@ class AsyncAditClient:
         idempotency_key: str | None = None,
         **options: Unpack[TransferOptions],
     ) -> Job:
-        studies = (StudyWish(study_uid, patient_id, series_uids, pseudonym),)
-        transfer = Transfer(studies, source, destination)
-        return await self._wire.run(self._rest.transfer(transfer, "selective_transfer", idempotency_key, options))
+        return await self.transfer_studies(
+            [StudyWish(study_uid, patient_id, series_uids, pseudonym)],
+            destination,
+            source,
+            idempotency_key=idempotency_key,
+            **options,
+        )
 
     async def transfer_studies(
         self,
@@ -191,8 +194,9 @@ class AsyncAditClient:
         idempotency_key: str | None = None,
         **options: Unpack[TransferOptions],
     ) -> Job:
-        transfer = Transfer(studies, source, destination)
-        return await self._wire.run(self._rest.transfer(transfer, kind, idempotency_key, options))
+        return await self._wire.run(
+            self._rest.transfer(Transfer(studies, source, destination), kind, idempotency_key, options)
+        )
 
     # -- jobs --------------------------------------------------------------------------------------
 

@@ -153,8 +153,7 @@ class AditClient:
         self, study_uid: str, source: NodeWish | None = None, *, patient_id: str | None = None
     ) -> Found[SeriesFound]:
         """Find the series of a study; some servers want to know its patient too."""
-        keys = {"study_uid": study_uid, "patient_id": patient_id}
-        return self._wire.run(self._rest.search(SeriesFound, source, None, keys))
+        return self._wire.run(self._rest.search_series(study_uid, source, patient_id))
 
     def stream_patients(
         self, source: NodeWish | None = None, *, limit: int | None = None, **keys: Unpack[PatientKeys]
@@ -197,9 +196,13 @@ class AditClient:
         Source and destination are named by id, name or AE title; who has only one may leave it out. Without a pseudonym
         the server gives one, that of the patient in the trial where they have one.
         """
-        studies = (StudyWish(study_uid, patient_id, series_uids, pseudonym),)
-        transfer = Transfer(studies, source, destination)
-        return self._wire.run(self._rest.transfer(transfer, "selective_transfer", idempotency_key, options))
+        return self.transfer_studies(
+            [StudyWish(study_uid, patient_id, series_uids, pseudonym)],
+            destination,
+            source,
+            idempotency_key=idempotency_key,
+            **options,
+        )
 
     def transfer_studies(
         self,
@@ -212,8 +215,9 @@ class AditClient:
         **options: Unpack[TransferOptions],
     ) -> Job:
         """Transfer several studies in one job. A selective transfer takes 10 at most unless staff asks for it."""
-        transfer = Transfer(studies, source, destination)
-        return self._wire.run(self._rest.transfer(transfer, kind, idempotency_key, options))
+        return self._wire.run(
+            self._rest.transfer(Transfer(studies, source, destination), kind, idempotency_key, options)
+        )
 
     # -- jobs --------------------------------------------------------------------------------------
 

@@ -37,7 +37,8 @@ def _read(kind: Any, told: object, where: str) -> Any:
         return tuple(_read(inner[0], one, where) for one in cast("list[object]", told))
     if origin is Mapping and isinstance(told, dict):
         return {key: _read(inner[1], one, where) for key, one in cast("dict[str, object]", told).items()}
-    return _plain(kind, told, where)
+    # up to Python 3.10 ``isinstance(tuple[str], type)`` is true
+    return _plain(kind if origin is None else None, told, where)
 
 
 def _plain(kind: Any, told: object, where: str) -> Any:

@@ -112,15 +112,20 @@ class Rest:
     def search(
         self, what: type[T], source: NodeWish | None, limit: int | None, keys: Mapping[str, object]
     ) -> Steps[Found[T]]:
-        """What a server lists of patients, studies or series."""
-        if what is SeriesFound:
-            uid(str(keys["study_uid"]))
+        """What a server lists of patients or studies."""
         return self._found(_search(what, source, limit, keys, JSON), what)
+
+    def search_series(
+        self, study_uid: str, source: NodeWish | None, patient_id: str | None
+    ) -> Steps[Found[SeriesFound]]:
+        """What a server lists of a study."""
+        keys = {"study_uid": uid(study_uid), "patient_id": patient_id}
+        return self._found(_search(SeriesFound, source, None, keys, JSON), SeriesFound)
 
     def searching(
         self, what: type[Any], source: NodeWish | None, limit: int | None, keys: Mapping[str, object]
     ) -> Steps[Opened]:
-        """The same while the server still answers, a line for each."""
+        """The same as of `search` while the server still answers, a line for each."""
         return opened(_search(what, source, limit, keys, NDJSON), self.retries)
 
     # -- jobs --------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ _IN_ONE = frozenset({"LT", "ST", "UR", "UT"})
 _AS_NUMBERS = frozenset({*_NUMBERS, "DS", "IS"})
 _NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _LARGEST_BINARY = 1 << 16
-_TAG = re.compile(r"[0-9A-F]{8}")
+_TAG, _VR = re.compile(r"[0-9A-F]{8}"), re.compile(r"[A-Z]{2}")
 _KEPT_BY_PEER = frozenset({"00080005", "00080052", "00080054", "00081190"})
 """Of the answer itself and not of what was found: character set, level, where the peer would have it retrieved."""
 
@@ -157,6 +157,8 @@ def _number(vr: str, value: object) -> object:
             value = float(value) if vr in ("DS", "FD", "FL") else int(value)
         except ValueError:
             return value
+    if not isinstance(value, int | float):
+        return _as_text(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -167,14 +169,13 @@ def _is_plain(tag: str, found: object) -> bool:
 
 def _normal_element(tag: str, found: object) -> Element:
     given = cast(Mapping[str, object], found) if isinstance(found, dict) else {"Value": found}
-    said = str(given.get("vr") or "UN").upper()
-    vr = vr_of(tag) if vr_of(tag) != "UN" else said
+    said = str(given.get("vr") or "").upper()
+    vr = vr_of(tag) if vr_of(tag) != "UN" else said if _VR.fullmatch(said) else "UN"
     if vr in BULK or vr == "UN":
-        return {key: given[key] for key in ("InlineBinary", "Value") if key in given} | {"vr": vr}
+        inline = given.get("InlineBinary")
+        return {"vr": vr, "InlineBinary": inline} if isinstance(inline, str) else {"vr": vr}
     several = _listed(given.get("Value"))
-    return element(
-        vr, [normal(one) for one in items({tag: given}, tag)] if vr == "SQ" else several
-    )
+    return element(vr, [normal(one) for one in items({tag: given}, tag)] if vr == "SQ" else several)
 
 
 def _listed(value: object) -> list[object]:

@@ -1,9 +1,12 @@
 """Identifiers of queries: what we write any peer can read, and whatever a peer writes we can read."""
 
+import json
 import struct
 from io import BytesIO
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
@@ -149,3 +152,21 @@ def test_an_identifier_becomes_json_with_everything_in_it(is_undefined_length: b
 def test_a_broken_sequence_is_a_lie_and_no_crash(value: bytes) -> None:
     with pytest.raises(PeerLied):
         Identifier(element(0x00400275, value)).item()
+
+
+TAGS = st.sampled_from([0x00080005, 0x00100010, 0x00400275, 0x00280010, 0x00280009, 0x00200013, 0x00091010, 0x0040A730])
+ELEMENTS = st.recursive(
+    st.lists(st.tuples(TAGS, st.binary(max_size=12)), max_size=4).map(
+        lambda found: b"".join(element(*one) for one in found)
+    ),
+    lambda below: below.map(lambda inner: element(0x00400275, element(0xFFFEE000, inner))),
+)
+
+
+@given(st.one_of(ELEMENTS, st.binary(max_size=60)))
+def test_whatever_a_peer_sends_is_json_or_a_lie(encoded: bytes) -> None:
+    try:
+        found = Identifier(encoded).item()
+    except PeerLied:
+        return
+    assert json.loads(json.dumps(found, allow_nan=False)) == found

@@ -4,6 +4,8 @@ import json
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dicom.network.dicom_json import count, items, normal, parse_items, text, texts
 from dicom.network.qido import _may_go_on, _paging, _query, _widened
@@ -234,3 +236,22 @@ def test_what_a_peer_tells_is_brought_into_the_form_of_the_standard() -> None:
         "00280030": {"vr": "DS", "Value": [0.5, None, "wide"]},
         "00400275": {"vr": "SQ", "Value": [{"00401001": {"vr": "SH", "Value": ["RP1"]}}]},
     }
+
+
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
+    lambda below: st.one_of(
+        st.lists(below, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["vr", "Value", "InlineBinary", "00100010", "00400275", "x"]), below, max_size=3
+        ),
+    ),
+)
+TAGS = st.sampled_from(["00100010", "00400275", "00280010", "00200013", "00280030", "00091010", "00080061", "x"])
+
+
+@given(st.dictionaries(TAGS, VALUES, max_size=4))
+def test_whatever_a_peer_answers_can_be_passed_on(item: dict[str, object]) -> None:
+    found = normal(item)
+    json.dumps(found, allow_nan=False)
+    assert all(isinstance(one, dict) and "vr" in one for one in found.values())

@@ -68,6 +68,7 @@ class Streamed(Response):
                 opened = await self._in_thread(lambda: self._open(stack))
                 await self._send(send, {"type": "http.response.start", "status": 200, "headers": _raw(opened)})
                 while piece := await self._in_thread(lambda: next(opened.pieces, b"")):
+                    self._retrieval.check()  # what has been retrieved already does not go on being sent either
                     await self._send(send, {"type": "http.response.body", "body": piece, "more_body": True})
                 ending = await self._in_thread(opened.ending)
                 await self._close(stack, None)

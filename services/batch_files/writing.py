@@ -3,18 +3,13 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 
-from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.cell.cell import Cell as SheetCell
-from openpyxl.styles import Alignment, Font
-from openpyxl.worksheet._write_only import WriteOnlyWorksheet
-
-from services.batch_files.tables import FileKind, Trouble, Value, column_letters
-from services.formula_guard import guarded, is_dangerous, plain
+from services.batch_files.tables import FileKind, Trouble, Value
+from services.batch_files.xlsx_writing import Written, workbook
+from services.formula_guard import guarded
 
 Cell = str | int | float | bool | date | datetime | time | Trouble | None
 
@@ -24,8 +19,6 @@ _MEDIA_TYPES = {
 }
 _FIRST_DAY = date(1900, 3, 1)
 """Before it, spreadsheet programs disagree about which day a number means."""
-_LONGEST = 32_767
-_UNWRITABLE = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)|[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _WIDTHS = (8, 60)
 _MEASURED_ROWS = 200
@@ -65,74 +58,18 @@ def csv_bytes(headings: Sequence[Cell], rows: Iterable[Sequence[Cell]], delimite
     return text.getvalue().encode(encoding, errors="replace")
 
 
-def xlsx_bytes(headings: Sequence[Cell], rows: Iterable[Sequence[Cell]], sheet: str = "Batch") -> bytes:
+def xlsx_bytes(headings: Sequence[Cell], rows: Iterable[Sequence[Cell]]) -> bytes:
     """An .xlsx file; every text is a cell of text, which Excel keeps as text when somebody edits it."""
-    found = list(rows)
-    book = Workbook(write_only=True)
-    page = book.create_sheet(sheet)
-    page.freeze_panes = "A2"
-    for place, width in enumerate(_column_widths(headings, found)):
-        page.column_dimensions[column_letters(place)].width = width
-    pens = _Pens(page)
-    page.append(pens.headings(headings))
-    for row in found:
-        page.append(pens.cells(row))
-    data = io.BytesIO()
-    book.save(data)
-    return data.getvalue()
+    names = list(map(_text, headings))
+    found = [[_written(cell) for cell in row] for row in rows]
+    return workbook(names, found, _column_widths(names, found))
 
 
-class _Pens:
-    """Writes cells. There is one cell for each style, written again and again: openpyxl puts it down at once."""
-
-    def __init__(self, page: WriteOnlyWorksheet) -> None:
-        self._page = page
-        self._text = self._pen("@")
-        self._guarded = self._pen("@")
-        self._guarded.quotePrefix = True
-        self._day = self._pen("yyyy-mm-dd")
-        self._moment = self._pen("yyyy-mm-dd hh:mm:ss")
-        self._bold = self._pen("@")
-        self._bold.font = Font(bold=True)
-        self._bold.alignment = Alignment(wrap_text=True, vertical="top")
-
-    def headings(self, row: Sequence[Cell]) -> Iterator[SheetCell]:
-        """The cells of the headings, each to be written before the next is asked for."""
-        for value in row:
-            yield _written(self._bold, _text(value))
-
-    def cells(self, row: Sequence[Cell]) -> Iterator[SheetCell | float | None]:
-        """The cells of a row, each to be written before the next is asked for."""
-        for value in row:
-            yield self._cell(value)
-
-    def _cell(self, value: Cell) -> SheetCell | float | None:
-        if value is None or value == "":
-            return None
-        if isinstance(value, (bool, int, float)):
-            return value
-        if isinstance(value, date) and _calendar_day(value) >= _FIRST_DAY:
-            pen = self._moment if isinstance(value, datetime) else self._day
-            pen.value = value
-            return pen
-        text = _text(value)
-        return _written(self._guarded if is_dangerous(text) else self._text, text)
-
-    def _pen(self, number_format: str) -> SheetCell:
-        made = WriteOnlyCell(self._page)
-        made.number_format = number_format
-        return made
-
-
-def _written(pen: SheetCell, text: str) -> SheetCell:
-    """A cell of text, whatever it begins with.
-
-    A text that looks guarded gets one more apostrophe, since reading takes one away.
-    """
-    text = f"'{text}" if plain(text) != text else text
-    pen.value = _UNWRITABLE.sub(_escaped, text)[:_LONGEST]
-    pen.data_type = "s"
-    return pen
+def _written(value: Cell) -> Written:
+    """What .xlsx files have a kind of cell for stays as it is; the rest becomes text."""
+    if isinstance(value, date):
+        return value if _calendar_day(value) >= _FIRST_DAY else _text(value)
+    return _text(value) if isinstance(value, (time, Trouble)) else value
 
 
 def _text(value: Value | int) -> str:
@@ -153,13 +90,9 @@ def _calendar_day(value: date) -> date:
     return value.date() if isinstance(value, datetime) else value
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return f"_x{ord(found[0]):04X}_"
-
-
-def _column_widths(headings: Sequence[Cell], rows: Sequence[Sequence[Cell]]) -> list[int]:
+def _column_widths(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[int]:
     """About as wide as the longest of the first values."""
-    widths = [len(_text(heading)) for heading in headings]
+    widths = list(map(len, headings))
     for row in rows[:_MEASURED_ROWS]:
         for place, cell in enumerate(row[: len(widths)]):
             widths[place] = max(widths[place], len(_text(cell)))

@@ -75,6 +75,16 @@ def padded(rows: list[tuple[Value, ...]]) -> list[list[Value]]:
     return [["" if cell is None else cell for cell in (*row, None, None, None)[:3]] for row in rows]
 
 
+@pytest.mark.parametrize("kind", FILE_KINDS)
+def test_no_row_of_many_is_lost(kind: FileKind) -> None:
+    rows = [[str(number), "x", ""] for number in range(3000)]
+    assert padded(written(kind, rows)) == rows
+
+
+def test_the_same_rows_give_the_same_bytes() -> None:
+    assert export(LINES, FileKind.XLSX, "x") == export(LINES, FileKind.XLSX, "x")
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_cell_of_an_xlsx_file_is_a_formula(text: str) -> None:
     data = write("x", FileKind.XLSX, [text], [[text]]).data

@@ -14,6 +14,7 @@ from api.threads import in_thread
 from api.traffic import Traffic
 from models.db.engine import Database
 from models.settings import Settings
+from services.gateway import converting
 
 _REST: tuple[APIRouter, ...] = (
     me.router,
@@ -29,12 +30,13 @@ _REST: tuple[APIRouter, ...] = (
 
 
 def application(settings: Settings, db: Database) -> FastAPI:
-    """REST below ``/v1`` and DICOMweb below ``/dicom-web``. Its lifespan writes down at its end what was counted."""
+    """REST below ``/v1`` and DICOMweb below ``/dicom-web``. Its lifespan sweeps first, and writes counts down last."""
     context = Context.of(settings, db)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         await in_thread(app.openapi)
+        await in_thread(converting.sweep, settings)
         try:
             yield
         finally:

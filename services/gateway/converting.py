@@ -3,6 +3,7 @@
 What is staged is removed when the context is left; what a killed process leaves is swept with the spool.
 """
 
+import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,10 +14,12 @@ from dicom.deid.streams import opened
 from dicom.files import nifti
 from dicom.files.spool import Spool, Workspace
 from dicom.files.trouble import writing
-from models.domain.errors import Unreadable, Unsupported
+from models.domain.errors import AditError, Unreadable, Unsupported
 from models.domain.instances import EncodedInstance
 from models.settings import Settings
 from services.gateway.retrieving import Retrieval, file_of
+
+log = logging.getLogger(__name__)
 
 WITHOUT_VOLUMES = frozenset({"SR", "KO", "PR"})
 """Modalities that are not fetched at all: they hold nothing that could be converted."""
@@ -35,6 +38,14 @@ class Converted:
     problems: tuple[str, ...]
 
 
+def sweep(settings: Settings) -> None:
+    """Remove what a process that was killed has left of its conversions; a spool in trouble is only written down."""
+    try:
+        Spool(settings.spool_dir).sweep()
+    except AditError as error:
+        log.warning("the spool could not be swept: %s: %s", error.code, error.message)
+
+
 @contextmanager
 def converted(settings: Settings, retrieval: Retrieval) -> Generator[Converted]:
     """Everything that a retrieval that has begun gives, as NIfTI.
@@ -43,7 +54,6 @@ def converted(settings: Settings, retrieval: Retrieval) -> Generator[Converted]:
     be converted.
     """
     spool = Spool(settings.spool_dir)
-    spool.sweep()
     with spool.workspace() as workspace:
         result = _converted(workspace, _staged(spool, workspace, settings, retrieval), retrieval)
         if not result.files:

@@ -14,7 +14,7 @@ from deployments.demo import studies
 from dicom.deid.identity import heading_of
 from dicom.network import choose
 from dicom.part10 import split_part10
-from models.domain.errors import Canceled
+from models.domain.errors import Canceled, Unsupported
 from models.domain.instances import EncodedInstance, Sink
 from models.domain.refs import InstanceFound, Level, Selection, SeriesFound, StudyFound, StudyQuery, StudyRef
 
@@ -26,6 +26,7 @@ class PlayedSource:
     instances: Sequence[EncodedInstance]
     study: StudyFound
     series: list[SeriesFound] = field(default_factory=list)
+    lists_instances: bool = True
     unlisted: frozenset[str] = frozenset()
     withheld: set[str] = field(default_factory=set)
     """SOP Instance UIDs that are listed and not sent."""
@@ -63,6 +64,8 @@ class PlayedSource:
     def find_instances(
         self, study: StudyRef, series_uid: str, only_uids: bool = False, sop_uid: str = ""
     ) -> Iterator[InstanceFound]:
+        if not self.lists_instances:
+            raise Unsupported
         for instance in self.instances:
             is_meant = heading_of(instance).series_uid == series_uid and sop_uid in ("", instance.sop_uid)
             if is_meant and instance.sop_uid not in self.unlisted:

@@ -136,9 +136,18 @@ class Retrieval(Iterator[EncodedInstance]):
 
     @property
     def warning(self) -> str:
-        """Which series are left out, for a Warning header; empty when none. Known once it has begun."""
-        reasons = Counter(left.reason for left in self._known_plan.left_out)
-        return " ".join(f"{count} series left out: {reason}" for reason, count in reasons.most_common())
+        """What a caller should know from the beginning, for a Warning header: which series are left out, and doubts.
+
+        Empty when there is nothing. Known once it has begun.
+        """
+        plan = self._known_plan
+        reasons = Counter(left.reason for left in plan.left_out).most_common()
+        told = [f"{count} series left out: {reason}" for reason, count in reasons]
+        if plan.expected is None:
+            told.append("The source does not list its instances, so it cannot be told whether these are all.")
+        elif (plan.announced_count or 0) > len(plan.expected):
+            told.append("The source counts more instances than it lists, so it cannot be told whether these are all.")
+        return " ".join(told)
 
     @property
     def delivery(self) -> Delivery:

@@ -299,6 +299,34 @@ def test_what_the_source_sends_without_having_listed_it_is_left_out(
     assert list(retrieval.delivery.left_out.values()) == [NOT_LISTED]
 
 
+@pytest.mark.parametrize("counts", [True, False])
+def test_a_source_that_lists_nothing_gives_all_it_has_with_a_warning_that_it_may_not_be_all(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, counts: bool
+) -> None:
+    a_source.lists_instances = False
+    if not counts:
+        a_source.series = [replace(one, instance_count=None) for one in a_source.series]
+    retrieval = ask()
+    assert len(everything(retrieval)) == N
+    assert "does not list its instances" in retrieval.warning
+    assert retrieval.delivery.expected is None
+    one = a_source.instances[0]
+    wanted = Wanted(a_source.study.study_uid, heading_of(one).series_uid, one.sop_uid)
+    assert len(everything(ask(wanted=wanted))) == 1, "an instance that is named needs no list"
+
+
+def test_a_source_that_counts_more_than_it_lists_or_sends_is_not_believed(
+    ask: Callable[..., Retrieval], a_source: PlayedSource
+) -> None:
+    a_source.series[0] = replace(a_source.series[0], instance_count=9)
+    retrieval = ask()
+    assert len(everything(retrieval)) == N
+    assert "counts more instances than it lists" in retrieval.warning
+    a_source.lists_instances = False
+    with pytest.raises(Incomplete, match="5 listed"):
+        everything(ask())
+
+
 # --- failures
 
 

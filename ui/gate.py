@@ -246,9 +246,10 @@ class _GuardedSocket:
 
 
 def _look(db: Database, settings: Settings, visitor: _Visitor, is_active: bool) -> _Verdict:
-    """Look a session up. One that belongs to staff is not held up by maintenance, the API is for everybody."""
-    found = sessions.find(db, settings, visitor.token, visitor.address, is_active) if visitor.token else None
-    if found is not None and found.actor.is_staff and not visitor.is_at_the_api:
+    """Look a session up, but for the API, which asks for tokens. One that belongs to staff defies maintenance."""
+    asks = bool(visitor.token) and not visitor.is_at_the_api
+    found = sessions.find(db, settings, visitor.token, visitor.address, is_active) if asks else None
+    if found is not None and found.actor.is_staff:
         return _Verdict(found, is_maintenance=False)
     return _Verdict(found, project.get(db).maintenance)
 

@@ -230,7 +230,7 @@ def _details(here: Context, actor: Actor, job_id: int) -> JobDetails:
         **fields_of(progress.job, progress.counts),
         nodes=ways,
         actions=sorted(jobs.actions(here.db, actor, progress.job)),
-        flow_run_url=jobs.flow_run_url(here.settings, progress.job),
+        flow_run_url=jobs.flow_run_url(here.settings, progress.job) if actor.is_staff else "",
     )
 
 

@@ -189,7 +189,7 @@ class JobDetails(JobShown):
 
     nodes: list[Route]
     actions: list[JobAction] = Field(description="What the caller may do to it as it is now.")
-    flow_run_url: str = Field(description="Its page in Prefect; empty before it has one.")
+    flow_run_url: str = Field(description="Its page in Prefect, for staff; empty before it has one.")
 
 
 def fields_of(job: Job, counts: Mapping[State, int]) -> dict[str, Any]:

@@ -190,6 +190,12 @@ def test_a_job_tells_all_that_pages_tell(site: Site) -> None:
     assert job["actions"] == ["cancel", "delete"]
 
 
+def test_where_prefect_is_stays_with_staff(site: Site) -> None:
+    JobStore(site.db).set_flow_run(1, "run-1")
+    told = [site.ask("GET", "/v1/jobs/1", site.token(name)).json()["flow_run_url"] for name in ("ada", "staff")]
+    assert told == ["", f"{site.settings.prefect_ui_url}/runs/flow-run/run-1"]
+
+
 def test_lists_are_given_in_parts_with_the_whole_number(site: Site) -> None:
     token = site.token("ada")
     for number in range(3):

@@ -109,6 +109,28 @@ def test_a_database_that_does_not_answer_lets_nobody_in(
     assert answer.status_code == 503 and "database does not answer" in answer.text
 
 
+def test_programs_are_told_of_trouble_in_their_own_form(
+    a_browser: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: object) -> None:
+        raise Unreachable("The database does not answer.")
+
+    monkeypatch.setattr(project, "get", silent)
+    answer = a_browser.get("/api/v1/me")
+    assert (answer.status_code, answer.json()["code"]) == (503, "Unavailable")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert a_browser.get("/api/v1/me", headers={"host": "elsewhere.example.org"}).json()["code"] == "Refused"
+
+
+def test_a_session_is_not_looked_up_for_the_api(
+    a_browser: httpx.Client, a_token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tokens say who it is there; so a script of a page keeps no session alive by it."""
+    a_browser.cookies.set("adit", a_token)
+    monkeypatch.setattr(sessions, "find", None)
+    assert a_browser.get("/api/v1/x").json() == {}
+
+
 def test_programs_and_pictures_are_open_and_may_be_kept(a_browser: httpx.Client) -> None:
     assert "cache-control" not in a_browser.get("/static/js/main.js").headers
     assert a_browser.get("/app/static/session.js").headers["cache-control"] == "no-cache"

@@ -3,6 +3,7 @@
 import gzip
 import inspect
 import json
+import logging
 import re
 import threading
 import warnings
@@ -378,6 +379,15 @@ def test_what_is_not_permitted_is_told(a_site: Site) -> None:
             owner.revoke_token(made.token)
             with pytest.raises(errors.NotSignedIn):
                 client.me()
+
+
+def test_no_log_has_the_token_or_what_was_asked(a_site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG), a_site.client("ben") as client:
+        assert client.search_for_studies("PACS_WEB", {"PatientName": "Geheim^Gerda"}) == []
+        client.retrieve_image("PACS_WEB", STUDY, SERIES, IMAGE, pseudonym="GEHEIM-1")
+    assert any(record.name.startswith("httpcore") for record in caplog.records)
+    for word in (a_site.tokens["ben"], "Geheim", "GEHEIM", "PatientName"):
+        assert word not in caplog.text
 
 
 def test_maintenance_is_waited_for(a_site: Site) -> None:

@@ -43,8 +43,9 @@ def open_text(data: bytes) -> Text:
     encoding = _encoding(data)
     try:
         text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"The file is not the {encoding.upper()} text that it says it is. Save it again.") from error
+    except UnicodeDecodeError:
+        # without its cause, which holds the whole file
+        raise BadRequest(f"The file is not the {encoding.upper()} text that it says it is. Save it again.") from None
     if _NO_TEXT.search(text):
         raise BadRequest("This is no .xlsx, .ods or .csv file.")
     named = _NAMED_DELIMITER.match(text)

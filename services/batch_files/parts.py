@@ -139,12 +139,13 @@ class _Guard:
     def begin(self, name: str, attributes: Attributes) -> None:
         self._depth += 1
         self._left -= 1
-        self._attribute_names.update(attributes)
         local = self._local.get(name) or self._local.setdefault(name, name.rpartition(":")[2])
-        if self._depth > _DEEPEST or len(self._local) > _MOST_NAMES or len(self._attribute_names) > _MOST_NAMES:
+        if attributes:
+            self._attribute_names.update(attributes)
+        if self._left < 0 or self._depth > _DEEPEST or len(self._attribute_names) > _MOST_NAMES:
+            raise BadRequest(DAMAGED if self._left >= 0 else _TOO_LARGE)
+        if len(self._local) > _MOST_NAMES:
             raise BadRequest(DAMAGED)
-        if self._left < 0:
-            raise BadRequest(_TOO_LARGE)
         self._begin(local, attributes)
 
     def end(self, name: str) -> None:

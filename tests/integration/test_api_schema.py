@@ -16,6 +16,7 @@ from schemathesis import Case, GenerationMode
 from schemathesis.checks import load_all_checks, not_a_server_error
 from schemathesis.openapi import from_dict
 from schemathesis.specs.openapi import checks
+from schemathesis.transport.requests import REQUESTS_TRANSPORT
 
 from api.app import application
 from models.db.engine import Database
@@ -39,6 +40,15 @@ CALLERS: dict[str, tuple[str, tuple[Operation, ...], dict[GenerationMode, int]]]
     "limited": ("root", (Operation.READ, Operation.SEARCH), {POSITIVE: 1}),
 }
 """Whose token, what it is limited to, and how many right and wrong cases are tried of each operation."""
+
+
+@REQUESTS_TRANSPORT.serializer("multipart/related")
+def as_one_part(_context: Any, value: Any) -> dict[str, Any]:
+    """The body of a storage: one part of whatever was made up."""
+    content = value if isinstance(value, bytes) else str(value).encode()
+    head = b"--b\r\ncontent-type: application/dicom\r\n\r\n"
+    kind = 'multipart/related; type="application/dicom"; boundary=b'
+    return {"data": head + content + b"\r\n--b--\r\n", "headers": {"content-type": kind}}
 
 
 @pytest.fixture(scope="module")

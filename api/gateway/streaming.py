@@ -142,6 +142,10 @@ def cut(pieces: Iterator[Bytes]) -> Iterator[bytes]:
         yield bytes(waiting)
 
 
+_KEPT_NOWHERE = {"cache-control": "no-store", "x-accel-buffering": "no"}
+"""Neither in a cache nor, at nginx, in the files of a proxy, where patients' data would lie."""
+
+
 def _raw(opened: Opened) -> list[tuple[bytes, bytes]]:
-    headers = {"content-type": opened.media_type, "cache-control": "no-store", **opened.headers}
+    headers = {"content-type": opened.media_type, **_KEPT_NOWHERE, **opened.headers}
     return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()]

@@ -89,7 +89,7 @@ def test_every_instance_is_a_part_of_its_own_and_the_receipt_the_last_if_wanted(
     answer = client.get(path(a_source), headers={"x-adit-receipt": "part"})
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith('multipart/related; type="application/dicom"; boundary=')
-    assert answer.headers["cache-control"] == "no-store"
+    assert (answer.headers["cache-control"], answer.headers["x-accel-buffering"]) == ("no-store", "no")
     *files, receipt = parts(answer, tmp_path)
     assert {heading_of(split_part10(file)).patient_id for file in files} == {"SUBJ-01"}
     assert json.loads(bytes(receipt)) == {"expected": N, "sent": N, "left_out": {}}

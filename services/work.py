@@ -68,6 +68,11 @@ def claim_next(
         return jobs.claim_next(job_id, lease_for, source_id)
 
 
+def fail_abandoned(db: Database, job_id: int, max_attempts: int) -> int:
+    """Fail items whose worker died in the last allowed attempt, and return how many."""
+    return JobStore(db).fail_abandoned(job_id, max_attempts)
+
+
 def renew(db: Database, lease: Lease, lease_for: timedelta) -> Signal:
     """Prolong the lease, and the places in association budgets held under its token; hear whether to go on.
 

@@ -41,6 +41,7 @@ def ask_bundle(bundle: Bundle) -> None:
 
     What fails is recorded with its item, and holds nobody up. SIGTERM gives up what is at work.
     """
+    work.fail_abandoned(bundle.db, bundle.job_id, bundle.settings.max_attempts)
     destination = _Destination(bundle)
     crews = [
         _Crew(bundle, server, destination, min(count, _places(server)))

@@ -151,8 +151,7 @@ class Bundle:
             if self._why is not None or not self._left:
                 return None
             self._left -= 1
-        options = self.settings
-        claim = work.claim_next(self.db, self.job_id, options.lease_for, options.max_attempts, source_id)
+        claim = work.claim_next(self.db, self.job_id, self.settings.lease_for, source_id=source_id)
         with self._changing:
             if claim is None:
                 self._left += 1

@@ -281,3 +281,16 @@ def test_the_task_run_is_named_by_ids_and_keeps_nothing() -> None:
     assert asks.ask.task_run_name == "ask-job-{bundle.job_id}"
     assert asks.ask.persist_result is False
     assert asks.ask.log_prints is False
+
+
+def test_a_row_that_kills_its_worker_again_and_again_fails_in_the_end(
+    database: Database, settings: Settings, archives: dict[str, MemoryArchive], clock: Clock
+) -> None:
+    job = a_job(database, settings, 2)
+    for _ in range(settings.max_attempts):
+        claim = JobStore(database).claim_next(job.id, settings.lease_for)
+        assert claim is not None and claim[0].position == 1
+        clock.pass_by(settings.lease_s)
+    run(database, settings, job)
+    states = [(item.state, item.error_code) for item in JobStore(database).items(job.id)]
+    assert states == [(State.FAILURE, "LeaseLost"), (State.SUCCESS, "")]

@@ -10,7 +10,7 @@ from models.db.receipts import ReceiptStore
 from models.domain.errors import NotPermitted
 from models.domain.jobs import Item, Job, JobFilter, JobKind, JobProgress, Onlooker, State
 from models.domain.people import Actor
-from models.domain.receipts import Receipt, ReceiptSummary
+from models.domain.receipts import Receipt, ReceiptSummary, ReceiptTotals
 from models.settings import Settings
 from services.job_access import actions, item_actions, may_know_patients, onlooker, visible, visible_item
 from services.job_actions import cancel, delete, delete_item, hurry, reset_item, restart, resume, retry, verify
@@ -37,6 +37,7 @@ __all__ = [
     "progress",
     "receipt",
     "receipt_summaries",
+    "receipt_totals",
     "receipts",
     "reset_item",
     "restart",
@@ -124,18 +125,18 @@ def items(
     """The items of a job in the order of the request; None means every state, or all of them.
 
     Patient IDs are empty for who neither owns the job nor may look identities up: beside the pseudonyms they would be
-    an escrow without its rules.
+    an escrow without its rules. So are the owner's own names of rows, which may be anything.
     """
     job = visible(db, actor, job_id)
     found = JobStore(db).items(job_id, states, limit, offset)
-    return found if may_know_patients(actor, job) else [replace(each, patient_id="") for each in found]
+    return found if may_know_patients(actor, job) else [replace(each, patient_id="", row_id="") for each in found]
 
 
 def item(db: Database, actor: Actor, item_id: int) -> Item:
     """One item, with the patient ID as in ``items``; raises NotFound, also when its job is not the actor's to see."""
     found = visible_item(db, actor, item_id)
     knows = may_know_patients(actor, visible(db, actor, found.job_id))
-    return found if knows else replace(found, patient_id="")
+    return found if knows else replace(found, patient_id="", row_id="")
 
 
 def receipt(db: Database, actor: Actor, item_id: int) -> Receipt:
@@ -161,6 +162,12 @@ def receipt_summaries(
     if shown is None:
         return ReceiptStore(db).summaries_of_job(job_id)
     return ReceiptStore(db).summaries({item.id for item in shown if item.job_id == job_id})
+
+
+def receipt_totals(db: Database, actor: Actor, job_id: int) -> ReceiptTotals:
+    """How many instances of the whole job are stored, and how many are held."""
+    visible(db, actor, job_id)
+    return ReceiptStore(db).totals(job_id)
 
 
 def flow_run_url(settings: Settings, job: Job) -> str:

@@ -31,8 +31,8 @@ _MOVED = tuple(
         (r"/jobs?/([0-9]{1,18})/?", "/job?id={}"),
         (r"/items?/([0-9]{1,18})/?", "/item?id={}"),
         (r"/users?/([0-9]{1,18})/?", "/users?id={}"),
-        (r"/selective-transfer/jobs/new/?", "/selective-transfer"),
-        (r"/(?:selective|batch|mass)-transfer/jobs/?", "/jobs"),
+        (r"/(selective-transfer|batch-query|batch-transfer)/jobs/new/?", "/{}"),
+        (r"/(?:selective-transfer|batch-query|batch-transfer|mass-transfer)/jobs/?", "/jobs"),
         (r"/([a-z][a-z-]*)/", "/{}"),
     )
 )

@@ -1,17 +1,25 @@
 """Files that people fetch from behind the gate; each time stands in the audit trail."""
 
 import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Literal
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from models.db.engine import Database
 from models.domain.audit import AuditAction
-from models.domain.errors import BadRequest, NotFound, NotPermitted
+from models.domain.batches import BatchKind
+from models.domain.errors import BadRequest, NotFound, NotPermitted, Refused
 from models.domain.jobs import Item
 from models.domain.people import Actor
 from models.domain.receipts import Receipt
 from services import audit, jobs
+from services.batch_files import templates
+from services.batch_files.tables import FileKind
+from services.batch_files.writing import Download
+from services.batches import results, verdicts
 from ui import audit_file, receipt_files
 from ui.identity import signed_in
 
@@ -27,6 +35,9 @@ class Files:
         router = APIRouter(prefix="/files")
         router.add_api_route("/receipts/{item_id}.json", self.receipt_as_json, response_model=None)
         router.add_api_route("/receipts/{item_id}.csv", self.receipt_as_csv, response_model=None)
+        router.add_api_route("/batch/{name}", self.batch_sample, response_model=None)
+        router.add_api_route("/jobs/{job_id}/results.{ending}", self.results, response_model=None)
+        router.add_api_route("/jobs/{job_id}/verdicts", self.verdicts, response_model=None)
         router.add_api_route("/audit.csv", self.audit_as_csv, response_model=None)
         return router
 
@@ -46,6 +57,31 @@ class Files:
         except (NotFound, NotPermitted) as error:
             return JSONResponse({"detail": error.message}, 404)
         return StreamingResponse(receipt_files.lines(receipt), media_type="text/csv", headers=_attached(item, "csv"))
+
+    def batch_sample(self, request: Request, name: str) -> Response:
+        """An empty batch file, or one that is filled in as a sample; ``name`` is that of one of these."""
+        _actor(request)
+        made = _SAMPLES.get(name)
+        return JSONResponse({"detail": "There is no such file."}, 404) if made is None else _download(made())
+
+    def results(self, request: Request, job_id: int, ending: str) -> Response:
+        """What a batch query has found, as a file."""
+        if ending not in {"xlsx", "csv"}:
+            return JSONResponse({"detail": "There is no such file."}, 404)
+        kind: Literal["xlsx", "csv"] = "csv" if ending == "csv" else "xlsx"
+        return self._made(lambda: results.export(self._db, _actor(request), job_id, kind))
+
+    def verdicts(self, request: Request, job_id: int) -> Response:
+        """The batch file of a job, with a verdict for each row."""
+        return self._made(lambda: verdicts.file(self._db, _actor(request), job_id))
+
+    def _made(self, make: Callable[[], Download]) -> Response:
+        try:
+            return _download(make())
+        except Refused as error:
+            return JSONResponse({"detail": error.message}, 409 if isinstance(error, BadRequest) else 404)
+        except NotFound as error:
+            return JSONResponse({"detail": error.message}, 404)
 
     def audit_as_csv(self, request: Request) -> Response:
         """The entries of the audit trail that match, the oldest first, piece by piece."""
@@ -67,6 +103,19 @@ class Files:
             address=actor.address,
         )
         return item, receipt
+
+
+_SAMPLES: Mapping[str, Callable[[], Download]] = {
+    f"{kind.value}_{what}.{ending.value}": partial(make, kind, ending)
+    for kind in BatchKind
+    for what, make in (("template", templates.template), ("sample", templates.sample))
+    for ending in (FileKind.XLSX, FileKind.CSV)
+}
+
+
+def _download(made: Download) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{made.name}"'}
+    return Response(made.data, media_type=made.media_type, headers=headers)
 
 
 def _actor(request: Request) -> Actor:

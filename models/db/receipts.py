@@ -13,7 +13,7 @@ from models.db.leases import check_lease
 from models.db.tables import ItemRow, ReceiptRow
 from models.domain.errors import Bug, WrongState
 from models.domain.jobs import Lease, State
-from models.domain.receipts import Completeness, Receipt, ReceiptSummary
+from models.domain.receipts import Completeness, Receipt, ReceiptSummary, ReceiptTotals
 
 _EXPECTED, _RECEIVED, _STORED, _CONFIRMED = 1, 2, 4, 8
 _FORMAT = 1
@@ -92,6 +92,17 @@ class ReceiptStore:
         wanted = select(*_SUMMARY).join(ItemRow, ItemRow.id == ReceiptRow.item_id).where(ItemRow.job_id == job_id)
         with self._db.reading() as session:
             return {row[0]: ReceiptSummary(*row[1:]) for row in session.execute(wanted)}
+
+    def totals(self, job_id: int) -> ReceiptTotals:
+        """How many instances of a job are where, by one question, however many items it has."""
+        wanted = (
+            select(func.sum(ReceiptRow.stored_count), func.sum(ReceiptRow.held_count))
+            .join(ItemRow, ItemRow.id == ReceiptRow.item_id)
+            .where(ItemRow.job_id == job_id)
+        )
+        with self._db.reading() as session:
+            stored, held = session.execute(wanted).one()
+        return ReceiptTotals(int(stored or 0), int(held or 0))
 
     def verdict(self, item_id: int) -> Completeness:
         """The verdict of the saved receipt, without unpacking it; unknown when none was saved."""

@@ -95,6 +95,14 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptTotals:
+    """How many instances of all items of a job are stored, and how many are held for a review."""
+
+    stored: int = 0
+    held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ReceiptSummary:
     """How many instances are in each set of a receipt. ``expected`` is None when the source cannot list them."""
 

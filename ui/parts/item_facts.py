@@ -24,12 +24,16 @@ def show_item(item: Item) -> None:
         "To": "" if item.destination_id is None else names.get(item.destination_id, "?"),
         "Patient ID": item.patient_id,
         "Pseudonym": item.pseudonym,
-        "Series": series,
+        "Series": series if item.study_uid else "",
+        "Lines of the file": ", ".join(map(str, item.lines)),
+        "Row ID": item.row_id,
+        "Images in the check": "" if item.planned_count is None else f"{item.planned_count:,}",
     }
     show_facts(facts, "item-facts")
-    with st.container(gap=None):
-        st.caption("Study UID")
-        st.text(item.study_uid)
+    if item.study_uid:
+        with st.container(gap=None):
+            st.caption("Study UID")
+            st.text(item.study_uid)
     if item.series_uids:
         with st.expander(f"Series that were chosen ({len(item.series_uids)})", key="chosen-series"):
             st.text("\n".join(item.series_uids))

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 import streamlit as st
 
 from models.domain.jobs import FINISHED, Job, JobProgress, State
+from models.domain.pace import Pace
 from models.domain.people import Actor, Permission
 from models.domain.project import App
-from models.domain.receipts import ReceiptSummary
 from services import jobs, nodes, project
 from ui import context
 from ui.parts import amounts, status, times
+from ui.parts.facts import show_facts
 
 
 def facts_of(job: Job, actor: Actor) -> Mapping[str, str]:
@@ -46,8 +47,17 @@ def show_run_link(job: Job, actor: Actor) -> None:
         )
 
 
-def show_progress(now: JobProgress, receipts: Mapping[int, ReceiptSummary]) -> None:
-    """Draw how far the job has come."""
+def show_project(job: Job) -> None:
+    """Draw what the data of a batch is for."""
+    show_facts({"Project": job.project_name, "Ethics committee approval": job.ethics_application_id}, "project-facts")
+    if job.project_description:
+        with st.container(gap=None, key="project-description"):
+            st.caption("Project description")
+            st.text(job.project_description)
+
+
+def show_progress(now: JobProgress, stored: int) -> None:
+    """Draw how far the job has come, and when it ends if it goes on like that."""
     job = now.job
     with st.container(horizontal=True, vertical_alignment="center", key="job-state"):
         status.pill(job.state)
@@ -59,9 +69,18 @@ def show_progress(now: JobProgress, receipts: Mapping[int, ReceiptSummary]) -> N
     _say_why_it_waits(job)
     total = sum(now.counts.values())
     ended = sum(count for state, count in now.counts.items() if state in FINISHED)
-    stored = sum(receipt.stored for receipt in receipts.values())
-    words = f"{ended} of {amounts.counted(total, 'item')} ended, {amounts.counted(stored, 'image')} stored"
+    words = f"{ended:,} of {amounts.counted(total, 'item')} ended"
+    if not job.kind.only_asks:
+        words += f", {amounts.counted(stored, 'image')} stored"
     st.progress(ended / total if total else 1.0, text=f"{words}: {status.counts_line(now.counts) or 'no items'}")
+    if now.pace is not None:
+        st.caption(f":material/schedule: {_pace(now.pace)}")
+
+
+def _pace(pace: Pace) -> str:
+    a_minute = pace.items_per_minute
+    speed = f"{a_minute:,.0f}" if a_minute >= 10 else f"{a_minute:.1f}"
+    return f"About {speed} items a minute. If it goes on like this, it ends about {times.moment(pace.ends_at)}."
 
 
 def _when(job: Job) -> str:

@@ -1,6 +1,6 @@
 """Lists of jobs and of their items, the same on every page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -9,6 +9,7 @@ from models.domain.receipts import ReceiptSummary
 from ui.parts import status, times
 from ui.parts.tables import Column, Look, states_column
 
+_MOST_LINES = 6
 _MOMENT, _COUNT = 140, 95
 """Pixels of columns that are empty to begin with: a table keeps the widths that it was first drawn with."""
 
@@ -32,8 +33,30 @@ def jobs_look(counts: Counts, with_owner: bool = False, empty: str = "There are 
     return Look(columns, "Jobs", lambda job: job.id, "job", button="Open", empty=empty)
 
 
-def items_look(receipts: Mapping[int, ReceiptSummary]) -> Look[Item]:
-    """Items with the button that opens them; ``receipts`` are by the item's id."""
+def lines_of(lines: Sequence[int]) -> str:
+    """Lines of a file in words, the first few of many: ``2, 3, 7``."""
+    shown = ", ".join(map(str, lines[:_MOST_LINES]))
+    return f"{shown} and {len(lines) - _MOST_LINES} more" if len(lines) > _MOST_LINES else shown
+
+
+def questions_look(names: Mapping[int, str]) -> Look[Item]:
+    """The items of a job that only asks; ``names`` are those of the servers, told where there are several."""
+    columns = [
+        Column[Item]("Item", lambda item: item.position, st.column_config.NumberColumn(format="%d", width="small")),
+        states_column("State", _item_state),
+        Column[Item]("Lines", lambda item: lines_of(item.lines), st.column_config.TextColumn(width="small")),
+        Column[Item]("Row ID", lambda item: item.row_id),
+        Column[Item]("Message", lambda item: item.message, st.column_config.TextColumn(width="large")),
+        Column[Item]("Attempts", lambda item: item.attempts, st.column_config.NumberColumn(width="small")),
+        Column[Item]("Ended", lambda item: times.moment(item.ended_at), st.column_config.TextColumn(width=_MOMENT)),
+    ]
+    if len(names) > 1:
+        columns.insert(4, Column[Item]("Server", lambda item: names.get(item.source_id, "?")))
+    return Look(columns, "Items of the job", lambda item: item.id, "item", button="Open")
+
+
+def items_look(receipts: Mapping[int, ReceiptSummary], with_lines: bool = False) -> Look[Item]:
+    """Items with the button that opens them; ``receipts`` are by the item's id, and may be filled before drawing."""
     columns = [
         Column[Item]("Item", lambda item: item.position, st.column_config.NumberColumn(format="%d", width="small")),
         states_column("State", _item_state),
@@ -45,6 +68,11 @@ def items_look(receipts: Mapping[int, ReceiptSummary]) -> Look[Item]:
         Column[Item]("Attempts", lambda item: item.attempts, st.column_config.NumberColumn(width="small")),
         Column[Item]("Ended", lambda item: times.moment(item.ended_at), st.column_config.TextColumn(width=_MOMENT)),
     ]
+    if with_lines:
+        columns[2:2] = [
+            Column[Item]("Lines", lambda item: lines_of(item.lines), st.column_config.TextColumn(width="small")),
+            Column[Item]("Row ID", lambda item: item.row_id),
+        ]
     return Look(columns, "Items of the job", lambda item: item.id, "item", button="Open")
 
 

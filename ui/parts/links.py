@@ -8,6 +8,7 @@ from models.domain.jobs import Job
 from models.domain.people import Actor
 
 _JOBS, _JOB, _ITEM = "screens/jobs.py", "screens/job.py", "screens/item.py"
+_BATCH_TRANSFER = "screens/batch_transfer.py"
 _OVERVIEW, _TOKENS = "screens/job_overview.py", "screens/tokens.py"
 
 
@@ -31,6 +32,13 @@ def go_to_tokens() -> NoReturn:
     st.switch_page(_TOKENS)
 
 
+def batch_transfer_link(label: str, query_id: int = 0, source_id: int = 0, icon: str | None = None) -> None:
+    """Draw a link to a new batch transfer, of what a query has found, of one of its servers or all."""
+    wanted = {"query": query_id, "source": source_id}
+    parameters = {name: str(number) for name, number in wanted.items() if number}
+    st.page_link(_BATCH_TRANSFER, label=label, icon=icon, query_params=parameters)
+
+
 def back_from(job: Job, actor: Actor) -> None:
     """Draw the way back to the list in which people look for the job."""
     is_guest = actor.is_staff and job.owner != actor.name
@@ -45,5 +53,10 @@ def job_link(job_id: int, label: str = "", icon: str | None = None) -> None:
 
 def asked_id() -> int:
     """The id in the address of this page; 0, which nothing has, when there is no such number."""
-    text = st.query_params.get("id", "")
+    return asked_number("id")
+
+
+def asked_number(name: str) -> int:
+    """A number in the address of this page; 0 when there is none."""
+    text = st.query_params.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0

@@ -10,10 +10,13 @@ from ui.parts.escape import escape_markdown
 from ui.parts.job_tables import jobs_look
 
 _LAST = 5
+_CARDS_A_ROW = 3
 _LINKS = "<style>.st-key-announcement a { color: inherit; }</style>"
 """The browser's own blue cannot be read on a dark page."""
 _DOES = {
     "selective-transfer": "Find studies in an archive and move them, or some of their series, to where you need them.",
+    "batch-query": "Look up many patients at once with a spreadsheet, and get a list of what there is.",
+    "batch-transfer": "Move the studies of many patients at once with a spreadsheet, after a check.",
     "jobs": "See how your transfers are getting on, and what has come of them.",
     "reviews": "Look at images that were held back because they may show who a patient is.",
     "administration": "People, groups, servers, folders, and everything else that keeps this installation going.",
@@ -44,7 +47,8 @@ else:
     st.caption(f":material/group: Your groups: {escape_markdown(mine)}")
 
 cards = [screen for screen in navigation.visible(actor) if screen.path in _DOES]
-for column, screen in zip(st.columns(max(len(cards), 3)), cards, strict=False):
+places = [place for _ in range(0, len(cards), _CARDS_A_ROW) for place in st.columns(_CARDS_A_ROW)]
+for column, screen in zip(places, cards, strict=False):
     with column.container(border=True, height="stretch", key=f"card-{screen.path}"):
         st.page_link(str(screen.file), label=f"**{screen.title}**", icon=screen.icon)
         st.caption(_DOES[screen.path])

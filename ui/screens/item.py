@@ -1,11 +1,13 @@
-"""One item of a job: what was asked for, what became of it and why, and the receipt that proves it."""
+"""One item of a job: what was asked for, what became of it and why, and the receipt that proves it, or the answers."""
 
 import streamlit as st
 
-from models.domain.jobs import FINISHED, State
+from models.domain.jobs import FINISHED, JobKind, State
 from services import jobs
+from services.batches import results
+from services.job_access import may_know_patients
 from ui import context, session
-from ui.parts import item_facts, links, status
+from ui.parts import item_facts, links, query_results, status
 from ui.parts.item_buttons import show_buttons
 from ui.parts.live import live
 from ui.parts.receipts import show_receipt
@@ -31,6 +33,9 @@ def draw() -> None:
         st.caption(item_facts.when(now))
     item_facts.show_outcome(now, me)
     item_facts.show_item(now)
+    if job.kind.only_asks:
+        show_answers()
+        return
     st.header("Receipt", anchor=False)
     receipt = jobs.receipt(db, me, item_id)
     if not now.attempts and not receipt.received:
@@ -45,6 +50,14 @@ def draw() -> None:
                 icon=":material/download:",
                 key=f"download-{ending}",
             )
+
+
+def show_answers() -> None:
+    """Draw what a row of a batch query has found."""
+    me = session.actor()
+    if job.kind is JobKind.BATCH_QUERY and may_know_patients(me, job):
+        st.header("Results", anchor=False)
+        query_results.show_table(job, me, results.count(db, me, job.id, item_id), item_id)
 
 
 def is_active() -> bool:

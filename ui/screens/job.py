@@ -1,20 +1,25 @@
-"""One job: how it stands, what of it has arrived, and what can be done about it."""
+"""One job: how it stands, what of it has arrived or was found, and what can be done about it."""
 
 from collections.abc import Sequence
 
 import streamlit as st
 
-from models.domain.jobs import FINISHED, Item, State
-from services import jobs
+from models.domain.jobs import FINISHED, Item, JobKind, State
+from models.domain.people import Actor
+from models.domain.receipts import ReceiptSummary
+from services import jobs, nodes
+from services.job_access import may_know_patients
 from ui import context, session
-from ui.parts import item_facts, job_facts, links, tables
+from ui.parts import check_outcome, item_facts, job_facts, links, query_results, tables
 from ui.parts.facts import show_facts
 from ui.parts.job_buttons import show_buttons
-from ui.parts.job_tables import items_look
+from ui.parts.job_tables import items_look, questions_look
 from ui.parts.live import live
 from ui.parts.refusals import asked
 
 MANY = 500
+ANSWERS = frozenset({"NotFound", "Ambiguous", "IdentityConflict"})
+"""Errors that are what a row of a file asked for: they stand beside it, and need no advice."""
 db, actor, job_id = context.database(), session.actor(), links.asked_id()
 job = asked(lambda: jobs.get(db, actor, job_id))
 
@@ -29,17 +34,63 @@ def draw() -> None:
     """What changes while the job runs."""
     me = session.actor()
     now = jobs.progress(db, me, job_id)
-    receipts = jobs.receipt_summaries(db, me, job_id)
-    job_facts.show_progress(now, receipts)
-    job_facts.show_held(sum(receipt.held for receipt in receipts.values()), me)
+    totals = jobs.receipt_totals(db, me, job_id)
+    job_facts.show_progress(now, totals.stored)
+    job_facts.show_held(totals.held, me)
     if now.counts.get(State.FAILURE):
-        item_facts.show_failures(jobs.items(db, me, job_id, {State.FAILURE}, MANY), me)
+        failed = jobs.items(db, me, job_id, {State.FAILURE}, MANY)
+        strange = [item for item in failed if not (job.kind.only_asks and item.error_code in ANSWERS)]
+        item_facts.show_failures(strange, me)
     show_facts(facts, "job-facts")
+    job_facts.show_project(job)
+    total = sum(now.counts.values())
+    if job.kind is JobKind.BATCH_QUERY:
+        query_results.show_results(now.job, me)
+    elif job.kind is JobKind.BATCH_CHECK:
+        check_outcome.show_outcome(now.job, me)
+    elif job.checked_by_job_id is not None:
+        show_check(job.checked_by_job_id)
+    if job.kind.only_asks:
+        with st.expander("Items of the job", icon=":material/list_alt:", key="items-box", on_change="rerun") as box:
+            if box.open:
+                show_questions(total, me)
+    else:
+        show_items(total, me)
+
+
+def show_check(check_id: int) -> None:
+    """Draw the way to the check that a batch transfer was made of, and its file."""
+    links.job_link(check_id, f"To its check, job {check_id}", ":material/fact_check:")
+    if job.state in FINISHED and may_know_patients(session.actor(), job):
+        query_results.file_buttons(job)
+
+
+def show_items(total: int, me: Actor) -> None:
+    """Draw the items of a job that moves something."""
+    receipts: dict[int, ReceiptSummary] = {}
+
+    def load(limit: int, offset: int) -> Sequence[Item]:
+        found = jobs.items(db, me, job_id, None, limit, offset)
+        receipts.update(jobs.receipt_summaries(db, me, job_id, found))
+        return found
+
+    look = items_look(receipts, with_lines=job.checked_by_job_id is not None)
+    open_item(tables.paged_table(total, load, look, "items"))
+
+
+def show_questions(total: int, me: Actor) -> None:
+    """Draw the items of a job that only asks."""
 
     def load(limit: int, offset: int) -> Sequence[Item]:
         return jobs.items(db, me, job_id, None, limit, offset)
 
-    picked = tables.paged_table(sum(now.counts.values()), load, items_look(receipts), "items")
+    names = nodes.names(db)
+    asked_servers = {source: names.get(source, "?") for source, _ in jobs.nodes(db, me, job_id)}
+    open_item(tables.paged_table(total, load, questions_look(asked_servers), "items"))
+
+
+def open_item(picked: tables.Picked[Item]) -> None:
+    """Leave for the item whose button was pressed."""
     if picked.opened:
         links.go_to_item(picked.opened.id)
 

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import IntEnum
 from itertools import islice
@@ -189,9 +189,14 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _make_private_file(path: Path) -> None:
-    """SQLite gives the -wal and -shm files the mode of the database file."""
+    """Make the file; SQLite gives the -wal and -shm files its mode.
+
+    One that is there is not opened: closing it would give up the locks of every connection of this process, and
+    another process would then remove the log that these go on writing to.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

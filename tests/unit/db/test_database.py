@@ -2,6 +2,8 @@
 
 import multiprocessing
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -393,3 +395,29 @@ def test_secrets_are_not_readable_in_the_database_file(tmp_path: Path, clock: Cl
     assert b"tell-nobody" not in content
     assert linkage_key not in content
     assert linkage_key.hex().encode() not in content
+
+
+def test_a_second_handle_on_the_same_file_does_not_let_go_of_the_first_ones_locks(tmp_path: Path) -> None:
+    """Otherwise another process that comes and goes removes the log, and what is written afterwards is lost."""
+    path, key = tmp_path / "adit.db", Fernet.generate_key().decode()
+    first = Database(f"sqlite:///{path}", key)
+    first.migrate()
+    second = Database(f"sqlite:///{path}", key)
+    try:
+        come_and_go(path)
+        with first.transaction() as session:
+            session.execute(text("UPDATE seals SET ciphertext = :new"), {"new": b"written later"})
+        assert come_and_go(path) == "written later"
+    finally:
+        second.close()
+        first.close()
+
+
+def come_and_go(path: Path) -> str:
+    """What another process reads, which opens the file and closes it again."""
+    code = (
+        "import sqlite3, sys; connection = sqlite3.connect(sys.argv[1]);"
+        "print(connection.execute('SELECT ciphertext FROM seals').fetchone()[0].decode()); connection.close()"
+    )
+    asked = subprocess.run([sys.executable, "-c", code, str(path)], check=True, capture_output=True, text=True)
+    return asked.stdout.strip()

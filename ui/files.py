@@ -60,9 +60,10 @@ class Files:
 
     def batch_sample(self, request: Request, name: str) -> Response:
         """An empty batch file, or one that is filled in as a sample; ``name`` is that of one of these."""
-        _actor(request)
-        made = _SAMPLES.get(name)
-        return JSONResponse({"detail": "There is no such file."}, 404) if made is None else _download(made())
+        make = _SAMPLES.get(name)
+        if make is None or signed_in(request.scope) is None:
+            return JSONResponse({"detail": "There is no such file."}, 404)
+        return _download(make())
 
     def results(self, request: Request, job_id: int, ending: str) -> Response:
         """What a batch query has found, as a file."""

@@ -77,6 +77,11 @@ def test_a_query_is_quoted_anew() -> None:
         ("/admin-section/broadcast/", "/administration"),
         ("/selective-transfer/jobs/", "/jobs"),
         ("/selective-transfer/jobs/new/", "/selective-transfer"),
+        ("/batch-query/", "/batch-query"),
+        ("/batch-query/jobs/", "/jobs"),
+        ("/batch-query/jobs/new/", "/batch-query"),
+        ("/batch-transfer/jobs/", "/jobs"),
+        ("/batch-transfer/jobs/new", "/batch-transfer"),
     ],
 )
 def test_old_and_crooked_addresses_have_moved(path: str, target: str) -> None:

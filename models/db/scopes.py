@@ -4,14 +4,23 @@ import secrets
 from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Row, delete, exists, select, update
+from sqlalchemy import Row, Select, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database, Lock, hold, in_parts
 from models.db.receipts import packed, unpacked
-from models.db.tables import BindingRow, ItemRow, JobRow, ReceiptRow, ScopeRow
+from models.db.tables import (
+    AnswerRow,
+    BatchFileRow,
+    BindingRow,
+    ItemRow,
+    JobRow,
+    QuestionRow,
+    ReceiptRow,
+    ScopeRow,
+)
 from models.domain.errors import NotFound, WrongState
-from models.domain.jobs import FINISHED
+from models.domain.jobs import FINISHED, JobKind
 from models.domain.pseudonyms import Ledger, spelling
 
 KEY_BYTES = 32
@@ -82,18 +91,23 @@ class ScopeStore:
     def forget(self, scope_id: int) -> None:
         """Destroy what could tell who is behind the pseudonyms of a scope; its number and its jobs stay.
 
-        The key, the bindings and the escrow are deleted. The jobs' items lose their pseudonyms, and their receipts the
-        digests of files, since either would lead from a study at the source to the one at the destination. Raises
-        WrongState while a job of the scope has not ended.
+        The key, the bindings and the escrow are deleted, and of its checks what was asked, found and uploaded. The
+        jobs' items lose their pseudonyms and row ids, and their receipts the digests of files, since either would lead
+        from a study at the source to the one at the destination. Raises WrongState while a job of the scope, or a check
+        for it, has not ended.
         """
         with self._db.transaction() as session:
             row = _usable(session.get(ScopeRow, scope_id, with_for_update=True, populate_existing=True))
             of_scope = select(JobRow.id).where(JobRow.linkage_scope_id == scope_id)
-            if session.scalar(select(exists(of_scope.where(JobRow.state.not_in(FINISHED))))):
-                raise WrongState("A job of this trial has not ended. Wait for it, or cancel it.")
+            checks = _checks_for(scope_id, row.name)
+            for jobs in (of_scope, checks):
+                if session.scalar(select(exists(jobs.where(JobRow.state.not_in(FINISHED))))):
+                    raise WrongState("A job of this trial has not ended. Wait for it, or cancel it.")
             row.key, row.forgotten_at = b"", self._db.clock()
             session.execute(delete(BindingRow).where(BindingRow.scope_id == scope_id))
-            session.execute(update(ItemRow).where(ItemRow.job_id.in_(of_scope)).values(pseudonym=""))
+            for jobs in (of_scope, checks):
+                session.execute(update(ItemRow).where(ItemRow.job_id.in_(jobs)).values(pseudonym="", row_id=""))
+            _forget_asked(session, checks)
             items = select(ItemRow.id).where(ItemRow.job_id.in_(of_scope))
             for receipt in session.scalars(select(ReceiptRow).where(ReceiptRow.item_id.in_(items))):
                 receipt.content = _without_digests(receipt.content)
@@ -104,6 +118,23 @@ class ScopeStore:
         session.add(row)
         session.flush()
         return row.id
+
+
+def _checks_for(scope_id: int, trial: str | None) -> Select[int]:
+    """The ids of checks of which transfers of the scope were made, and of all that name its trial."""
+    made = select(JobRow.checked_by_job_id).where(JobRow.linkage_scope_id == scope_id)
+    is_for = JobRow.id.in_(made.where(JobRow.checked_by_job_id.is_not(None)))
+    if trial is not None:
+        is_for = or_(is_for, JobRow.trial_protocol_id == trial)
+    return select(JobRow.id).where(JobRow.kind == JobKind.BATCH_CHECK, is_for)
+
+
+def _forget_asked(session: Session, checks: Select[int]) -> None:
+    """Delete rows that name patients beside their pseudonyms, and the files that they came from."""
+    items = select(ItemRow.id).where(ItemRow.job_id.in_(checks))
+    session.execute(delete(QuestionRow).where(QuestionRow.item_id.in_(items)))
+    session.execute(delete(AnswerRow).where(AnswerRow.item_id.in_(items)))
+    session.execute(delete(BatchFileRow).where(BatchFileRow.job_id.in_(checks)))
 
 
 def _usable(row: ScopeRow | None) -> ScopeRow:

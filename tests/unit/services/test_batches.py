@@ -21,7 +21,7 @@ from models.domain.jobs import Item, Job, JobKind, State
 from models.domain.people import Actor, NodeAccess, Permission, operator
 from models.domain.receipts import Receipt
 from models.settings import Settings
-from services import audit, jobs, profiles
+from services import audit, escrow, jobs, profiles
 from services.batch_files.checking import check_transfer
 from services.batch_files.limits import Limits, limits_of
 from services.batch_files.reading import read_table
@@ -564,3 +564,41 @@ def _verdicts_in(world: World, job: Job) -> list[str]:
     lines = made.data.decode().strip().split("\r\n")
     assert lines[0].endswith("Verdict")
     return [line.split(";")[-1] for line in lines[1:]]
+
+
+# A trial that is forgotten
+
+
+def test_forgetting_a_trial_takes_the_files_and_rows_of_its_checks_with_it(world: World) -> None:
+    """They hold patients beside pseudonyms, which would be an escrow that nobody asked for."""
+    file = BatchFile("a.csv", CSV)
+    check = world.check(*transfer_rows(2), trial_protocol_id="LUNG", file=file)
+    other = world.check(*transfer_rows(2), trial_protocol_id="OTHER", file=file)
+    unused = world.check(*transfer_rows(1), trial_protocol_id="LUNG", file=file)
+    job = world.transfer(check)
+    world.deliver(job)
+    escrow.forget(world.db, ROOT, "LUNG", "the study has ended")
+    for gone in (check, unused):
+        assert checks.rows(world.db, ROOT, gone.id) == ()
+        with pytest.raises(NotFound):
+            verdicts.file(world.db, ROOT, gone.id)
+    for item in world.items(job):
+        assert (item.pseudonym, item.row_id) == ("", "")
+    assert "nothing is left" in refusal(transfers.submit, world.db, world.settings, ROOT, unused.id)
+    assert len(checks.rows(world.db, ROOT, other.id)) == 2
+    assert verdicts.file(world.db, ROOT, other.id).data
+
+
+def test_forgetting_a_single_job_takes_its_check_with_it(world: World) -> None:
+    check = world.check(*transfer_rows(1), file=BatchFile("a.csv", CSV))
+    job = world.transfer(check)
+    world.deliver(job)
+    escrow.forget(world.db, ROOT, job.id, "the study has ended")
+    assert checks.rows(world.db, ROOT, check.id) == ()
+
+
+def test_a_trial_is_not_forgotten_while_a_check_for_it_runs(world: World) -> None:
+    world.deliver(world.transfer(world.check(*transfer_rows(1), trial_protocol_id="LUNG")))
+    request = a_transfer(world.one, world.folder, *transfer_rows(1), trial_protocol_id="LUNG")
+    checks.submit(world.db, world.settings, ROOT, request)
+    assert "WrongState" in refusal(escrow.forget, world.db, ROOT, "LUNG", "the study has ended")

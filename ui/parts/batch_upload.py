@@ -20,7 +20,7 @@ _ENDINGS = ["xlsx", "ods", "csv", "txt", "tsv"]
 _MB = 1024 * 1024
 _FILE = "whole file"
 _OF_LINE = re.compile(r"Line (\d+): (\w+)")
-_TALLEST_PIXELS = 460
+_PROBLEMS_A_PAGE = 15
 _NEEDS = {
     BatchKind.QUERY: "Each row needs a PatientID, or a PatientName with a PatientBirthDate; and an AccessionNumber, "
     "or a Modality.",
@@ -53,11 +53,11 @@ def hand_in(draft: BatchDraft) -> bool:
 
 def help_with_files(kind: BatchKind) -> None:
     """Draw what a file looks like, with an empty one and a filled one to take away."""
-    with st.popover("What the file looks like", icon=":material/help:", key="file-help"):
-        st.markdown(f"{_NEEDS[kind]} Other columns may be there, and are not read.")
-        st.markdown("\n".join(_column_lines(kind)))
-        st.caption("Dates are best written 2023-12-31. Format columns of IDs as text, so that zeros stay.")
-    with st.container(horizontal=True, key="file-samples"):
+    with st.container(horizontal=True, vertical_alignment="center", key="file-samples"):
+        with st.popover("What the file looks like", icon=":material/help:", key="file-help"):
+            st.markdown(f"{_NEEDS[kind]} Other columns may be there, and are not read.")
+            st.markdown("\n".join(_column_lines(kind)))
+            st.caption("Dates are best written 2023-12-31. Format columns of IDs as text, so that zeros stay.")
         for what in ("template", "sample"):
             for ending in ("xlsx", "csv"):
                 st.link_button(
@@ -156,11 +156,11 @@ def _table(problems: Sequence[Problem], key: str) -> None:
     columns = [
         Column[Problem]("Line", lambda problem: str(problem.row or _FILE), st.column_config.TextColumn(width=85)),
         Column[Problem]("Column", lambda problem: problem.column or "row as a whole"),
-        Column[Problem]("Kind", lambda problem: ["Error" if problem.is_error else "Warning"], kinds),
         Column[Problem]("What is wrong", lambda problem: problem.sentence, st.column_config.TextColumn(width="large")),
+        Column[Problem]("Kind", lambda problem: ["Error" if problem.is_error else "Warning"], kinds),
         Column[Problem]("What stands there", lambda problem: problem.value_hint),
     ]
-    look = Look(columns, "Problems of the file", lambda problem: problem, "problem", tallest=_TALLEST_PIXELS)
+    look = Look(columns, "Problems of the file", lambda problem: problem, "problem", size=_PROBLEMS_A_PAGE)
     tables.paged_table(len(problems), load, look, key)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 
 from services.batch_files.tables import FileKind, Trouble, Value
-from services.batch_files.xlsx_writing import Written, workbook
+from services.batch_files.workbook_writing import Written, workbook
 from services.formula_guard import guarded
 
 Cell = str | int | float | bool | date | datetime | time | Trouble | None

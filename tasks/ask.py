@@ -94,7 +94,7 @@ class _Crew:
         """Ask question after question."""
         has_one_place = any(server.association_budget == 1 for server in self._servers)
         with self._bundle.asker(self._servers, has_one_place) as asker:
-            while (claim := self._bundle.claim(self._server.id)) is not None:
+            while not asker.is_stopped and (claim := self._bundle.claim(self._server.id)) is not None:
                 self._see_to(asker, *claim)
                 asker.rest()
 

@@ -52,6 +52,10 @@ class Asker:
         for finder in finders:
             finder.abort()
 
+    @property
+    def is_stopped(self) -> bool:
+        return self._why is not None
+
     def check(self) -> None:
         """Raise why the thread was stopped, if it was."""
         if self._why is not None:

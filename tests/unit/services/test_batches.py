@@ -405,6 +405,13 @@ def test_rows_that_were_not_found_have_to_be_left_out_in_so_many_words(world: Wo
     )
 
 
+def test_also_what_was_found_can_be_left_out(world: World) -> None:
+    world.deliver(world.transfer(world.check(ROW, trial_protocol_id="LUNG")))
+    check = world.check(*transfer_rows(2), trial_protocol_id="LUNG")
+    job = world.transfer(check, RowVerdict.FOUND, again=True)
+    assert [item.study_uid for item in world.items(job)] == ["1.2.1"]
+
+
 def test_rows_that_turn_out_to_mean_one_study_are_moved_once(world: World) -> None:
     by_number = BatchTransferRow(3, "Y", "P1", accession_number="A1.2.1", pseudonym="ANON1")
     one_series = BatchTransferRow(4, "Z", "P2", "1.2.2", ("1.2.2.1",), "ANON2")

@@ -261,6 +261,27 @@ def test_who_has_lost_a_lease_writes_nothing(
     assert JobStore(database).item(item.id).state is State.IN_PROGRESS
 
 
+def test_who_has_lost_the_place_in_the_budget_takes_up_nothing_more(
+    database: Database, settings: Settings, archives: dict[str, MemoryArchive], clock: Clock
+) -> None:
+    job = a_job(database, settings, 5, association_budget=2)
+
+    def lose_the_place(_: object) -> None:
+        if len(archives["ONE"].asked) == 1:
+            with database.transaction() as session:
+                session.execute(text("UPDATE association_slots SET count = 0"))
+            threading.Event().wait(0.3)
+
+    archives["ONE"].on_question = lose_the_place
+    bundle = Bundle(database, settings, job)
+    ask_bundle(bundle)
+    assert bundle.asked == 1
+    assert [item.attempts for item in JobStore(database).items(job.id)] == [1, 0, 0, 0, 0]
+    clock.pass_by(settings.lease_s)
+    run(database, settings, job)
+    assert len(found(database, job)) == 5
+
+
 def test_a_check_waits_while_its_application_is_suspended(
     database: Database, settings: Settings, archives: dict[str, MemoryArchive]
 ) -> None:

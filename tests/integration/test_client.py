@@ -95,8 +95,6 @@ def a_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     root, port = tmp_path_factory.mktemp("client"), free_port()
     options = {"web_port": port, "web_url": f"http://localhost:{port}"}
     installation = Installation(root / "adit", **options)
-    # one process must open an SQLite file once: closing it a second time would let go of the first one's locks
-    installation.db.close()
     settings = installation.settings
     study = write_study(root / "ct")
     shared = {
@@ -113,7 +111,6 @@ def a_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         orthanc(root / "b", "TARGET_AE", settings=unchecked) as target,
         web(root / "adit", **shared) as running,
     ):
-        installation.db = running.db
         archive.upload(study.files)
         servers = {
             "PACS": installation.server(archive, "PACS", **DIMSE_GET),

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from deployments.demo.studies import identifying_values
@@ -13,13 +12,14 @@ from models.domain.jobs import State
 from models.domain.nodes import Folder
 from models.domain.people import NodeRight, Permission
 from services import jobs
+from tests.accessibility import serious_problems
 from tests.clinic import PASSWORD, ROOT, Clinic, Window
 from tests.installation import TESTER
 from tests.web import Browser
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 
-USER_PAGES = ("/", "/selective-transfer", "/jobs", "/profile", "/tokens")
+USER_PAGES = ("/", "/selective-transfer", "/batch-query", "/batch-transfer", "/jobs", "/profile", "/tokens")
 ADMIN_PAGES = (
     "/administration",
     "/job-overview",
@@ -210,7 +210,7 @@ def test_jobs_of_others_do_not_exist(a_clinic: Clinic) -> None:
 
 
 def test_every_page_is_accessible(a_clinic: Clinic) -> None:
-    a_clinic.researcher("louise", Permission.REVIEW_HELD)
+    a_clinic.researcher("louise", Permission.REVIEW_HELD, Permission.ADD_BATCH_QUERY)
     found: dict[str, list[str]] = {}
     for name, pages in (("louise", USER_PAGES), (ROOT, ADMIN_PAGES)):
         with a_clinic.window(name) as window:
@@ -225,19 +225,3 @@ def test_every_page_is_accessible(a_clinic: Clinic) -> None:
             window.open(path)
             found |= {path: problems} if (problems := serious_problems(window)) else {}
     assert found == {}
-
-
-def serious_problems(window: Window) -> list[str]:
-    """What axe-core calls serious or critical by WCAG 2 A and AA; what is not ours to mend is left out."""
-    result = Axe().run(window.page, options={"runOnly": ["wcag2a", "wcag2aa"]})
-    return [
-        f"{found['id']}: {node['target']}"
-        for found in result.response["violations"]
-        if found["impact"] in {"serious", "critical"}
-        for node in found["nodes"]
-        if not any(theirs in str(node["target"]) + node["html"] for theirs in _NOT_OURS)
-    ]
-
-
-_NOT_OURS = ("gdg-", "glide")
-"""Parts of Streamlit's table, which it paints and describes itself."""

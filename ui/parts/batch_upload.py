@@ -126,7 +126,8 @@ def _show_problems(draft: BatchDraft) -> None:
             icon=":material/error:",
         )
     else:
-        st.warning(f"There {_are(warnings, 'warning')}. Look at them before you go on.", icon=":material/warning:")
+        them = "it" if warnings == 1 else "them"
+        st.warning(f"There {_are(warnings, 'warning')}. Look at {them} before you go on.", icon=":material/warning:")
     _table([*upload.errors, *upload.warnings], "file-problems")
     st.download_button(
         "Download the file with the problems marked",

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from models.domain.jobs import FINISHED, Job, JobProgress, State
+from models.domain.jobs import FINISHED, Job, JobKind, JobProgress, State
 from models.domain.pace import Pace
 from models.domain.people import Actor, Permission
 from models.domain.project import App
 from services import jobs, nodes, project
 from ui import context
 from ui.parts import amounts, status, times
-from ui.parts.facts import show_facts
 
 
 def facts_of(job: Job, actor: Actor) -> Mapping[str, str]:
@@ -25,7 +24,9 @@ def facts_of(job: Job, actor: Actor) -> Mapping[str, str]:
     return {
         "Kind": status.kind_word(job.kind),
         "Owner": job.owner,
-        "From, to": ", ".join(sorted(ways)),
+        "Servers" if job.kind is JobKind.BATCH_QUERY else "From, to": ", ".join(sorted(ways)),
+        "Project": job.project_name,
+        "Ethics committee approval": job.ethics_application_id,
         "Trial": " | ".join(filter(None, [job.trial_protocol_id, job.trial_protocol_name])),
         "De-identification": "none: the identity is kept" if job.keep_identity else job.profile,
         "Created": times.moment(job.created_at),
@@ -48,8 +49,7 @@ def show_run_link(job: Job, actor: Actor) -> None:
 
 
 def show_project(job: Job) -> None:
-    """Draw what the data of a batch is for."""
-    show_facts({"Project": job.project_name, "Ethics committee approval": job.ethics_application_id}, "project-facts")
+    """Draw what the data of a batch is for, in the words of its owner."""
     if job.project_description:
         with st.container(gap=None, key="project-description"):
             st.caption("Project description")

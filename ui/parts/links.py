@@ -32,11 +32,14 @@ def go_to_tokens() -> NoReturn:
     st.switch_page(_TOKENS)
 
 
-def batch_transfer_link(label: str, query_id: int = 0, source_id: int = 0, icon: str | None = None) -> None:
-    """Draw a link to a new batch transfer, of what a query has found, of one of its servers or all."""
-    wanted = {"query": query_id, "source": source_id}
-    parameters = {name: str(number) for name, number in wanted.items() if number}
-    st.page_link(_BATCH_TRANSFER, label=label, icon=icon, query_params=parameters)
+def go_to_batch_transfer(query_id: int, source_id: int) -> NoReturn:
+    """Leave for a new batch transfer of what a query has found at one of its servers."""
+    st.switch_page(_BATCH_TRANSFER, query_params={"query": str(query_id), "source": str(source_id)})
+
+
+def batch_transfer_link(label: str, icon: str | None = None) -> None:
+    """Draw a link to a new batch transfer."""
+    st.page_link(_BATCH_TRANSFER, label=label, icon=icon)
 
 
 def back_from(job: Job, actor: Actor) -> None:

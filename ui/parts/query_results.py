@@ -12,6 +12,7 @@ from services.batches import results, verdicts
 from services.job_access import may_know_patients
 from ui import context
 from ui.parts import links, studies, tables
+from ui.parts.escape import escape_markdown
 from ui.parts.job_tables import lines_of
 from ui.parts.tables import Column, Look, states_column
 
@@ -26,9 +27,10 @@ def show_results(job: Job, actor: Actor) -> None:
         return
     total = results.count(context.database(), actor, job.id)
     if job.state in FINISHED:
-        _files(job)
-        if total and Permission.ADD_BATCH_TRANSFER in actor.permissions:
-            _ways_to_transfer(job, actor)
+        with st.container(horizontal=True, key="result-files"):
+            if total and Permission.ADD_BATCH_TRANSFER in actor.permissions:
+                _ways_to_transfer(job, actor)
+            _files(job)
     show_table(job, actor, total)
 
 
@@ -58,24 +60,23 @@ def file_buttons(job: Job) -> None:
 
 
 def _files(job: Job) -> None:
-    with st.container(horizontal=True, key="result-files"):
-        for ending in ("xlsx", "csv"):
-            st.link_button(
-                f"Results (.{ending})",
-                f"/files/jobs/{job.id}/results.{ending}",
-                icon=":material/download:",
-                key=f"results-{ending}",
-            )
-        file_buttons(job)
+    for ending in ("xlsx", "csv"):
+        st.link_button(
+            f"Results (.{ending})",
+            f"/files/jobs/{job.id}/results.{ending}",
+            icon=":material/download:",
+            key=f"results-{ending}",
+        )
+    file_buttons(job)
 
 
 def _ways_to_transfer(job: Job, actor: Actor) -> None:
     """One way for each server that was asked: a transfer has one source."""
     servers = _servers(job, actor)
-    with st.container(horizontal=True, key="transfer-these"):
-        for source_id, name in servers.items():
-            label = "Transfer these" if len(servers) == 1 else f"Transfer what {name} has"
-            links.batch_transfer_link(label, job.id, source_id, ":material/send:")
+    for source_id, name in servers.items():
+        label = "Transfer these" if len(servers) == 1 else f"Transfer what {escape_markdown(name)} has"
+        if st.button(label, key=f"transfer-{source_id}", icon=":material/send:", type="primary"):
+            links.go_to_batch_transfer(job.id, source_id)
 
 
 def _servers(job: Job, actor: Actor) -> Mapping[int, str]:

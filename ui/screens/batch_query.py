@@ -76,7 +76,9 @@ with right:
 batch_upload.show_refused(draft.problems, batch_sending.shown_fields(False, "sources"))
 
 rows = draft.upload.rows
-if st.button(f"Start the query of {amounts.counted(len(rows), 'row')}", type="primary", icon=":material/send:", key="send"):
+if st.button(
+    f"Start the query of {amounts.counted(len(rows), 'row')}", type="primary", icon=":material/send:", key="send"
+):
     request = BatchQueryRequest(
         rows,
         source_ids,

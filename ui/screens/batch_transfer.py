@@ -75,9 +75,9 @@ with left:
     names = names_fields(
         rows, Permission.BATCH_UNPSEUDONYMIZED in actor.permissions, remembered, draft.problems, _PREFIX
     )
-    trial_id, trial_name = trial_fields(draft.problems, _PREFIX)
 with right:
     about = batch_sending.project_fields(draft.problems, _PREFIX, with_ethics=True)
+    trial_id, trial_name = trial_fields(draft.problems, _PREFIX)
     urgent, mail = extras(Permission.BATCH_URGENT in actor.permissions, remembered, _PREFIX)
 batch_upload.show_refused(draft.problems, batch_sending.shown_fields(True, *_BESIDE))
 

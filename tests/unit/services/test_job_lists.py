@@ -117,6 +117,8 @@ def test_receipts_are_counted_without_being_unpacked(database: Database) -> None
     with database.transaction() as session:
         session.get_one(ReceiptRow, first.id).content = b"not a receipt"
     (summary,) = jobs.receipt_summaries(database, ada, job.id).values()
+    totals = jobs.receipt_totals(database, ada, job.id)
+    assert (totals.stored, totals.held) == (summary.stored, summary.held)
     assert (summary.verdict, summary.expected, summary.received, summary.stored) == (Completeness.SHORT, 3, 2, 1)
     assert (summary.confirmed, summary.left_out, summary.held, summary.refused, summary.missing) == (0, 0, 1, 0, 2)
     assert set(jobs.receipt_summaries(database, ada, job.id, [first, second])) == {first.id}

@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI
 from api import description, problems
 from api.context import Context
 from api.gateway import retrieving, searching, storing
-from api.routes import jobs, me, reviews, search
+from api.routes import batches, jobs, me, reviews, search
 from api.routes.admin import operation, people, places
 from api.threads import in_thread
 from api.traffic import Traffic
@@ -21,6 +21,9 @@ _REST: tuple[APIRouter, ...] = (
     search.router,
     jobs.router,
     jobs.slow_router,
+    batches.router,
+    batches.slow_router,
+    batches.form_router,
     reviews.router,
     people.router,
     places.router,

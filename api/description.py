@@ -38,6 +38,9 @@ class ProblemDocument(BaseModel):
     detail: str
     code: str = Field(description="The kind of error, for programs.", examples=["BadRequest"])
     errors: dict[str, str] = Field(description="A sentence for each field, where fields are wrong.")
+    problems: list[dict[str, Any]] = Field(
+        default=[], description="What is wrong with a batch file: `row`, `column`, `sentence` and `weight` of each."
+    )
     reference: str = Field(default="", description="By which an administrator finds an error of ours in the log.")
 
 
@@ -107,5 +110,6 @@ def _operation(method: str, path: str, operation: Document, document: Document) 
 def _example(operation: Document, schemas: Mapping[str, Document]) -> Any:
     """The example of the body's schema, if it has one."""
     content = operation.get("requestBody", {}).get("content", {})
-    reference = content.get("application/json", {}).get("schema", {}).get("$ref", "")
+    told = content.get("application/json") or content.get("multipart/form-data") or {}
+    reference = told.get("schema", {}).get("$ref", "")
     return next(iter(schemas.get(reference.removeprefix(_REFERENCE), {}).get("examples", ())), None)

@@ -87,6 +87,7 @@ class Problem(Exception):  # noqa: N818  (what it is called in RFC 9457)
         detail: str,
         errors: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -94,6 +95,7 @@ class Problem(Exception):  # noqa: N818  (what it is called in RFC 9457)
         self.detail = detail
         self.errors = dict(errors or {})
         self.headers = dict(headers or {})
+        self.more = dict(more or {})
 
 
 def answer(
@@ -103,6 +105,7 @@ def answer(
     errors: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     reference: str = "",
+    more: Mapping[str, Any] | None = None,
 ) -> JSONResponse:
     """The answer that tells of a problem. Where waiting may help it says how long."""
     document: dict[str, Any] = {
@@ -112,6 +115,7 @@ def answer(
         "detail": detail,
         "code": code,
         "errors": dict(errors or {}),
+        **(more or {}),
     }
     if reference:
         document["reference"] = reference
@@ -122,7 +126,7 @@ def answer(
 def of(error: BaseException) -> JSONResponse:
     """The answer for an error; what nobody expected is logged, and told only by its reference."""
     if isinstance(error, Problem):
-        return answer(error.status, error.code, error.detail, error.errors, error.headers)
+        return answer(error.status, error.code, error.detail, error.errors, error.headers, more=error.more)
     if isinstance(error, AditError) and (status := status_of(error)) != 500:
         return answer(status, error.code, error.message, error.problems if isinstance(error, BadRequest) else None)
     reference = faults.record(error)

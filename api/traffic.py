@@ -1,6 +1,8 @@
 """Around every request: nothing unexpected gets out, bodies are bounded, and answers are counted."""
 
 import logging
+from collections.abc import MutableMapping
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,6 +18,7 @@ log = logging.getLogger(__name__)
 
 LARGEST_BODY = 5 * 2**20
 """Of requests below ``/v1``; the gateway takes instances of any size and bounds them itself."""
+_ALLOWED = "adit.largest_body"
 
 
 class Traffic:
@@ -39,7 +42,7 @@ class Traffic:
             await send(message)
 
         try:
-            await self._app(scope, _bounded(receive) if _is_bounded(scope) else receive, counted)
+            await self._app(scope, _bounded(scope, receive) if _is_bounded(scope) else receive, counted)
         except Exception as error:
             if has_begun:  # the connection is broken off, so that nobody takes the half for the whole
                 _note(error)
@@ -64,7 +67,12 @@ def _is_bounded(scope: Scope) -> bool:
     return Request(scope).url.path.removeprefix(scope.get("root_path", "")).startswith("/v1/")
 
 
-def _bounded(receive: Receive) -> Receive:
+def allow_body(scope: MutableMapping[str, Any], size_bytes: int) -> None:
+    """Let the body of this request be so large, instead of ``LARGEST_BODY``; call it before the body is read."""
+    scope[_ALLOWED] = size_bytes
+
+
+def _bounded(scope: Scope, receive: Receive) -> Receive:
     """Raise HTTPException once more than the largest body has come in."""
     received_bytes = 0
 
@@ -72,7 +80,7 @@ def _bounded(receive: Receive) -> Receive:
         nonlocal received_bytes
         message = await receive()
         received_bytes += len(message.get("body", b""))
-        if received_bytes > LARGEST_BODY:
+        if received_bytes > scope.get(_ALLOWED, LARGEST_BODY):
             raise HTTPException(413)
         return message
 

@@ -30,7 +30,14 @@ from tests.people import a_user
 from tests.samples import a_server, some_settings
 
 SHELL = operator("shell")
-MAY = frozenset({Permission.ADD_SELECTIVE_TRANSFER, Permission.ADD_BATCH_TRANSFER, Permission.ADD_TOKEN})
+MAY = frozenset(
+    {
+        Permission.ADD_SELECTIVE_TRANSFER,
+        Permission.ADD_BATCH_TRANSFER,
+        Permission.ADD_BATCH_QUERY,
+        Permission.ADD_TOKEN,
+    }
+)
 HEADER = "Basic dG9wOnNlY3JldA=="
 """The authorization header of a server: never to be seen in an answer."""
 

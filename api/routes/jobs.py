@@ -74,7 +74,7 @@ def submit(here: Here, caller: Mover, wished: JobWished, idempotency_key: Key = 
     """Have a request accepted as a job. With a key it may be sent again without becoming another job."""
     request = wished.request(*_ends(here, caller, wished))
     job = jobs.submit(here.db, here.settings, caller.actor, request, idempotency_key=idempotency_key.strip())
-    return _details(here, caller.actor, job.id)
+    return details(here, caller.actor, job.id)
 
 
 @router.get("/jobs")
@@ -105,7 +105,7 @@ def list_jobs(
 @router.get("/jobs/{job_id}")
 def show_job(here: Here, caller: Reader, job_id: JobId) -> JobDetails:
     """One job, with what the caller may do to it as it is now."""
-    return _details(here, caller.actor, job_id)
+    return details(here, caller.actor, job_id)
 
 
 @router.get("/jobs/{job_id}/items")
@@ -168,7 +168,7 @@ def restart(here: Here, caller: Mover, job_id: JobId) -> JobDetails:
 def hurry(here: Here, caller: Mover, job_id: JobId, wished: Annotated[Hurry | None, Body()] = None) -> JobDetails:
     """Make a job urgent, or with ``{"urgent": false}`` not urgent any more."""
     jobs.hurry(here.db, caller.actor, job_id, (wished or Hurry()).urgent)
-    return _details(here, caller.actor, job_id)
+    return details(here, caller.actor, job_id)
 
 
 @router.delete("/jobs/{job_id}", status_code=204)
@@ -211,10 +211,11 @@ def _ends(here: Context, caller: Caller, wished: Wished) -> tuple[int, int]:
 
 def _changed(here: Context, caller: Caller, change: Callable[[Database, Actor, int], Job], job_id: int) -> JobDetails:
     change(here.db, caller.actor, job_id)
-    return _details(here, caller.actor, job_id)
+    return details(here, caller.actor, job_id)
 
 
-def _details(here: Context, actor: Actor, job_id: int) -> JobDetails:
+def details(here: Context, actor: Actor, job_id: int) -> JobDetails:
+    """What is shown of one job."""
     progress = jobs.progress(here.db, actor, job_id)
     names = nodes.names(here.db)
     ways = [

@@ -20,7 +20,7 @@ from models.domain.project import App
 from models.domain.quotas import Usage
 from models.domain.requests import StudyWish
 from models.settings import Settings
-from services import audit, project, pseudonyms, quotas
+from services import audit, idempotency, project, pseudonyms, quotas
 from services.batches import content
 from services.job_access import may_know_patients, visible
 from services.submitting import check_rights, chosen_profile, usable_nodes
@@ -64,16 +64,21 @@ class Outcome:
         return left is None or self.size_bytes <= left
 
 
-def submit(db: Database, settings: Settings, actor: Actor, request: BatchTransferRequest) -> Job:
+def submit(
+    db: Database, settings: Settings, actor: Actor, request: BatchTransferRequest, idempotency_key: str = ""
+) -> Job:
     """Accept a batch transfer for its check, as a job with one item for the rows of each study.
 
-    It begins at once, also where jobs of users wait for staff: nothing is moved before the transfer is submitted.
+    It begins at once, also where jobs of users wait for staff: nothing is moved before the transfer is submitted. Where
+    the same request was accepted before under ``idempotency_key``, that job is returned.
     Raises BadRequest naming every field and line that cannot be as it is, also in view of pseudonyms of earlier jobs of
     the trial; NotPermitted, AppLocked, UnderMaintenance; WrongState when the trial was forgotten. Then nothing is left
     behind.
     """
     check_size("rows", len(request.rows), TRANSFER_LIMIT, actor.is_staff)
     request.check()
+    if (known := idempotency.earlier(db, actor, idempotency_key, request)) is not None:
+        return known
     with audit.refusals_recorded(db, actor, AuditAction.SUBMIT_JOB, JobKind.BATCH_CHECK.value):
         check_rights(actor, request.head)
     project.check_open(db, actor, App.BATCH_TRANSFER)
@@ -86,10 +91,13 @@ def submit(db: Database, settings: Settings, actor: Actor, request: BatchTransfe
         for item in request.items
     ]
     with db.transaction():
+        if (known := idempotency.earlier(db, actor, idempotency_key, request)) is not None:
+            return known  # the same request has come twice at once, and the other one was faster
         head = replace(request.head, profile=profile)
         job = QuestionStore(db).add(actor.name, head, questions, State.PENDING)
         if request.file is not None:
             BatchFileStore(db).keep(job.id, request.file)
+        idempotency.keep(db, actor, idempotency_key, request, job)
         subject = f"job {job.id}: {job.kind.value} from {source.name} to {destination.name}, {len(request.rows)} rows"
         audit.record(db, actor, AuditAction.SUBMIT_JOB, subject + (" with identity" if job.keep_identity else ""))
         return job

@@ -11,21 +11,26 @@ from models.domain.nodes import Server
 from models.domain.people import Actor
 from models.domain.project import App
 from models.settings import Settings
-from services import audit, project
+from services import audit, idempotency, project
 from services.batches import content
 from services.submitting import check_rights, first_state
 
 _NO_NODE = "there is no such node, or you may not use it."
 
 
-def submit(db: Database, settings: Settings, actor: Actor, request: BatchQueryRequest) -> Job:
+def submit(
+    db: Database, settings: Settings, actor: Actor, request: BatchQueryRequest, idempotency_key: str = ""
+) -> Job:
     """Accept a batch query as a job with one item for each row and each server, those of one row together.
 
-    Raises BadRequest naming every field and line that cannot be as it is, NotPermitted, AppLocked, UnderMaintenance.
+    Where the same request was accepted before under ``idempotency_key``, that job is returned. Raises BadRequest naming
+    every field and line that cannot be as it is, or the key, NotPermitted, AppLocked, UnderMaintenance.
     Then nothing is left behind.
     """
     check_size("rows", len(request.rows), QUERY_LIMIT, actor.is_staff)
     request.check()
+    if (known := idempotency.earlier(db, actor, idempotency_key, request)) is not None:
+        return known
     with audit.refusals_recorded(db, actor, AuditAction.SUBMIT_JOB, JobKind.BATCH_QUERY.value):
         check_rights(actor, request.head)
     project.check_open(db, actor, App.BATCH_QUERY)
@@ -36,9 +41,12 @@ def submit(db: Database, settings: Settings, actor: Actor, request: BatchQueryRe
         for server in servers
     ]
     with db.transaction():
+        if (known := idempotency.earlier(db, actor, idempotency_key, request)) is not None:
+            return known  # the same request has come twice at once, and the other one was faster
         job = QuestionStore(db).add(actor.name, request.head, questions, first_state(actor, settings))
         if request.file is not None:
             BatchFileStore(db).keep(job.id, request.file)
+        idempotency.keep(db, actor, idempotency_key, request, job)
         audit.record(db, actor, AuditAction.SUBMIT_JOB, _subject(job, servers, len(request.rows)))
         return job
 

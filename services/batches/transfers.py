@@ -57,7 +57,7 @@ def submit(
     if job.state not in FINISHED:
         raise BadRequest.of({"check": "it has not ended yet. Wait for it, or cancel it."})
     asked = tuple(QuestionStore(db).asked(check_id))
-    taken = {RowVerdict.FOUND, *([RowVerdict.ALREADY_THERE] if again else [])}
+    taken = {RowVerdict.FOUND, *([RowVerdict.ALREADY_THERE] if again else [])} - set(leave_out)
     _check_verdicts(asked, taken, leave_out)
     return submitting.submit(db, settings, actor, _request(db, job, _wishes(asked, taken)))
 
@@ -79,7 +79,7 @@ def _check_verdicts(asked: Sequence[Asked], taken: Collection[RowVerdict], leave
     if open_ones:
         told = ", ".join(f"{counts[verdict]} {_WORDS[verdict]}" for verdict in open_ones)
         raise BadRequest.of({"leave_out": f"{told}. Say that these shall be left out, or correct the file."})
-    if not any(counts[verdict] for verdict in taken if verdict not in leave_out):
+    if not any(counts[verdict] for verdict in taken):
         raise BadRequest.of({"rows": "nothing is left to transfer."})
 
 

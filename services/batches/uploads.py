@@ -76,6 +76,11 @@ class TransferUpload(_Upload):
     skipped_lines: tuple[int, ...] = ()
 
 
+def largest_bytes(actor: Actor) -> int:
+    """How large a file of theirs may be."""
+    return limits_of(BatchKind.QUERY, actor.is_staff).file_bytes
+
+
 def read_query(actor: Actor, file: BatchFile) -> QueryUpload:
     """The rows of a batch query file, and all that is wrong with them.
 

@@ -78,6 +78,49 @@ def test_a_wrong_body_is_refused_by_the_name_of_the_field(site: Site, case: Case
     assert tables(site) == before
 
 
+def bad_forms(document: dict[str, Any], case: Case) -> Iterator[tuple[str, dict[str, Any], bytes | None]]:
+    """The name of a field, and a form in which it is wrong: its fields and its file."""
+    content = document["paths"][case.template]["post"]["requestBody"]["content"]["multipart/form-data"]
+    schema = schema_of(document, content["schema"])
+    for name, field in schema["properties"].items():
+        if name == "file":
+            continue
+        if field.get("type") == "array":
+            yield name, {**case.body, name: ["Doe" * 40]}, case.file
+            yield name, {**case.body, name: ["PACS"] * 51}, case.file
+        elif "anyOf" in field:
+            yield name, {**case.body, name: "Doe" * 40}, case.file
+            yield name, {**case.body, name: "Doe\0John"}, case.file
+        elif field.get("type") == "boolean" or "$ref" in field:
+            yield name, {**case.body, name: PATIENT}, case.file
+        else:
+            yield name, {**case.body, name: "Doe\0John"}, case.file
+            yield name, {**case.body, name: "Doe" * 4000}, case.file
+    yield "file", {**case.body, "file": PATIENT}, None
+    yield "file", case.body, None
+    yield "patient_nmae", {**case.body, "patient_nmae": PATIENT}, case.file
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.file], ids=ids)
+def test_a_wrong_form_is_refused_by_the_name_of_the_field(site: Site, case: Case) -> None:
+    token = site.token("ada")
+    before = tables(site)
+    for name, data, file in bad_forms(site.app.openapi(), case):
+        # without a file the fields are parts of a form as well
+        parts = {"file": ("Doe.csv", file)} if file else {"file": (None, b"Doe")}
+        given = {key: value for key, value in data.items() if key != "file"}
+        answer = site.ask("POST", case.path, token, data=given, files=parts)
+        assert answer.status_code == 422, (name, data, answer.text)
+        errors = answer.json()["errors"]
+        assert any(field.partition(".")[0] == name for field in errors), (name, errors)
+        assert "Doe" not in answer.text
+    for content in (b"", b"--x\r\n", b"no form at all"):
+        headers = {"content-type": "multipart/form-data; boundary=x"}
+        answer = site.ask("POST", case.path, token, content=content, headers=headers)
+        assert answer.status_code in {400, 422}, answer.text
+    assert tables(site) == before
+
+
 @pytest.mark.parametrize("case", CASES, ids=ids)
 def test_wrong_parameters_are_refused_by_their_names(site: Site, case: Case) -> None:
     token = site.token("root")
@@ -98,7 +141,7 @@ def test_wrong_parameters_are_refused_by_their_names(site: Site, case: Case) -> 
                 query = {name: value}
             else:
                 headers = {name: "Doe\tJohn"}
-            answer = site.ask(case.method, path, token, params=query, headers=headers, json=case.body)
+            answer = site.ask(case.method, path, token, params=query, headers=headers, **case.sent)
             assert answer.status_code == 422, (name, value, answer.text)
             assert any(field.partition(".")[0] == name for field in answer.json()["errors"]), answer.text
             assert "Doe" not in answer.text

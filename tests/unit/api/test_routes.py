@@ -24,6 +24,13 @@ class Case:
     statuses: tuple[int, int, int, int]
     body: Any = None
     query: dict[str, str] = field(default_factory=dict)
+    file: bytes = b""
+    """Is sent with the body as a form, where there is one."""
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """The body as it is given to ``Site.ask``."""
+        return {"data": self.body, "files": {"file": ("Doe.csv", self.file)}} if self.file else {"json": self.body}
 
     @property
     def method(self) -> str:
@@ -36,6 +43,7 @@ class Case:
     @property
     def path(self) -> str:
         path = self.template.replace("{app}", "upload").replace("{folder_id}", "3")
+        path = path.replace("{kind}", "query").replace("{form}", "sample").replace("{ending}", "xlsx")
         if self.template.startswith("/v1/admin/folders/"):
             path = path.replace("{node_id}", "3")
         if "/users/" in path:
@@ -49,6 +57,10 @@ REVIEW = {"item_id": 1, "reason": "nothing to be seen in it"}
 PROFILE = {"email": "new@example.org", "first_name": "New", "last_name": "Person"}
 USER = {**PROFILE, "groups": [], "is_active": True, "is_staff": False, "is_superuser": False, "version": 4}
 SERVER = {"name": "New", "ae_title": "NEW", "host": "127.0.0.1", "port": 9, "study_root_find_support": True}
+PROJECT = {"project_name": "Lung study", "project_description": "Nodules over time."}
+CHECK = {**PROJECT, "source": "PACS", "destination": "Folder", "ethics_application_id": "S-1/2026"}
+QUERY_FILE = b"PatientID,Modality\nDOE-1,CT\n"
+TRANSFER_FILE = b"PatientID,StudyInstanceUID,Pseudonym\nDOE-1,1.2.9,ANON9\n"
 WEB = {"dicomweb_root_url": "http://127.0.0.1:9/dicom-web"}
 
 CASES = [
@@ -78,6 +90,16 @@ CASES = [
     Case("GET /v1/items/{item_id}/receipt", R, (404, 200, 200, 200)),
     Case("POST /v1/items/{item_id}/reset", T, (404, 409, 409, 409)),
     Case("DELETE /v1/items/{item_id}", T, (404, 204, 204, 204)),
+    Case("GET /v1/jobs/{job_id}/file", R, (404, 404, 403, 404)),
+    Case("POST /v1/batch-files/check", R, (200, 200, 200, 200), {"kind": "query"}, file=QUERY_FILE),
+    Case("GET /v1/batch-files/{kind}/{form}.{ending}", R, (200, 200, 200, 200)),
+    Case("POST /v1/batch-queries", S, (422, 201, 422, 422), {**PROJECT, "sources": ["PACS"]}, file=QUERY_FILE),
+    Case("GET /v1/batch-queries/{job_id}/results", S, (404, 404, 404, 404)),
+    Case("GET /v1/batch-queries/{job_id}/results.{ending}", S, (404, 404, 404, 404)),
+    Case("POST /v1/batch-checks", T, (422, 201, 422, 422), CHECK, file=TRANSFER_FILE),
+    Case("GET /v1/batch-checks/{job_id}", T, (404, 404, 404, 404)),
+    Case("GET /v1/batch-checks/{job_id}/rows", T, (404, 404, 404, 404)),
+    Case("POST /v1/batch-checks/{job_id}/transfer", T, (404, 404, 404, 404), {}),
     Case("GET /v1/reviews", R, (403, 403, 403, 200)),
     Case("GET /v1/reviews/{job_id}", R, (404, 200, 200, 200)),
     Case("POST /v1/reviews/release", T, (403, 403, 403, 409), REVIEW),
@@ -161,7 +183,7 @@ def test_nobody_comes_in_anywhere_without_a_token(site: Site) -> None:
     wrong = [{}, {"authorization": "Bearer adit_"}, {"authorization": f"Basic {site.token('root')}"}]
     for case in CASES:
         for headers in wrong:
-            answer = site.ask(case.method, case.path, json=case.body, headers=headers)
+            answer = site.ask(case.method, case.path, headers=headers, **case.sent)
             assert (answer.status_code, answer.json()["code"]) == (401, "Unauthenticated"), case.call
             assert answer.headers["www-authenticate"]
 
@@ -179,7 +201,7 @@ def check(site: Site, case: Case, name: str) -> None:
     wanted = case.statuses[PEOPLE.index(name)]
     needed = {case.operation, *([A] if name in {"staff", "root"} else [])}
     token = site.token(name) if "/tokens" in case.call else site.token(name, *needed)
-    answer = site.ask(case.method, case.path, token, json=case.body)
+    answer = site.ask(case.method, case.path, token, **case.sent)
     assert answer.status_code == wanted, f"{case.call}: {answer.text}"
     if wanted >= 400:
         assert answer.headers["content-type"] == "application/problem+json"

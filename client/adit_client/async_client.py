@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import httpx
 from pydicom import Dataset
 
+from adit_client.batches import Batches, Project
 from adit_client.client import AditClient
 from adit_client.datasets import Image
 from adit_client.dicomweb import DicomWeb, only
 from adit_client.downloads import AsyncDownload, DownloadReader, NiftiFile, Retrieved, instance, nifti
 from adit_client.gateway import Form, Trial
 from adit_client.progress import report_of
-from adit_client.rest import ItemOrId, JobOrId, Rest, Transfer
+from adit_client.rest import ItemOrId, JobOrId, Transfer
 from adit_client.searches import AsyncSearch, LineReader
 from adit_client.server import SILENCE_S, Server, Verify, named_once
 from adit_client.steps import Retries
 from adit_client.values import (
+    BatchFile,
+    BatchKind,
+    BatchQueryOptions,
+    BatchResult,
+    BatchTransferOptions,
+    CheckedRow,
+    CheckOutcome,
+    FileProblems,
     Found,
     Held,
     HeldCount,
@@ -45,6 +54,7 @@ from adit_client.values import (
     StudyWish,
     Token,
     TransferOptions,
+    Verdict,
 )
 from adit_client.wires import AsyncWire
 
@@ -79,7 +89,7 @@ class AsyncAditClient:
         url = named_once("server_url", server_url, "base_url", base_url)
         secret = named_once("auth_token", auth_token, "token", token)
         trial = Trial(trial_protocol_id or "", trial_protocol_name or "")
-        self._web, self._rest = DicomWeb(trial, retries), Rest(trial, retries)
+        self._web, self._rest = DicomWeb(trial, retries), Batches(trial, retries)
         self._wire = AsyncWire(Server.of(url, secret, verify, timeout_s), transport)
 
     def __repr__(self) -> str:
@@ -251,6 +261,80 @@ class AsyncAditClient:
 
     async def delete_item(self, item: ItemOrId) -> None:
         return await self._wire.run(self._rest.delete_item(item))
+
+    # -- batch files -------------------------------------------------------------------------------
+
+    async def check_batch_file(self, file: BatchFile, kind: BatchKind, *, sheet: str = "") -> FileProblems:
+        return await self._wire.run(self._rest.check_batch_file(file, kind, sheet))
+
+    async def batch_query(
+        self,
+        file: BatchFile,
+        sources: NodeWish | Sequence[NodeWish] | None = None,
+        *,
+        project_name: str,
+        project_description: str,
+        idempotency_key: str | None = None,
+        **options: Unpack[BatchQueryOptions],
+    ) -> Job:
+        project = Project(project_name, project_description)
+        return await self._wire.run(self._rest.batch_query(file, sources, project, idempotency_key, options))
+
+    async def batch_results(self, job: JobOrId) -> list[BatchResult]:
+        return await self._wire.run(self._rest.batch_results(job))
+
+    async def batch_results_file(self, job: JobOrId, kind: Literal["xlsx", "csv"] = "xlsx") -> bytes:
+        return await self._wire.run(self._rest.batch_results_file(job, kind))
+
+    async def batch_check(
+        self,
+        file: BatchFile,
+        destination: NodeWish | None = None,
+        source: NodeWish | None = None,
+        *,
+        project_name: str,
+        project_description: str,
+        ethics_application_id: str,
+        idempotency_key: str | None = None,
+        **options: Unpack[BatchTransferOptions],
+    ) -> Job:
+        project = Project(project_name, project_description, ethics_application_id)
+        return await self._wire.run(
+            self._rest.batch_check(file, destination, source, project, idempotency_key, options)
+        )
+
+    async def check_outcome(self, check: JobOrId) -> CheckOutcome:
+        return await self._wire.run(self._rest.check_outcome(check))
+
+    async def checked_rows(self, check: JobOrId, *, verdict: Verdict | None = None) -> list[CheckedRow]:
+        return await self._wire.run(self._rest.checked_rows(check, verdict))
+
+    async def transfer_checked(self, check: JobOrId, leave_out: Collection[Verdict] = (), again: bool = False) -> Job:
+        return await self._wire.run(self._rest.transfer_checked(check, leave_out, again))
+
+    async def batch_transfer(
+        self,
+        file: BatchFile,
+        destination: NodeWish | None = None,
+        source: NodeWish | None = None,
+        *,
+        project_name: str,
+        project_description: str,
+        ethics_application_id: str,
+        leave_out: Collection[Verdict] = (),
+        again: bool = False,
+        progress: bool | Callable[[Job], object] = False,
+        timeout: float | None = None,
+        idempotency_key: str | None = None,
+        **options: Unpack[BatchTransferOptions],
+    ) -> Job:
+        project = Project(project_name, project_description, ethics_application_id)
+        checking = self._rest.batch_check(file, destination, source, project, idempotency_key, options)
+        found = self._rest.transfer_found(checking, leave_out, again, timeout, report_of(progress))
+        return await self._wire.run(found)
+
+    async def verdict_file(self, job: JobOrId) -> bytes:
+        return await self._wire.run(self._rest.verdict_file(job))
 
     # -- reviews -----------------------------------------------------------------------------------
 

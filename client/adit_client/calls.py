@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -13,7 +14,17 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from adit_client.errors import BY_STATUS, AnswerError, BadAnswer, InvalidRequest, Redirected, ServerFailed
+from adit_client.errors import (
+    BY_STATUS,
+    AnswerError,
+    BadAnswer,
+    BadBatchFile,
+    InvalidRequest,
+    Redirected,
+    ServerFailed,
+)
+from adit_client.reading import of
+from adit_client.values import FileProblem
 
 JSON = "application/json"
 
@@ -72,6 +83,29 @@ def with_json(method: str, path: str, content: object, is_repeatable: bool = Fal
     return Call(method, path, (), said, lambda: iter((data,)), is_repeatable)
 
 
+def with_form(
+    path: str, fields: Iterable[tuple[str, str]], name: str, content: bytes, headers: Mapping[str, str], again: bool
+) -> Call:
+    """A call that carries a form with a file (RFC 7578); ``again``: it may be sent twice."""
+    boundary = secrets.token_hex(16)
+    parts = [_part(boundary, f'name="{field}"', text.encode()) for field, text in fields]
+    quoted = name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A").replace("\0", "")
+    kind = "Content-Type: application/octet-stream\r\n"
+    parts.append(_part(boundary, f'name="file"; filename="{quoted}"', content, kind))
+    data = b"".join((*parts, f"--{boundary}--\r\n".encode()))
+    said = {
+        "Accept": JSON,
+        "Content-Type": f"multipart/form-data; boundary={boundary}",
+        "Content-Length": str(len(data)),
+    }
+    return Call("POST", path, (), {**said, **headers}, lambda: iter((data,)), again)
+
+
+def _part(boundary: str, disposition: str, content: bytes, more: str = "") -> bytes:
+    head = f"--{boundary}\r\nContent-Disposition: form-data; {disposition}\r\n{more}\r\n"
+    return head.encode() + content + b"\r\n"
+
+
 def segment(text: str) -> str:
     """A piece of a path, quoted, so that it stays one piece."""
     return quote(text, safe="")
@@ -93,14 +127,19 @@ def problem(answer: Answer) -> AnswerError:
     fields = told.get("errors")
     named = cast("dict[str, object]", fields) if isinstance(fields, dict) else {}
     errors = {name: str(text) for name, text in named.items()}
-    return kind(
-        answer.status,
-        _text(told, "code"),
-        _text(told, "detail"),
-        errors,
-        _text(told, "reference"),
-        retry_after_s(answer.headers),
-    )
+    given = (answer.status, _text(told, "code"), _text(told, "detail"), errors, _text(told, "reference"))
+    if kind is InvalidRequest and (problems := _problems(told)):
+        return BadBatchFile(*given, problems=problems)
+    return kind(*given, retry_after_s(answer.headers))
+
+
+def _problems(told: Mapping[str, Any]) -> tuple[FileProblem, ...]:
+    """What is wrong with a batch file, where the answer tells of one."""
+    listed = told.get("problems")
+    try:
+        return tuple(of(FileProblem, one) for one in cast("list[object]", listed)) if isinstance(listed, list) else ()
+    except BadAnswer:
+        return ()
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import httpx
 from pydicom import Dataset
 
+from adit_client.batches import Batches, Project
 from adit_client.datasets import Image
 from adit_client.dicomweb import DicomWeb, only
 from adit_client.downloads import Download, DownloadReader, NiftiFile, Retrieved, instance, nifti
 from adit_client.gateway import Form, Trial
 from adit_client.progress import report_of
-from adit_client.rest import ItemOrId, JobOrId, Rest, Transfer
+from adit_client.rest import ItemOrId, JobOrId, Transfer
 from adit_client.searches import LineReader, Search
 from adit_client.server import SILENCE_S, Server, Verify, named_once
 from adit_client.steps import Retries
 from adit_client.values import (
+    BatchFile,
+    BatchKind,
+    BatchQueryOptions,
+    BatchResult,
+    BatchTransferOptions,
+    CheckedRow,
+    CheckOutcome,
+    FileProblems,
     Found,
     Held,
     HeldCount,
@@ -44,6 +53,7 @@ from adit_client.values import (
     StudyWish,
     Token,
     TransferOptions,
+    Verdict,
 )
 from adit_client.wires import Wire
 
@@ -81,7 +91,7 @@ class AditClient:
         url = named_once("server_url", server_url, "base_url", base_url)
         secret = named_once("auth_token", auth_token, "token", token)
         trial = Trial(trial_protocol_id or "", trial_protocol_name or "")
-        self._web, self._rest = DicomWeb(trial, retries), Rest(trial, retries)
+        self._web, self._rest = DicomWeb(trial, retries), Batches(trial, retries)
         self._wire = Wire(Server.of(url, secret, verify, timeout_s), transport)
 
     def __repr__(self) -> str:
@@ -293,6 +303,105 @@ class AditClient:
     def delete_item(self, item: ItemOrId) -> None:
         """Remove an item that waits from its job."""
         return self._wire.run(self._rest.delete_item(item))
+
+    # -- batch files -------------------------------------------------------------------------------
+
+    def check_batch_file(self, file: BatchFile, kind: BatchKind, *, sheet: str = "") -> FileProblems:
+        """All that is wrong with a batch file, by line and column; nothing is kept of it, and no server is asked.
+
+        A file is given by its path, as bytes, or as a name with bytes.
+        """
+        return self._wire.run(self._rest.check_batch_file(file, kind, sheet))
+
+    def batch_query(
+        self,
+        file: BatchFile,
+        sources: NodeWish | Sequence[NodeWish] | None = None,
+        *,
+        project_name: str,
+        project_description: str,
+        idempotency_key: str | None = None,
+        **options: Unpack[BatchQueryOptions],
+    ) -> Job:
+        """Ask one or several servers for each row of a file, and return the job; `wait` waits for its end.
+
+        Raises BadBatchFile with all that is wrong with the file; then nothing was accepted.
+        """
+        project = Project(project_name, project_description)
+        return self._wire.run(self._rest.batch_query(file, sources, project, idempotency_key, options))
+
+    def batch_results(self, job: JobOrId) -> list[BatchResult]:
+        """What a batch query has found so far, in the order of the file, with the rows that found nothing."""
+        return self._wire.run(self._rest.batch_results(job))
+
+    def batch_results_file(self, job: JobOrId, kind: Literal["xlsx", "csv"] = "xlsx") -> bytes:
+        """The results of a batch query that has ended, as a file that a batch transfer takes as it is."""
+        return self._wire.run(self._rest.batch_results_file(job, kind))
+
+    def batch_check(
+        self,
+        file: BatchFile,
+        destination: NodeWish | None = None,
+        source: NodeWish | None = None,
+        *,
+        project_name: str,
+        project_description: str,
+        ethics_application_id: str,
+        idempotency_key: str | None = None,
+        **options: Unpack[BatchTransferOptions],
+    ) -> Job:
+        """Have the rows of a batch transfer looked up, and return the job of that; nothing is moved.
+
+        Raises BadBatchFile with all that is wrong with the file; then nothing was accepted.
+        """
+        project = Project(project_name, project_description, ethics_application_id)
+        return self._wire.run(self._rest.batch_check(file, destination, source, project, idempotency_key, options))
+
+    def check_outcome(self, check: JobOrId) -> CheckOutcome:
+        """What a check has found so far: how many studies have which verdict, and how much would be moved."""
+        return self._wire.run(self._rest.check_outcome(check))
+
+    def checked_rows(self, check: JobOrId, *, verdict: Verdict | None = None) -> list[CheckedRow]:
+        """What a check says of the rows of each study; of those with one verdict, or of all."""
+        return self._wire.run(self._rest.checked_rows(check, verdict))
+
+    def transfer_checked(self, check: JobOrId, leave_out: Collection[Verdict] = (), again: bool = False) -> Job:
+        """Move what a check has found, and return the job; asked again for the same check it is the same job.
+
+        What was not found has to be left out in so many words, by its verdicts. ``again`` moves also what is at the
+        destination already.
+        """
+        return self._wire.run(self._rest.transfer_checked(check, leave_out, again))
+
+    def batch_transfer(
+        self,
+        file: BatchFile,
+        destination: NodeWish | None = None,
+        source: NodeWish | None = None,
+        *,
+        project_name: str,
+        project_description: str,
+        ethics_application_id: str,
+        leave_out: Collection[Verdict] = (),
+        again: bool = False,
+        progress: bool | Callable[[Job], object] = False,
+        timeout: float | None = None,
+        idempotency_key: str | None = None,
+        **options: Unpack[BatchTransferOptions],
+    ) -> Job:
+        """Check a file, wait for the check, and return the job that moves what was found.
+
+        Raises NotAllFound when rows were neither found nor left out; the check stays, and `transfer_checked` goes on
+        from there. ``timeout`` and ``progress`` are those of the check, as for `wait`.
+        """
+        project = Project(project_name, project_description, ethics_application_id)
+        checking = self._rest.batch_check(file, destination, source, project, idempotency_key, options)
+        found = self._rest.transfer_found(checking, leave_out, again, timeout, report_of(progress))
+        return self._wire.run(found)
+
+    def verdict_file(self, job: JobOrId) -> bytes:
+        """The file that a batch query, a check or its transfer was made of, with a verdict behind each row."""
+        return self._wire.run(self._rest.verdict_file(job))
 
     # -- reviews -----------------------------------------------------------------------------------
 

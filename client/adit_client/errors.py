@@ -8,10 +8,12 @@ AditClientError
 │   ├── InvalidRequest 400, 422 · NotSignedIn 401 · Forbidden 403 · NotFound 404 · Conflict 409, 412 · Locked 423
 │   ├── TooManyRequests 429 · Unavailable 503
 │   ├── PeerFailed 502, 504 · ServerFailed 500 and the others
+│   ├── BadBatchFile     422 to a batch file (also an InvalidRequest): what is wrong, by line and column
 │   └── NothingStored    409 to store_images: the result tells why, instance by instance
 ├── Redirected           the server leads elsewhere, which is not followed with a token
 ├── BadAnswer            the answer is not what this client understands
 ├── IncompleteDownload   the answer ended early, or the server says that instances are missing
+├── NotAllFound          a batch transfer was checked, and rows were neither found nor left out
 └── WaitTimedOut         the job has not ended yet (also a TimeoutError)
 
 AditClientWarning
@@ -25,11 +27,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pydicom import Dataset
 
-    from adit_client.values import DownloadReceipt
+    from adit_client.values import CheckOutcome, DownloadReceipt, FileProblem, Job
+
+_PROBLEMS_TOLD = 5
+"""How many problems of a file stand in the text of an error."""
 
 
 class AditClientError(Exception):
@@ -107,6 +112,31 @@ class InvalidRequest(AnswerError):
     """The server does not accept the request as it is."""
 
 
+class BadBatchFile(InvalidRequest):
+    """The batch file has errors, so nothing was accepted."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str = "",
+        detail: str = "",
+        errors: Mapping[str, str] | None = None,
+        reference: str = "",
+        problems: Sequence[FileProblem] = (),
+    ) -> None:
+        self.problems = tuple(problems)
+        """What is wrong, by line and column; it quotes no cell."""
+        super().__init__(status, code, detail, errors, reference)
+
+    def _sentence(self) -> str:
+        told = [str(problem) for problem in self.problems[:_PROBLEMS_TOLD]]
+        more = len(self.problems) - len(told)
+        return "\n".join([super()._sentence(), *told, *([f"and {more} more"] if more else [])])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.status, self.code, self.detail, self._errors, self.reference, self.problems)
+
+
 class NotSignedIn(AnswerError):
     """The server does not accept the token: it is wrong, was revoked or has expired, or its owner is not active."""
 
@@ -174,8 +204,30 @@ class IncompleteDownload(AditClientError):
     """What the server says about the download, where it came to that."""
 
 
+class NotAllFound(AditClientError):
+    """Rows of the batch were neither found nor left out, so nothing was transferred."""
+
+    def __init__(self, check: Job, outcome: CheckOutcome, open_verdicts: Sequence[str] = ()) -> None:
+        self.check = check
+        """The check, which stays: ``transfer_checked(error.check, leave_out=[...])`` goes on from here."""
+        self.outcome = outcome
+        """How many studies have which verdict."""
+        self.open_verdicts = tuple(open_verdicts)
+        """The verdicts that would have to be left out."""
+        counts = ", ".join(f"{outcome.verdicts[one].studies} {one}" for one in self.open_verdicts)
+        super().__init__(
+            f"Nothing was transferred: {counts}. Leave these out, or correct the file. The check is job {check.id}."
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.check, self.outcome, self.open_verdicts)
+
+
 class WaitTimedOut(AditClientError, TimeoutError):
     """The job has not ended yet. It goes on all the same."""
+
+    job: Job | None = None
+    """The job as it was when it was last looked at."""
 
 
 class AditClientWarning(UserWarning):

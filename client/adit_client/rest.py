@@ -51,7 +51,7 @@ JobOrId = Job | int
 ItemOrId = Item | int
 Report = Callable[[Job], object]
 
-_BASE = "/api/v1"
+BASE = "/api/v1"
 _PAGE = 500
 """How many results are asked for at a time where all are wanted."""
 _FIRST_LOOK_S = 0.5
@@ -73,19 +73,19 @@ class Rest:
 
     def me(self) -> Steps[Me]:
         """The owner of the token."""
-        return self._value(_get("/me"), Me)
+        return self._value(get("/me"), Me)
 
     def nodes(self) -> Steps[Nodes]:
         """From where to where they may transfer."""
-        return self._value(_get("/nodes"), Nodes)
+        return self._value(get("/nodes"), Nodes)
 
     def tokens(self) -> Steps[list[Token]]:
         """Their tokens."""
-        return self._values(_get("/tokens"), Token)
+        return self._values(get("/tokens"), Token)
 
     def profiles(self) -> Steps[list[Profile]]:
         """What transfers can name."""
-        return self._values(_get("/profiles"), Profile)
+        return self._values(get("/profiles"), Profile)
 
     def add_token(
         self,
@@ -101,11 +101,11 @@ class Rest:
             "operations": None if operations is None else list(operations),
             "nodes": None if nodes is None else list(nodes),
         }
-        return self._value(_post("/tokens", content), NewToken)
+        return self._value(post("/tokens", content), NewToken)
 
     def revoke_token(self, token: Token | int) -> Steps[None]:
         """The end of a token."""
-        return self._nothing(_delete(f"/tokens/{_id(token)}"))
+        return self._nothing(_delete(f"/tokens/{id_of(token)}"))
 
     # -- searches ----------------------------------------------------------------------------------
 
@@ -132,8 +132,8 @@ class Rest:
 
     def plan(self, transfer: Transfer, options: PlanOptions) -> Steps[Plan]:
         """What a transfer would move."""
-        content = {**transfer.content(), **_named(PlanOptions, options)}
-        return self._value(_post("/jobs/plan", content, is_repeatable=True), Plan)
+        content = {**transfer.content(), **given_of(PlanOptions, options)}
+        return self._value(post("/jobs/plan", content, is_repeatable=True), Plan)
 
     def transfer(self, transfer: Transfer, kind: Kind, key: str | None, options: TransferOptions) -> Steps[Job]:
         """The job that a transfer has become; sent with a key, so that it becomes one even if it is sent twice."""
@@ -141,73 +141,73 @@ class Rest:
         if "trial_protocol_id" in options:
             trial = {}
         named = {name: text for name, text in trial.items() if text}
-        content = {"kind": kind, **transfer.content(), **named, **_named(TransferOptions, options)}
+        content = {"kind": kind, **transfer.content(), **named, **given_of(TransferOptions, options)}
         headers = {"Idempotency-Key": str(uuid.uuid4()) if key is None else key}
-        return self._value(_post("/jobs", content, headers, is_repeatable=True), Job)
+        return self._value(post("/jobs", content, headers, is_repeatable=True), Job)
 
     def jobs(self, limit: int, offset: int, filters: JobFilters) -> Steps[Jobs]:
         """A part of the jobs that are meant."""
-        query = [*_query(_named(JobFilters, filters)), ("limit", str(limit)), ("offset", str(offset))]
-        return self._jobs(_get("/jobs", query))
+        query = [*pairs_of(given_of(JobFilters, filters)), ("limit", str(limit)), ("offset", str(offset))]
+        return self._jobs(get("/jobs", query))
 
     def job(self, job: JobOrId) -> Steps[Job]:
         """The job as it is now."""
-        return self._value(_get(f"/jobs/{_id(job)}"), Job)
+        return self._value(get(f"/jobs/{id_of(job)}"), Job)
 
     def change(self, job: JobOrId, action: str, content: Mapping[str, object] | None = None) -> Steps[Job]:
         """The job after something was done to it."""
-        return self._value(_post(f"/jobs/{_id(job)}/{action}", content), Job)
+        return self._value(post(f"/jobs/{id_of(job)}/{action}", content), Job)
 
     def delete(self, job: JobOrId) -> Steps[None]:
         """The end of a job that has not begun."""
-        return self._nothing(_delete(f"/jobs/{_id(job)}"))
+        return self._nothing(_delete(f"/jobs/{id_of(job)}"))
 
     def wait(self, job: JobOrId, timeout_s: float | None, report: Report) -> Steps[Job]:
         """The job when it has ended, whatever came of it; raises WaitTimedOut, and the job goes on."""
-        return self._wait(_id(job), timeout_s, report)
+        return self._wait(id_of(job), timeout_s, report)
 
     # -- items -------------------------------------------------------------------------------------
 
     def items(self, job: JobOrId, state: str | None) -> Steps[list[Item]]:
         """All items of a job, in the order of the request."""
         query = [] if state is None else [("state", state)]
-        return self._every(f"/jobs/{_id(job)}/items", Item, query)
+        return self._every(f"/jobs/{id_of(job)}/items", Item, query)
 
     def item(self, item: ItemOrId) -> Steps[Item]:
         """The item as it is now."""
-        return self._value(_get(f"/items/{_id(item)}"), Item)
+        return self._value(get(f"/items/{id_of(item)}"), Item)
 
     def receipts(self, job: JobOrId) -> Steps[list[Receipt]]:
         """The receipts of all items of a job."""
-        return self._every(f"/jobs/{_id(job)}/receipts", Receipt)
+        return self._every(f"/jobs/{id_of(job)}/receipts", Receipt)
 
     def receipt(self, item: ItemOrId) -> Steps[Receipt]:
         """The receipt of one item."""
-        return self._value(_get(f"/items/{_id(item)}/receipt"), Receipt)
+        return self._value(get(f"/items/{id_of(item)}/receipt"), Receipt)
 
     def reset(self, item: ItemOrId) -> Steps[Item]:
         """The item, which waits again."""
-        return self._value(_post(f"/items/{_id(item)}/reset"), Item)
+        return self._value(post(f"/items/{id_of(item)}/reset"), Item)
 
     def delete_item(self, item: ItemOrId) -> Steps[None]:
         """The end of an item that has not begun."""
-        return self._nothing(_delete(f"/items/{_id(item)}"))
+        return self._nothing(_delete(f"/items/{id_of(item)}"))
 
     # -- reviews -----------------------------------------------------------------------------------
 
     def jobs_with_held(self) -> Steps[list[HeldCount]]:
         """The jobs with instances that wait for a review."""
-        return self._values(_get("/reviews"), HeldCount)
+        return self._values(get("/reviews"), HeldCount)
 
     def held(self, job: JobOrId) -> Steps[list[Held]]:
         """The instances of a job that wait for a review."""
-        return self._values(_get(f"/reviews/{_id(job)}"), Held)
+        return self._values(get(f"/reviews/{id_of(job)}"), Held)
 
     def review(self, verdict: str, item: ItemOrId, reason: str, sop_uids: Iterable[str] | None) -> Steps[Item]:
         """The item after held instances of it were released or rejected."""
         uids = None if sop_uids is None else [uid(one) for one in sop_uids]
-        content = {"item_id": _id(item), "sop_uids": uids, "reason": reason}
-        return self._value(_post(f"/reviews/{verdict}", content), Item)
+        content = {"item_id": id_of(item), "sop_uids": uids, "reason": reason}
+        return self._value(post(f"/reviews/{verdict}", content), Item)
 
     # -- everything else ---------------------------------------------------------------------------
 
@@ -216,7 +216,7 @@ class Rest:
         if not path.startswith("/v1/") or "/.." in path or "?" in path or "#" in path:
             raise BadArgument("path: it begins with /v1/, and has no query.")
         is_reading = method.upper() in ("GET", "HEAD")
-        pairs = tuple(_query(query or {}))
+        pairs = tuple(pairs_of(query or {}))
         headers = {"Accept": JSON}
         call = Call(method.upper(), f"/api{path}", pairs, headers, is_repeatable=is_reading)
         if not is_reading:
@@ -242,7 +242,9 @@ class Rest:
                 return job
             left_s = pause_s if end is None else end - self.now()
             if left_s <= 0:
-                raise WaitTimedOut
+                error = WaitTimedOut()
+                error.job = job
+                raise error
             yield Pause(min(pause_s, left_s))
             pause_s = min(pause_s * 1.5, _LONGEST_LOOK_S)
 
@@ -250,22 +252,22 @@ class Rest:
         found: list[T] = []
         while True:
             page = (*query, ("limit", str(_PAGE)), ("offset", str(len(found))))
-            told = (yield from sent(_get(path, page), self.retries)).json()
-            results = _results(told)
+            told = (yield from sent(get(path, page), self.retries)).json()
+            results = results_of(told)
             found += [of(kind, one) for one in results]
-            if not results or len(found) >= _number(told, "total"):
+            if not results or len(found) >= number_of(told, "total"):
                 return found
 
     def _found(self, call: Call, kind: type[T]) -> Steps[Found[T]]:
         told = (yield from sent(call, self.retries)).json()
-        found = Found([of(kind, one) for one in _results(told)])
+        found = Found([of(kind, one) for one in results_of(told)])
         found.has_more = told.get("has_more") is True
         return found
 
     def _jobs(self, call: Call) -> Steps[Jobs]:
         told = (yield from sent(call, self.retries)).json()
-        found = Jobs([of(Job, one) for one in _results(told)])
-        found.total = _number(told, "total")
+        found = Jobs([of(Job, one) for one in results_of(told)])
+        found.total = number_of(told, "total")
         return found
 
     def _value(self, call: Call, kind: type[T]) -> Steps[T]:
@@ -274,7 +276,7 @@ class Rest:
 
     def _values(self, call: Call, kind: type[T]) -> Steps[list[T]]:
         answer = yield from sent(call, self.retries)
-        return [of(kind, one) for one in _results(answer.json())]
+        return [of(kind, one) for one in results_of(answer.json())]
 
     def _json(self, call: Call) -> Steps[Any]:
         answer = yield from sent(call, self.retries)
@@ -312,11 +314,11 @@ def _search(
     what: type[Any], source: NodeWish | None, limit: int | None, keys: Mapping[str, object], accept: str
 ) -> Call:
     place, allowed = _SEARCHES[what]
-    content = _named(allowed, keys)
+    content = given_of(allowed, keys)
     if isinstance(modalities := content.get("modalities"), str):
         content["modalities"] = [one.strip() for one in modalities.split(",")]
     chosen = {name: value for name, value in (("source", source), ("limit", limit)) if value is not None}
-    return _post(f"/search/{place}", {**content, **chosen}, {"Accept": accept}, is_repeatable=True)
+    return post(f"/search/{place}", {**content, **chosen}, {"Accept": accept}, is_repeatable=True)
 
 
 class _SeriesKeys(TypedDict, total=False):
@@ -331,7 +333,7 @@ _SEARCHES: Mapping[type[Any], tuple[str, type[Any]]] = {
 }
 
 
-def _named(allowed: type[Any], given: Mapping[str, object]) -> dict[str, object]:
+def given_of(allowed: type[Any], given: Mapping[str, object]) -> dict[str, object]:
     """The named arguments without those that are None; raises TypeError for one that there is not."""
     unknown = given.keys() - allowed.__optional_keys__
     if unknown:
@@ -339,24 +341,27 @@ def _named(allowed: type[Any], given: Mapping[str, object]) -> dict[str, object]
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _get(path: str, query: Iterable[tuple[str, str]] = ()) -> Call:
-    return Call("GET", _BASE + path, tuple(query), {"Accept": JSON}, is_repeatable=True)
+def get(path: str, query: Iterable[tuple[str, str]] = ()) -> Call:
+    """A call that reads something."""
+    return Call("GET", BASE + path, tuple(query), {"Accept": JSON}, is_repeatable=True)
 
 
-def _post(
+def post(
     path: str, content: object = None, headers: Mapping[str, str] | None = None, is_repeatable: bool = False
 ) -> Call:
+    """A call that carries JSON, or nothing."""
     if content is None:
-        return Call("POST", _BASE + path, (), {"Accept": JSON, "Content-Length": "0", **(headers or {})})
-    call = with_json("POST", _BASE + path, content, is_repeatable)
+        return Call("POST", BASE + path, (), {"Accept": JSON, "Content-Length": "0", **(headers or {})})
+    call = with_json("POST", BASE + path, content, is_repeatable)
     return replace(call, headers={**call.headers, **(headers or {})})
 
 
 def _delete(path: str) -> Call:
-    return Call("DELETE", _BASE + path, (), {"Accept": JSON})
+    return Call("DELETE", BASE + path, (), {"Accept": JSON})
 
 
-def _query(values: Mapping[str, object]) -> Iterable[tuple[str, str]]:
+def pairs_of(values: Mapping[str, object]) -> Iterable[tuple[str, str]]:
+    """Names and texts as queries and forms have them; several values are repeated, and None is left out."""
     for name, value in values.items():
         several = cast("Iterable[object]", value) if isinstance(value, (list, tuple, set, frozenset)) else (value,)
         for one in several:
@@ -364,20 +369,23 @@ def _query(values: Mapping[str, object]) -> Iterable[tuple[str, str]]:
                 yield name, str(one).lower() if isinstance(one, bool) else str(one)
 
 
-def _id(one: Job | Item | Token | int) -> int:
+def id_of(one: Job | Item | Token | int) -> int:
+    """The number of a job, an item or a token; raises BadArgument for what is none."""
     number = one if isinstance(one, int) else one.id
     if isinstance(number, bool) or number < 1:
         raise BadArgument("A job, an item or a token is named by a positive number.")
     return number
 
 
-def _results(told: Any) -> list[Any]:
-    results = cast("dict[str, Any]", told).get("results") if isinstance(told, dict) else None
+def results_of(told: Any, name: str = "results") -> list[Any]:
+    """The list in an answer; raises BadAnswer when there is none."""
+    results = cast("dict[str, Any]", told).get(name) if isinstance(told, dict) else None
     if not isinstance(results, list):
         raise BadAnswer("The server's answer is no list of results. Check the versions of server and client.")
     return cast("list[Any]", results)
 
 
-def _number(told: Any, name: str) -> int:
+def number_of(told: Any, name: str) -> int:
+    """A number in an answer; 0 where it is left out."""
     number = cast("dict[str, Any]", told).get(name, 0)
     return number if isinstance(number, int) else 0

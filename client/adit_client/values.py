@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from os import PathLike
 from typing import Literal, TypedDict, TypeVar
 
 T = TypeVar("T")
@@ -57,6 +58,21 @@ class TransferOptions(PlanOptions, total=False):
     trial_protocol_name: str
     urgent: bool
     send_finished_mail: bool
+
+
+class BatchQueryOptions(TypedDict, total=False):
+    """How a batch query is made; ``sheet`` names the sheet of the file to read."""
+
+    sheet: str
+    urgent: bool
+    send_finished_mail: bool
+
+
+class BatchTransferOptions(TransferOptions, total=False):
+    """How a batch transfer is made. With ``generate_pseudonyms`` rows without a pseudonym get one."""
+
+    sheet: str
+    generate_pseudonyms: bool
 
 
 class JobFilters(TypedDict, total=False):
@@ -201,12 +217,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class JobNodes:
-    """From where to where a job moves."""
+    """From where to where a job moves; without a destination it only looks."""
 
     source_id: int
     source: str
-    destination_id: int
-    destination: str
+    destination_id: int | None = None
+    destination: str = ""
 
 
 @dataclass(frozen=True)
@@ -257,7 +273,7 @@ class Item:
     job_id: int = 0
     position: int = 0
     source_id: int = 0
-    destination_id: int = 0
+    destination_id: int | None = None
     patient_id: str = ""
     study_uid: str = ""
     series_uids: tuple[str, ...] = ()
@@ -329,6 +345,107 @@ class Held:
     job_id: int = 0
     position: int = 0
     study_uid: str = ""
+
+
+# -- batch files -----------------------------------------------------------------------------------
+
+BatchFile = bytes | str | PathLike[str] | tuple[str, bytes]
+"""A spreadsheet: its path, its bytes, or a name with the bytes."""
+
+BatchKind = Literal["query", "transfer"]
+Verdict = Literal["found", "not_found", "ambiguous", "mismatch", "excluded", "already_there", "failed"]
+
+
+@dataclass(frozen=True)
+class FileProblem:
+    """What is wrong in one place of a batch file. ``row`` is the line of the spreadsheet, 0 for the whole file.
+
+    ``weight`` is ``error`` or ``warning``; only errors keep the file from being accepted.
+    """
+
+    row: int
+    column: str
+    sentence: str
+    weight: str = "error"
+
+    @property
+    def is_error(self) -> bool:
+        return self.weight == "error"
+
+    def __str__(self) -> str:
+        line = f"Line {self.row}" if self.row else "File"
+        return f"{line}{f', {self.column}' if self.column else ''}: {self.sentence}"
+
+
+class FileProblems(list[FileProblem]):
+    """All that is wrong with a batch file."""
+
+    is_good: bool = True
+    """Whether the file would be accepted."""
+    rows: int = 0
+    """How many rows have no error."""
+    sheets: tuple[str, ...] = ()
+    """The sheets that may be chosen, the one that was read first."""
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """A study or series that a server has for a row; or why there is none, then ``study`` is None."""
+
+    item_id: int
+    lines: tuple[int, ...] = ()
+    row_id: str = ""
+    source_id: int = 0
+    state: str = ""
+    message: str = ""
+    pseudonym: str = field(default="", repr=False)
+    study: StudyFound | None = None
+    series: SeriesFound | None = None
+    instance_count: int | None = None
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many studies have a verdict, and of the found ones about how much they are."""
+
+    studies: int = 0
+    instances: int = 0
+    size_bytes: int = 0
+    uncounted: int = 0
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """What a check has found: how many studies have which verdict, and how much would be moved.
+
+    ``waiting`` are studies that nobody has looked at yet; ``transfer_id`` is the job that was made of the check.
+    """
+
+    job_id: int
+    state: str = ""
+    has_ended: bool = False
+    verdicts: Mapping[str, Tally] = field(default_factory=dict[str, Tally])
+    waiting: int = 0
+    instances: int = 0
+    size_bytes: int = 0
+    has_room: bool = True
+    transfer_id: int | None = None
+
+
+@dataclass(frozen=True)
+class CheckedRow:
+    """What a check says of the rows of one study; ``verdict`` is None as long as nobody has looked."""
+
+    item_id: int
+    lines: tuple[int, ...] = ()
+    row_id: str = ""
+    verdict: str | None = None
+    sentence: str = ""
+    pseudonym: str = field(default="", repr=False)
+    study: StudyFound | None = None
+    series: tuple[SeriesFound, ...] = ()
+    instance_count: int | None = None
+    size_bytes: int = 0
 
 
 # -- the owner of the token ------------------------------------------------------------------------

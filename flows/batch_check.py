@@ -7,9 +7,10 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.questions import run_questions
+from models.domain.jobs import JobKind
 
 
 @flow(name="batch-check", flow_run_name="batch-check-job-{job_id}", persist_result=False, log_prints=False)
 def batch_check(job_id: int) -> State[None]:
     """Look up what one batch transfer would move, row by row, before anything is moved."""
-    return run_questions(job_id)
+    return run_questions(JobKind.BATCH_CHECK, job_id)

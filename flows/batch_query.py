@@ -7,9 +7,10 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.questions import run_questions
+from models.domain.jobs import JobKind
 
 
 @flow(name="batch-query", flow_run_name="batch-query-job-{job_id}", persist_result=False, log_prints=False)
 def batch_query(job_id: int) -> State[None]:
     """Look up the rows of one batch query: patients, their studies, and series where a row asks for some."""
-    return run_questions(job_id)
+    return run_questions(JobKind.BATCH_QUERY, job_id)

@@ -36,7 +36,7 @@ def run_transfer(kind: JobKind, job_id: int | None, request: RequestedTransfer |
     try:
         job_id = _job_id(db, kind, job_id, request)
     except AditError as error:
-        return Failed(message=f"{error.code}: {error.message}")
+        return refusal(error)
     work_through(db, settings(), job_id)
     return final_state(work.progress(db, job_id))
 
@@ -88,11 +88,16 @@ def _next(lane: Lane, job_id: int) -> tuple[Item, Lease] | None:
 def _job_id(db: Database, kind: JobKind, job_id: int | None, request: RequestedTransfer | None) -> int:
     match job_id, request:
         case int(), None:
-            return job_id
+            return work.job_of_kind(db, job_id, kind).id
         case None, RequestedTransfer():
             return accepted(db, settings(), kind, request, str(flow_run.get_id())).id
         case _:
             raise BadRequest("Give either the number of a job, or a request.")
+
+
+def refusal(error: AditError) -> RunState[None]:
+    """The final state of a flow run that never began, for a reason that names no patient."""
+    return Failed(message=f"{error.code}: {error.message}")
 
 
 def final_state(progress: JobProgress) -> RunState[None]:

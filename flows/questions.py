@@ -5,21 +5,27 @@ from collections.abc import Callable
 from prefect.client.schemas.objects import State as RunState
 
 from dicom.quiet import silence_libraries
-from flows.items import final_state
+from flows.items import final_state, refusal
 from models.db.engine import Database, open_database
+from models.domain.errors import AditError
+from models.domain.jobs import JobKind
 from models.settings import Settings, settings
 from services import work
 from tasks.ask import ask
 from tasks.bundle import Bundle
 
 
-def run_questions(job_id: int) -> RunState[None]:
+def run_questions(kind: JobKind, job_id: int) -> RunState[None]:
     """Ask the questions of a job until none of them is due, and say how the job stands as the flow run's final state.
 
     May run any number of times and at the same time elsewhere: each question is leased to one worker at a time.
     """
     silence_libraries()
     db = open_database(settings())
+    try:
+        work.job_of_kind(db, job_id, kind)
+    except AditError as error:
+        return refusal(error)
     ask_through(db, settings(), job_id)
     return final_state(work.progress(db, job_id))
 

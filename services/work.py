@@ -12,8 +12,8 @@ from models.db.receipts import ReceiptStore
 from models.db.reviews import ReviewStore
 from models.db.slots import SlotStore
 from models.domain.answers import Answer, CheckedStudy
-from models.domain.errors import AditError, Canceled, Retry
-from models.domain.jobs import Item, Job, JobProgress, Lease, State
+from models.domain.errors import AditError, BadRequest, Canceled, Retry
+from models.domain.jobs import Item, Job, JobKind, JobProgress, Lease, State
 from models.domain.nodes import Node
 from models.domain.receipts import Receipt
 from models.domain.reviews import Decision
@@ -31,6 +31,14 @@ class Signal(StrEnum):
 def job(db: Database, job_id: int) -> Job:
     """The job; raises NotFound."""
     return JobStore(db).get(job_id)
+
+
+def job_of_kind(db: Database, job_id: int, kind: JobKind) -> Job:
+    """The job; raises NotFound, and BadRequest for one of another kind, which another flow works on."""
+    found = job(db, job_id)
+    if found.kind is not kind:
+        raise BadRequest(f"Job {job_id} is a {found.kind.value}, which another deployment works on.")
+    return found
 
 
 def node(db: Database, node_id: int) -> Node:

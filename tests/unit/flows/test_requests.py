@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from flows import items
+from flows import items, questions
 from flows.requests import RequestedTransfer, accepted
 from models.db.engine import Database
 from models.domain.errors import AditError, BadRequest, NotFound, NotPermitted
-from models.domain.jobs import Job, JobKind
+from models.domain.jobs import Job, JobKind, State
 from models.domain.people import Group, NodeRight, Permission, operator
 from models.settings import Settings
 from services import jobs, nodes
@@ -110,3 +110,19 @@ def test_a_run_needs_either_a_job_or_a_request(
     monkeypatch.setattr(items, "open_database", lambda _: a_database)
     state = items.run_transfer(JobKind.SELECTIVE_TRANSFER, job_id, request_)
     assert state.is_failed() and "Give either the number of a job, or a request." in str(state.message)
+
+
+def test_a_run_works_on_no_job_of_another_kind(
+    a_database: Database, the_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (items, questions):
+        monkeypatch.setattr(module, "settings", lambda: the_settings)
+        monkeypatch.setattr(module, "open_database", lambda _: a_database)
+    job = accept(a_database, the_settings)
+    for state in (
+        items.run_transfer(JobKind.BATCH_TRANSFER, job.id, None),
+        questions.run_questions(JobKind.BATCH_QUERY, job.id),
+    ):
+        assert state.is_failed() and "another deployment" in str(state.message)
+    assert items.run_transfer(JobKind.SELECTIVE_TRANSFER, 4711, None).is_failed()
+    assert jobs.get(a_database, TESTER, job.id).state is State.PENDING

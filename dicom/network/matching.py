@@ -141,9 +141,11 @@ def _fits(wanted: str, found: str) -> bool:
 
 @lru_cache(maxsize=32)
 def _pattern(wanted: str) -> re.Pattern[str]:
-    joined = re.sub(r"\*+", "*", wanted)  # neighbouring stars would make the search quadratic
-    wild = {"*": ".*", "?": "."}
-    return re.compile("".join(wild.get(sign) or re.escape(sign) for sign in joined), re.DOTALL)
+    """Linear in the text: what stands between two stars is taken where it comes first, and not looked for again."""
+    first, *others = [re.escape(piece).replace(r"\?", ".") for piece in wanted.split("*")]
+    between = "".join(f"(?>.*?{piece})" for piece in others[:-1])
+    end = f".*{others[-1]}" if others else ""
+    return re.compile(first + between + end, re.DOTALL)
 
 
 def _plain(name: str) -> str:

@@ -50,6 +50,26 @@ def test_text_fits_as_a_whole_and_with_its_case(wanted: str, found: str, expecte
     assert matches_text(wanted, found) is expected
 
 
+def fits_slowly(wanted: str, found: str) -> bool:
+    """The rule for wildcards as the standard words it, tried in every way."""
+    if not wanted:
+        return not found
+    if wanted[0] == "*":
+        return any(fits_slowly(wanted[1:], found[at:]) for at in range(len(found) + 1))
+    return bool(found) and wanted[0] in ("?", found[0]) and fits_slowly(wanted[1:], found[1:])
+
+
+@given(st.text("ab.\\*?", min_size=1, max_size=8), st.text("ab.\\\n", min_size=1, max_size=8))
+def test_wildcards_stand_for_any_text_and_any_character(wanted: str, found: str) -> None:
+    assert matches_text(wanted, found) is (not found.strip() or fits_slowly(wanted, found.strip()))
+
+
+@pytest.mark.parametrize("wanted", ["*?" * 150 + "Q", "*a" * 150 + "Q", "*" * 300 + "Q", "?*" * 150 + "Q*"])
+def test_no_wildcards_take_longer_than_the_texts_are_long(wanted: str) -> None:
+    assert not matches_text(wanted, "a" * 300)
+    assert not matches_name(wanted, "a" * 300)
+
+
 @pytest.mark.parametrize(
     ("wanted", "found", "expected"),
     [

@@ -36,5 +36,7 @@ def _is_in_range(key: str, value: str) -> bool:
 @cache
 def _pattern(vr: str, key: str) -> re.Pattern[str]:
     text = key.rstrip("^ ") if vr == "PN" else key
-    pieces = (".*" if letter == "*" else "." if letter == "?" else re.escape(letter) for letter in text)
-    return re.compile("".join(pieces), re.DOTALL | (re.IGNORECASE if vr == "PN" else 0))
+    first, *others = [re.escape(piece).replace(r"\?", ".") for piece in text.split("*")]
+    between = "".join(f"(?>.*?{piece})" for piece in others[:-1])  # taken where it comes first, so never tried again
+    end = f".*{others[-1]}" if others else ""
+    return re.compile(first + between + end, re.DOTALL | (re.IGNORECASE if vr == "PN" else 0))

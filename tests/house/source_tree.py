@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("models", "dicom", "services", "api", "ui", "tasks", "flows", "deployments")
+PACKAGES = ("models", "dicom", "services", "api", "ui", "tasks", "flows", "deployments", "client/adit_client")
 
 
 def modules(*packages: str) -> Iterator[Path]:

@@ -15,6 +15,10 @@ _PREAMBLE_BYTES = 128
 _META_GROUP = 0x0002
 _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 _GROUP_LENGTH, _SOP_CLASS, _SOP_INSTANCE, _TRANSFER_SYNTAX = 0x0000, 0x0002, 0x0003, 0x0010
+_KEPT = frozenset({_GROUP_LENGTH, _SOP_CLASS, _SOP_INSTANCE, _TRANSFER_SYNTAX})
+_MOST_VALUE_BYTES = 128
+"""Of a value that is kept; a UID has 64 at most."""
+_MOST_HEAD_BYTES = 1 << 20
 
 
 def part10_prefix(sop_class_uid: str, sop_uid: str, transfer_syntax_uid: str) -> bytes:
@@ -36,9 +40,10 @@ def part10_prefix(sop_class_uid: str, sop_uid: str, transfer_syntax_uid: str) ->
 def split_part10(file: Bytes) -> EncodedInstance:
     """Return the instance in a file; its one part is a view of the file's bytes behind the head, not a copy.
 
-    A wrong group length (0002,0000), as some old files have, does no harm unless the data set is deflated.
+    A wrong group length (0002,0000), as some old files have, does no harm unless the data set is deflated. Whatever the
+    head says of its length, no more than the UIDs is copied of it.
 
-    Raises Unreadable when it is no DICOM file, or its head lacks one of the three UIDs.
+    Raises Unreadable when it is no DICOM file, its head lacks one of the three UIDs or is larger than a megabyte.
     """
     view = memoryview(file)
     try:
@@ -51,7 +56,7 @@ def split_part10(file: Bytes) -> EncodedInstance:
 
 @dataclass(frozen=True, slots=True)
 class _Meta:
-    """Element number -> value of group 0002, and the offset at which the data set begins."""
+    """Element number -> value of what is kept of group 0002, and the offset at which the data set begins."""
 
     values: dict[int, bytes]
     end: int
@@ -68,9 +73,12 @@ def _read_meta(view: memoryview) -> _Meta:
     announced_end = -1
     while not _ends_here(view, position, announced_end, values):
         element, value, position = _read_element(view, position)
-        values[element] = value
+        if position > _MOST_HEAD_BYTES:
+            raise Unreadable("The file meta information of an instance is larger than any can sensibly be.")
+        if element in _KEPT:
+            values[element] = _short(value)
         if element == _GROUP_LENGTH:
-            announced_end = position + int.from_bytes(value, "little")
+            announced_end = position + int.from_bytes(values[element], "little")
     return _Meta(values, position)
 
 
@@ -81,7 +89,13 @@ def _ends_here(view: memoryview, position: int, announced_end: int, values: dict
     return position == announced_end and values.get(_TRANSFER_SYNTAX, b"").rstrip(b"\0 ") == _DEFLATED.encode()
 
 
-def _read_element(view: memoryview, position: int) -> tuple[int, bytes, int]:
+def _short(value: memoryview) -> bytes:
+    if len(value) > _MOST_VALUE_BYTES:
+        raise Unreadable("The file meta information of an instance has a UID that is none.")
+    return bytes(value)
+
+
+def _read_element(view: memoryview, position: int) -> tuple[int, memoryview, int]:
     """Element number, value, and the offset behind it, of an element in explicit VR little endian."""
     _, element, vr, length = struct.unpack_from("<HH2sH", view, position)
     begin = position + 8
@@ -91,7 +105,7 @@ def _read_element(view: memoryview, position: int) -> tuple[int, bytes, int]:
     end = begin + length
     if end > len(view):
         raise struct.error
-    return element, bytes(view[begin:end]), end
+    return element, view[begin:end], end
 
 
 def _short_element(element: int, vr: bytes, text: str, padding: bytes) -> bytes:

@@ -10,6 +10,7 @@ from models.domain.instances import EncodedInstance
 from models.domain.refs import is_uid
 
 _MOST_INFLATED_BYTES = 16 << 20
+_MOST_UID_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,11 @@ def place_of(instance: EncodedInstance) -> Place:
         data = memoryview(_beginning(data))
     wanted = (STUDY_UID, SERIES_UID, SOP_INSTANCE_UID)
     elements = read_beginning(data, syntax_of(instance.transfer_syntax_uid), max(wanted))
-    values = {element.tag: bytes(data[element.begin : element.stop]) for element in elements if element.tag in wanted}
+    values = {
+        element.tag: bytes(data[element.begin : element.stop])
+        for element in elements
+        if element.tag in wanted and element.stop - element.begin <= _MOST_UID_BYTES
+    }
     uids = [values.get(tag, b"").decode("latin-1").strip("\0 ") for tag in wanted]
     if not all(map(is_uid, uids)):
         raise Unreadable("An instance does not tell its study, its series and itself by valid UIDs.")

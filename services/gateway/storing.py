@@ -64,7 +64,8 @@ class TooLarge(BadRequest):
 class Stored:
     """What has become of each instance: a Store Instances Response (PS3.18 annex I).
 
-    ``unnamed_count`` are parts of the body that are no DICOM files, so that nothing can be said about which they were.
+    ``unnamed_count`` are parts of the body that are no DICOM files, or name themselves by what is no UID, so that
+    nothing can be said about which they were.
     """
 
     study_uids: Counter[str] = field(default_factory=Counter[str])
@@ -170,6 +171,9 @@ class Storage:
         except Unreadable:
             self._report.unnamed_count += 1
             return
+        if not is_uid(instance.sop_uid) or not is_uid(instance.sop_class_uid):
+            self._report.unnamed_count += 1
+            return
         place = _place(instance)
         reason, is_warning = self._objection(instance, place), False
         if not reason:
@@ -181,8 +185,6 @@ class Storage:
 
         Without a study in the address an instance whose place cannot be read is the server's to judge.
         """
-        if not is_uid(instance.sop_uid) or not is_uid(instance.sop_class_uid):
-            return CANNOT_UNDERSTAND
         if place is None:
             return CANNOT_UNDERSTAND if self._study_uid else 0
         is_elsewhere = self._study_uid not in ("", place.study_uid)

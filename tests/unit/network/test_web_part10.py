@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 from itertools import pairwise
 
 import pydicom
@@ -94,3 +95,29 @@ def test_nothing_but_unreadable_comes_out_of_broken_heads(data: bytes) -> None:
     for start in (b"", b"\2\0\0\0UL\4\0\x10\0\0\0"):
         with pytest.raises(Unreadable):
             split_part10(bytes(128) + b"DICM" + start + data)
+
+
+def meta_element(number: int, vr: bytes, length: int) -> bytes:
+    return struct.pack("<HH2sHI", 2, number, vr, 0, length) + bytes(length)
+
+
+def test_of_a_head_no_more_than_the_uids_is_copied() -> None:
+    prefix = part10_prefix(CT, "1.2.3", EXPLICIT)
+    file = prefix + meta_element(0x0102, b"OB", 900_000) + b"\x08\0"
+    tracemalloc.start()
+    try:
+        instance = split_part10(file)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (instance.sop_uid, b"".join(instance.parts)) == ("1.2.3", b"\x08\0")
+    assert most < 100_000
+
+
+@pytest.mark.parametrize(
+    "more",
+    [meta_element(0x0102, b"OB", 2 << 20), meta_element(3, b"UN", 1000), meta_element(0x0102, b"OB", 0) * 90_000],
+)
+def test_a_head_that_is_larger_than_any_is_no_file(more: bytes) -> None:
+    with pytest.raises(Unreadable):
+        split_part10(part10_prefix(CT, "1.2.3", EXPLICIT) + more)

@@ -221,6 +221,24 @@ def test_an_instance_whose_place_cannot_be_read_is_the_servers_to_judge(
     assert (found.status, reasons(found), len(an_archive.sent)) == (409, [0xC000], 1)
 
 
+@pytest.mark.parametrize("uid", ["<script>", "1.2." + "3" * 61, "1..2", "Mueller^Anna"])
+def test_an_instance_that_names_itself_by_no_uid_is_not_named_in_the_answer(
+    database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive, uid: str
+) -> None:
+    parts = [b"--b\r\n\r\n" + part10_prefix(*uids, IMPLICIT) + b"\r\n" for uids in ((uid, "1.2.3"), (CT, uid))]
+    found = run(database, settings, *parts, a_part(1), END)
+    assert (found.status, found.unnamed_count, len(found.stored), len(found.failed)) == (202, 2, 1, 0)
+    assert uid not in json.dumps(found.item())
+
+
+def test_a_study_uid_that_has_no_end_is_not_read(
+    database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive
+) -> None:
+    data = element(0x00080018, "1.2.3") + element(0x0020000D, "1.2" + " " * 100_000) + element(0x0020000E, "1.2.3")
+    part = b"--b\r\n\r\n" + part10_prefix(CT, "1.2.3", IMPLICIT) + data + b"\r\n"
+    assert reasons(run(database, settings, part, END, study="1.2")) == [0xC000]
+
+
 @pytest.mark.parametrize("content_type", ["", "text/html", "multipart/related", 'multipart/related; type="text/html"'])
 def test_another_kind_of_body_is_refused_before_it_is_read(
     database: Database, settings: Settings, pacs: Server, content_type: str

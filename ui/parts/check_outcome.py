@@ -40,18 +40,24 @@ _WORDS: Mapping[RowVerdict, _Word] = {
     RowVerdict.ALREADY_THERE: _Word(
         "Already there", "blue", "An earlier job has brought it, or the destination has all of it."
     ),
-    RowVerdict.NOT_FOUND: _Word("Not found", "red", "The source has no such study.", "not found"),
+    RowVerdict.NOT_FOUND: _Word("Not found", "red", "The source has no such study.", "was not found"),
     RowVerdict.AMBIGUOUS: _Word(
-        "Ambiguous", "orange", "Several studies fit the row. Name one by its StudyInstanceUID.", "ambiguous"
+        "Ambiguous", "orange", "Several studies fit the row. Name one by its StudyInstanceUID.", "is ambiguous"
     ),
     RowVerdict.MISMATCH: _Word(
-        "Another patient", "red", "The study belongs to another patient than the row says.", "of another patient"
+        "Another patient",
+        "red",
+        "The study belongs to another patient than the row says.",
+        "belongs to another patient",
     ),
     RowVerdict.EXCLUDED: _Word(
-        "Excluded", "gray", "All of it is of modalities that are not transferred.", "of excluded modalities"
+        "Excluded", "gray", "All of it is of modalities that are not transferred.", "is of excluded modalities"
     ),
     RowVerdict.FAILED: _Word(
-        "Failed", "red", "The source could not be asked. Retry the failed items, or leave them out.", "not looked up"
+        "Failed",
+        "red",
+        "The source could not be asked. Retry the failed items, or leave them out.",
+        "could not be looked up",
     ),
 }
 _WAITING = "Waiting"
@@ -130,6 +136,8 @@ def _offer(outcome: Outcome, job: Job, actor: Actor) -> None:
         if is_asked and is_ready:
             leave_out = left_out if again else {*left_out, RowVerdict.ALREADY_THERE}
             _transfer(job, leave_out, again)
+    if not is_ready:
+        links.batch_transfer_link("Hand in another file", icon=":material/upload_file:")
 
 
 def _asks_again(counts: Mapping[RowVerdict, int]) -> bool:
@@ -145,7 +153,7 @@ def _asks_again(counts: Mapping[RowVerdict, int]) -> bool:
 
 
 def _asks_to_leave_out(verdict: RowVerdict, count: int) -> bool:
-    label = f"Leave out {amounts.counted(count, 'study')} {_WORDS[verdict].left_out}"
+    label = f"Leave out what {_WORDS[verdict].left_out}: {amounts.counted(count, 'study')}"
     return st.checkbox(label, key=f"leave-out-{verdict.value}")
 
 
@@ -154,8 +162,6 @@ def _say_what_is_missing(total: int, open_count: int) -> None:
         st.caption("There is nothing to transfer.")
     elif open_count:
         st.caption("Say above what shall be left out; or correct the file, and hand it in again.")
-    if not total or open_count:
-        links.batch_transfer_link("Hand in another file", icon=":material/upload_file:")
 
 
 def _transfer(job: Job, leave_out: Collection[RowVerdict], again: bool) -> None:

@@ -2,7 +2,7 @@
 
 import typer
 
-from deployments.commands import accounts, jobs, machine, nodes, offline, privacy, profiles, project
+from deployments.commands import accounts, batches, jobs, machine, nodes, offline, privacy, profiles, project
 
 app = typer.Typer(
     help="Moves DICOM studies between archives and folders, pseudonymized on the way.",
@@ -19,6 +19,7 @@ app.command("web")(machine.web)
 app.command("dispatch")(machine.dispatch)
 app.command("receiver")(machine.receiver)
 app.add_typer(nodes.app, name="node")
+app.add_typer(batches.app, name="batch")
 app.add_typer(profiles.app, name="profile")
 app.add_typer(privacy.review_app, name="review")
 app.add_typer(privacy.escrow_app, name="escrow")

@@ -75,7 +75,7 @@ def transfer(
         )
         job = jobs.submit(session.db, session.settings, session.actor, request)
         _say_what_was_accepted(session, job, wishes)
-        status = _wait_for(session, job) if wait else SUCCESS
+        status = wait_for(session, job) if wait else SUCCESS
     raise typer.Exit(status)
 
 
@@ -95,7 +95,7 @@ def show(
             found = jobs.get(session.db, session.actor, job)
             _show_jobs(session, [found])
             progress.show_items(session.db, session.actor, job)
-            _say_where(session, found)
+            say_where(session, found)
 
 
 def cancel(job: JobId, data_dir: DataDir = None) -> None:
@@ -186,23 +186,35 @@ def _say_what_was_accepted(session: Session, job: Job, wishes: Sequence[StudyWis
         say(f"Profile {job.profile}, rules {job.policy_digest}.")
     if not job.keep_identity and any(not wish.pseudonym for wish in wishes):
         say(f"Pseudonyms that you did not give are generated; adit status {job.id} shows them.")
+    say_when_nobody_works(session)
+
+
+def say_when_nobody_works(session: Session) -> None:
+    """Tell people who would wait for ever."""
     if not session.is_up and not session.settings.database_url:
         say("Nobody works on this data directory: start adit up.")
 
 
-def _wait_for(session: Session, job: Job) -> int:
-    try:
-        ended = progress.watch(session.db, session.actor, job.id)
-    except KeyboardInterrupt:
-        say(f"Job {job.id} goes on. adit status {job.id} shows it, adit cancel {job.id} stops it.")
-        raise typer.Exit(_INTERRUPTED) from None
+def wait_for(session: Session, job: Job) -> int:
+    """Wait for the end of a transfer, show what has become of its items, and return the exit status."""
+    ended = watched(session, job)
     progress.show_items(session.db, session.actor, job.id)
     say(f"Job {ended.id}: {ended.state.value}. {ended.message}")
-    _say_where(session, ended)
+    say_where(session, ended)
     return progress.exit_status(jobs.items(session.db, session.actor, job.id))
 
 
-def _say_where(session: Session, job: Job) -> None:
+def watched(session: Session, job: Job) -> Job:
+    """The job when it has ended; who interrupts the waiting is told that it goes on."""
+    try:
+        return progress.watch(session.db, session.actor, job.id)
+    except KeyboardInterrupt:
+        say(f"Job {job.id} goes on. adit status {job.id} shows it, adit cancel {job.id} stops it.")
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+def say_where(session: Session, job: Job) -> None:
+    """Name the page of the job's flow run, where it has one."""
     if url := session.flow_run_url(job):
         say(f"Prefect: {url}")
 

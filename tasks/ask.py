@@ -102,10 +102,11 @@ class _Crew:
         """Ask one question and write its end down; raises nothing but faults of the database."""
         try:
             ending = self._ended(asker, item, lease)
-            if isinstance(ending, AditError):
-                work.fail(self._bundle.db, lease, item, ending, self._bundle.settings)
-            else:
-                work.end_question(self._bundle.db, lease, ending.state, ending.sentence, ending.answers)
+            with self._bundle.writing:
+                if isinstance(ending, AditError):
+                    work.fail(self._bundle.db, lease, item, ending, self._bundle.settings)
+                else:
+                    work.end_question(self._bundle.db, lease, ending.state, ending.sentence, ending.answers)
         except LeaseLost:
             log.warning("item %s is left to another worker", item.id)
 

@@ -125,6 +125,8 @@ class Bundle:
         self.settings = settings
         self.job = job
         self.asked = 0
+        self.writing = threading.Lock()
+        """Held by who writes: threads that wait for SQLite itself sleep longer and longer."""
         self._left = size
         self._askers: list[Asker] = []
         self._why: AditError | None = None
@@ -155,7 +157,8 @@ class Bundle:
             if self._why is not None or not self._left:
                 return None
             self._left -= 1
-        claim = work.claim_next(self.db, self.job_id, self.settings.lease_for, source_id=source_id)
+        with self.writing:
+            claim = work.claim_next(self.db, self.job_id, self.settings.lease_for, source_id=source_id)
         with self._changing:
             if claim is None:
                 self._left += 1

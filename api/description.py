@@ -110,6 +110,6 @@ def _operation(method: str, path: str, operation: Document, document: Document) 
 def _example(operation: Document, schemas: Mapping[str, Document]) -> Any:
     """The example of the body's schema, if it has one."""
     content = operation.get("requestBody", {}).get("content", {})
-    told = content.get("application/json") or content.get("multipart/form-data") or {}
-    reference = told.get("schema", {}).get("$ref", "")
+    told: Document = content.get("application/json") or content.get("multipart/form-data") or {}
+    reference: str = told.get("schema", {}).get("$ref", "")
     return next(iter(schemas.get(reference.removeprefix(_REFERENCE), {}).get("examples", ())), None)

@@ -1,5 +1,6 @@
 """The client against `adit web` and real archives: the guide as written, and every method over every protocol."""
 
+import csv
 import gzip
 import inspect
 import json
@@ -10,12 +11,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from openpyxl import load_workbook
 from pydicom import Dataset, dcmread, dcmwrite
 
 from adit_client import AditClient, AsyncAditClient, errors
@@ -44,6 +46,7 @@ RIGHTS = {
     *EVERY_WEB_RIGHT,
     Permission.ADD_SELECTIVE_TRANSFER,
     Permission.ADD_BATCH_TRANSFER,
+    Permission.ADD_BATCH_QUERY,
     Permission.SELECTIVE_URGENT,
     Permission.SELECTIVE_UNPSEUDONYMIZED,
     Permission.BATCH_UNPSEUDONYMIZED,
@@ -189,8 +192,14 @@ def test_every_method_has_an_example_in_the_readme() -> None:
 
 
 def test_the_examples_run_as_written_host_and_token_aside(
-    a_site: Site, a_worker: None, capsys: pytest.CaptureFixture[str]
+    a_site: Site,
+    a_worker: None,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    (tmp_path / "patients.csv").write_text(f"PatientID,Modality\n{PATIENT},CT\n")
+    monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     token = a_site.tokens["ada"]
     for block in blocks(README.read_text()):
@@ -200,7 +209,7 @@ def test_the_examples_run_as_written_host_and_token_aside(
             assert [study.patient_id for study in names.pop("studies")] == [PATIENT]
     assert "items have ended" in capsys.readouterr().err
     jobs = names["client"].jobs(limit=100)
-    assert jobs.total == 4
+    assert jobs.total == 9, [job.kind for job in jobs]
     assert {job.state for job in jobs} <= {"success", "canceled", "pending", "in_progress"}
     names["client"].close()
     names["trial_client"].close()
@@ -400,6 +409,66 @@ def test_maintenance_is_waited_for(a_site: Site) -> None:
         finally:
             ends.join()
         assert pauses
+
+
+# -- batch files -----------------------------------------------------------------------------------
+
+PROJECT = {"project_name": "Lung study", "project_description": "Nodules over time."}
+MOVED = {**PROJECT, "ethics_application_id": "S-1/2026"}
+
+
+def rows_of(file: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(StringIO(file.decode("utf-8-sig"))))
+
+
+def test_a_batch_goes_from_a_list_of_patients_to_verdicts(a_site: Site, a_worker: None) -> None:
+    asked = f"RowID,PatientID,Modality,Pseudonym\nR1,{PATIENT},CT,COHORT-1\nR2,NOBODY-0815,CT,COHORT-2\n".encode()
+    with a_site.client("ben") as client:
+        assert client.check_batch_file(asked, "query").is_good
+        query = client.wait(client.batch_query(asked, "PACS", **PROJECT), timeout=120)
+        assert [(one.row_id, one.study and one.study.study_uid) for one in client.batch_results(query)] == [
+            ("R1", STUDY),
+            ("R2", None),
+        ]
+        assert [row["QueryResult"] == "found" for row in rows_of(client.batch_results_file(query, "csv"))] == [
+            True,
+            False,
+        ]
+        found = client.batch_results_file(query, "xlsx")
+        assert client.check_batch_file(found, "transfer").rows == 1
+        job = client.batch_transfer(("found.xlsx", found), "TARGET_AE", "PACS", timeout=120, **MOVED)
+        ended = client.wait(job, timeout=120)
+        assert ended.state == "success", ended.message
+        assert (client.items(job)[0].pseudonym, client.receipts(job)[0].is_complete) == ("COHORT-1", True)
+        (sheet,) = load_workbook(BytesIO(client.verdict_file(job))).worksheets
+        headings = [cell.value for cell in sheet[1]]
+        verdicts = {
+            row[headings.index("RowID")].value: row[headings.index("Verdict")].value for row in sheet.iter_rows(2)
+        }
+        assert str(verdicts["R1"]).startswith("Done.")
+        assert not str(verdicts["R2"] or "").startswith("Done.")
+    at_target = {dcmread(BytesIO(file), stop_before_pixels=True).PatientID for file in a_site.target.files().values()}
+    assert "COHORT-1" in at_target
+    assert PATIENT not in at_target
+
+
+def test_a_batch_with_open_rows_waits_for_a_second_try(a_site: Site, a_worker: None) -> None:
+    asked = f"PatientID,StudyInstanceUID,Pseudonym\n{PATIENT},{STUDY},COHORT-3\n{PATIENT},1.2.3.9,COHORT-3\n".encode()
+    with a_site.client("ben") as client:
+        with pytest.raises(errors.NotAllFound) as caught:
+            client.batch_transfer(asked, "TARGET_AE", "PACS", timeout=120, **MOVED)
+        assert caught.value.open_verdicts == ("not_found",)
+        assert client.check_outcome(caught.value.check).transfer_id is None
+        job = client.transfer_checked(caught.value.check, ["not_found"])
+        assert client.transfer_checked(caught.value.check, ["not_found"]).id == job.id
+        assert client.wait(job, timeout=120).state == "success"
+        first, second = rows_of(client.verdict_file(job))
+        assert first["Verdict"].startswith("Done.")
+        assert second["Verdict"].startswith("Left out. Not found.")
+        with pytest.raises(errors.BadBatchFile) as refused:
+            client.batch_query(b"PatientID\nGEHEIM*\n", "PACS", **PROJECT)
+        assert refused.value.problems
+        assert "GEHEIM" not in str(refused.value)
 
 
 # -- the one that awaits ---------------------------------------------------------------------------

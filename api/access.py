@@ -77,7 +77,7 @@ async def _caller(request: Request) -> Caller:
 
 
 def _count(here: Context, caller: Caller) -> None:
-    if wait_s := here.limiter.take(caller.token.id):
+    if wait_s := here.limiter.take(caller.token.user_id):
         most = here.settings.api_requests_per_minute
         detail = f"More than {most} requests in a minute. Try again in {wait_s} s."
         raise Problem(429, "TooManyTries", detail, headers={"retry-after": str(wait_s)})

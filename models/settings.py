@@ -110,7 +110,7 @@ class Settings(BaseSettings):
         description="Addresses of reverse proxies whose word on the caller's address is taken, with commas between.",
     )
     api_requests_per_minute: int = Field(
-        default=600, ge=1, description="How many requests one API token may send in a minute."
+        default=600, ge=1, description="How many requests one person may send with API tokens in a minute."
     )
     api_retrievals: int = Field(
         default=4, ge=1, description="How many retrievals through the DICOMweb gateway run at the same time."

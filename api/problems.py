@@ -63,6 +63,7 @@ STATUS: Mapping[type[AditError], int] = {
 
 _RETRY_AFTER_S = {429: 60, 503: 10}
 _PLACES = frozenset({"body", "query", "path", "header", "cookie"})
+_MOST_NAMED = 20
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 _OTHER_CODES = {
     400: ("BadRequest", "The request cannot be read."),
@@ -72,7 +73,7 @@ _OTHER_CODES = {
 }
 _SENTENCES = {
     "missing": "it is needed.",
-    "extra_forbidden": "there is no such field.",
+    "extra_forbidden": "it has a field that is not known.",
     "json_invalid": "this is no JSON.",
 }
 
@@ -165,15 +166,18 @@ async def _not_valid(_request: Request, error: Exception) -> JSONResponse:
 
 
 def field_problems(problems: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """A sentence for each field, by its path in the request, rows counted from 0 as JSON does."""
+    """A sentence for each of the first 20 fields, by its path in the request, rows counted from 0 as JSON does."""
     found: dict[str, str] = {}
     for problem in problems:
+        if len(found) == _MOST_NAMED:
+            break
         found.setdefault(_field(problem["loc"], problem["type"]), _sentence(problem))
     return found
 
 
 def _field(path: Sequence[str | int], kind: str) -> str:
-    """The name of a field. What is not a name of ours may be anything, and is left out."""
+    """The name of a field, of one that is not known the place: its name may be anything, also that of a patient."""
+    path = path[:-1] if kind == "extra_forbidden" else path
     parts = [str(part) for part in path if isinstance(part, int) or _NAME.fullmatch(part)]
     if len(parts) > 1 and parts[0] in _PLACES:
         parts = parts[1:]

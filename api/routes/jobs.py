@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query
+from pydantic import Field
 
 from api.access import Caller, needs
 from api.context import Context, Here
@@ -47,6 +48,8 @@ Key = Annotated[
         description="A text of your own. The same request under the same key is accepted once, for a week.",
     ),
 ]
+_Kinds = Annotated[list[JobKind], Field(fail_fast=True)]
+_States = Annotated[list[State], Field(fail_fast=True)]
 MOST_RECEIPTS = 100
 
 
@@ -82,8 +85,8 @@ def list_jobs(
     here: Here,
     caller: Reader,
     part: Part,
-    kind: Annotated[list[JobKind] | None, Query(description="Only of these kinds.")] = None,
-    state: Annotated[list[State] | None, Query(description="Only in these states.")] = None,
+    kind: Annotated[_Kinds | None, Query(description="Only of these kinds.")] = None,
+    state: Annotated[_States | None, Query(description="Only in these states.")] = None,
     owner: Annotated[Text, Query(description="Only of this person, as far as the caller sees their jobs.")] = "",
     trial: Annotated[Text, Query(description="Only of this trial.")] = "",
     text: Annotated[Text, Query(description="A part of trial or owner, or a job's number.")] = "",
@@ -114,7 +117,7 @@ def list_items(
     caller: Reader,
     job_id: JobId,
     part: Part,
-    state: Annotated[list[State] | None, Query(description="Only in these states.")] = None,
+    state: Annotated[_States | None, Query(description="Only in these states.")] = None,
 ) -> Page[ItemShown]:
     """The items of a job in the order of the request."""
     found = jobs.items(here.db, caller.actor, job_id, state, part.limit, part.offset)

@@ -70,7 +70,7 @@ class BatchQueryWished(_Submitted):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"file": "(the file)", "sources": ["PACS"], **_PROJECT}]})
 
-    sources: Annotated[list[_Node], Field(max_length=_MOST_SOURCES)] = Field(
+    sources: Annotated[list[_Node], Field(fail_fast=True, max_length=_MOST_SOURCES)] = Field(
         default=[], description="The servers to ask, repeated for several; may be left out by who has only one source."
     )
 
@@ -241,7 +241,7 @@ class CheckedTransfer(Request):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"leave_out": ["not_found"], "again": False}]})
 
-    leave_out: Annotated[list[RowVerdict], Field(max_length=len(RowVerdict))] = Field(
+    leave_out: Annotated[list[RowVerdict], Field(fail_fast=True, max_length=len(RowVerdict))] = Field(
         default=[],
         description="Verdicts whose rows shall be left out. All but `found` have to be named, if there are any.",
     )

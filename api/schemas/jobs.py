@@ -29,7 +29,9 @@ class StudyWished(Request):
 
     study_uid: Uid
     patient_id: Text = Field(default="", description="If given, the study must belong to this patient.")
-    series_uids: Annotated[list[Uid], Field(max_length=1000)] = Field(default=[], description="Empty: all series.")
+    series_uids: Annotated[list[Uid], Field(fail_fast=True, max_length=1000)] = Field(
+        default=[], description="Empty: all series."
+    )
     pseudonym: Text = Field(default="", description="Empty: that of the patient in the trial, else a generated one.")
 
     def wish(self) -> StudyWish:
@@ -52,7 +54,7 @@ class JobWished(Wished):
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     kind: Literal["selective_transfer", "batch_transfer"] = "selective_transfer"
-    studies: Annotated[list[StudyWished], Field(min_length=1, max_length=MOST_STUDIES)]
+    studies: Annotated[list[StudyWished], Field(fail_fast=True, min_length=1, max_length=MOST_STUDIES)]
     trial_protocol_id: Text = Field(default="", description="Jobs of one trial share their pseudonyms.")
     trial_protocol_name: Text = ""
     urgent: Flag = False
@@ -85,7 +87,7 @@ class PlanWished(Wished):
         }
     )
 
-    studies: Annotated[list[StudyWished], Field(min_length=1, max_length=200)]
+    studies: Annotated[list[StudyWished], Field(fail_fast=True, min_length=1, max_length=200)]
 
 
 class PlannedSeries(Answer):
@@ -316,7 +318,7 @@ class Review(Request):
     )
 
     item_id: Id
-    sop_uids: Annotated[list[Uid], Field(min_length=1, max_length=10_000)] | None = Field(
+    sop_uids: Annotated[list[Uid], Field(fail_fast=True, min_length=1, max_length=10_000)] | None = Field(
         default=None, description="null: all that are held."
     )
     reason: Text = Field(description="Why, in 10 to 500 characters; it stands in the audit trail.")

@@ -142,9 +142,9 @@ class GroupWished(Request):
     )
 
     name: Text
-    permissions: Annotated[list[Permission], Field(max_length=100)] = Field(default=[])
+    permissions: Annotated[list[Permission], Field(fail_fast=True, max_length=100)] = Field(default=[])
     members: Ids = Field(default=[])
-    nodes: Annotated[list[NodeRightFields], Field(max_length=10_000)] = Field(default=[])
+    nodes: Annotated[list[NodeRightFields], Field(fail_fast=True, max_length=10_000)] = Field(default=[])
 
     def group(self, group_id: int = 0, version: int = 1) -> Group:
         """The same as services take it."""

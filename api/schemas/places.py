@@ -86,7 +86,7 @@ class ServerWished(Request):
     store_associations: Annotated[int, Field(strict=True, ge=1, le=100)] = 2
     uses_pynetdicom: Flag = False
     max_search_results: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 200
-    windows: Annotated[list[Text], Field(max_length=MOST)] = Field(
+    windows: Annotated[list[Text], Field(fail_fast=True, max_length=MOST)] = Field(
         default=[], description="When transfers may use it; empty: always.", examples=[["Mon-Fri 20:00-06:00"]]
     )
 

@@ -48,7 +48,7 @@ class StudyKeys(Request):
     study_date: _Date = ""
     study_time: Text = Field(default="", description="HHMM, or a range like 0800-1200.")
     study_description: Text = ""
-    modalities: Annotated[list[Text], Field(max_length=20)] = Field(default=[])
+    modalities: Annotated[list[Text], Field(fail_fast=True, max_length=20)] = Field(default=[])
     limit: _Limit = 200
 
     def query(self) -> StudyQuery:

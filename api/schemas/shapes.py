@@ -2,10 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, cast
 
 from fastapi import Depends, Query
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 
 from models.domain.refs import UID_PATTERN
 
@@ -13,6 +22,7 @@ T = TypeVar("T")
 
 LARGEST_ID = 2**31 - 1
 MOST_AT_ONCE = 500
+_MOST_UNKNOWN = 10
 
 Id = Annotated[int, Field(strict=True, ge=1, le=LARGEST_ID)]
 Number = Annotated[int, Field(ge=1, le=LARGEST_ID)]
@@ -68,13 +78,27 @@ def _distinct(values: Sequence[T]) -> Sequence[T]:
     return values
 
 
-Ids = Annotated[list[Id], Field(max_length=10_000, json_schema_extra={"uniqueItems": True}), AfterValidator(_distinct)]
+Ids = Annotated[
+    list[Id],
+    Field(fail_fast=True, max_length=10_000, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_distinct),
+]
 
 
 class Request(BaseModel):
-    """A body that a caller sends: unknown fields are refused, and errors never quote what was sent."""
+    """A body that a caller sends: unknown fields are refused, and errors never quote what was sent.
+
+    Its lists have ``fail_fast``: an error for each of their values would take longer and more memory than all else.
+    """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_fields(cls, sent: Any) -> Any:
+        if isinstance(sent, dict) and len(cast(dict[object, object], sent)) > len(cls.model_fields) + _MOST_UNKNOWN:
+            raise ValueError("there are too many fields")
+        return cast(Any, sent)
 
 
 class Answer(BaseModel):

@@ -1,7 +1,7 @@
 """Tokens, without their secrets but once."""
 
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field
 
@@ -57,7 +57,9 @@ class TokenWished(Request):
 
     description: Text = ""
     expires_at: Moment | None
-    operations: list[Operation] | None = Field(default=None, max_length=20, description="null: no limit.")
+    operations: Annotated[list[Operation], Field(fail_fast=True, max_length=20)] | None = Field(
+        default=None, description="null: no limit."
+    )
     nodes: Ids | None = Field(default=None, description="Ids of nodes; null: no limit.")
 
     def wish(self) -> TokenWish:

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
+from starlette.requests import Request as Asked
 
+from api.schemas.shapes import Request
 from tests.api_site import Site
 from tests.unit.api.test_routes import CASES, Case, ids
 
@@ -60,7 +63,8 @@ def bad_bodies(document: dict[str, Any], case: Case) -> Iterator[tuple[str, Any]
             yield name, {**right, name: value}
     for name in schema.get("required", ()):
         yield name, {key: value for key, value in right.items() if key != name}
-    yield "patient_nmae", {**right, "patient_nmae": PATIENT}
+    yield "body", {**right, "patient_nmae": PATIENT}
+    yield "body", {**right, "Doe": PATIENT}
     yield "body", [PATIENT]
 
 
@@ -98,7 +102,7 @@ def bad_forms(document: dict[str, Any], case: Case) -> Iterator[tuple[str, dict[
             yield name, {**case.body, name: "Doe" * 4000}, case.file
     yield "file", {**case.body, "file": PATIENT}, None
     yield "file", case.body, None
-    yield "patient_nmae", {**case.body, "patient_nmae": PATIENT}, case.file
+    yield "body", {**case.body, "Doe": PATIENT}, case.file
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.file], ids=ids)
@@ -173,6 +177,48 @@ def test_a_body_that_is_too_large_is_refused_before_it_has_come(site: Site) -> N
     headers = {"content-type": "application/json"}
     answer = site.ask("POST", "/v1/jobs", token, content=b" " * (6 * 2**20), headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (413, "TooLarge")
+
+
+@pytest.mark.parametrize(
+    ("change", "fields"),
+    [
+        ({"studies": [{"study_uid": "Doe"}] * 20_000}, {"studies.0.study_uid"}),
+        ({"studies": [{"study_uid": "1.2.9"}, {"study_uid": "1.2.9", **dict.fromkeys(map(str, range(90_000)))}]}, None),
+        ({"studies": [{"study_uid": "1.2.9", "series_uids": ["Doe"] * 90_000}]}, {"studies.0.series_uids.0"}),
+        (dict.fromkeys(map(str, range(90_000))), {"body"}),
+    ],
+)
+def test_of_very_much_that_is_wrong_little_is_told(site: Site, change: dict[str, Any], fields: set[str] | None) -> None:
+    answer = site.ask("POST", "/v1/jobs", site.token("ada"), json={"studies": [{"study_uid": "1.2.9"}], **change})
+    assert answer.status_code == 422, answer.text
+    assert set(answer.json()["errors"]) == (fields or {"studies.1"})
+    assert len(answer.content) < 1000
+
+
+@pytest.mark.parametrize("content", [b"[" + b"{}," * 300_000 + b"1]", b"{" + b'"":[[],' * 100_000])
+def test_a_body_of_more_values_than_any_request_has_is_refused_before_it_is_read(
+    site: Site, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Asked, "json", lambda _: pytest.fail("it was read"))
+    headers = {"content-type": "application/json"}
+    answer = site.ask("POST", "/v1/jobs", site.token("ada"), content=content, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (413, "TooLarge")
+
+
+def requests(root: type[Request] = Request) -> Iterator[type[Request]]:
+    for each in root.__subclasses__():
+        yield each
+        yield from requests(each)
+
+
+@pytest.mark.parametrize("schema", [*requests()], ids=lambda schema: schema.__name__)
+def test_the_first_wrong_value_of_a_list_is_the_only_one_that_is_told(schema: type[Request]) -> None:
+    lists = [name for name, field in schema.model_fields.items() if "list[" in str(field.annotation)]
+    for name in lists:
+        with pytest.raises(ValidationError) as raised:
+            schema.model_validate({name: [{"Doe": 1}] * 2})
+        told = {str(error["loc"]) for error in raised.value.errors() if error["loc"][0] == name and 1 in error["loc"]}
+        assert not told
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Every kind of error has its status, and what is told of it has one shape and nothing of the request."""
 
+import itertools
 import json
 import logging
 
@@ -90,12 +91,21 @@ def test_a_field_is_named_by_its_path_unless_the_name_may_be_anything() -> None:
     found = field_problems(
         [
             {"loc": ("body", "studies", 1, "study_uid"), "type": "missing", "msg": "Field required"},
-            {"loc": ("body", "Doe^John"), "type": "extra_forbidden", "msg": "Extra inputs are not permitted"},
+            {"loc": ("body", "PAT4711"), "type": "extra_forbidden", "msg": "Extra inputs are not permitted"},
+            {"loc": ("body", "studies", 1, "Doe"), "type": "extra_forbidden", "msg": "Extra inputs are not permitted"},
+            {"loc": ("query", "Doe"), "type": "extra_forbidden", "msg": "Extra inputs are not permitted"},
             {"loc": ("query", "limit"), "type": "int_parsing", "msg": "Input should be a valid integer"},
         ]
     )
     assert found == {
         "studies.1.study_uid": "it is needed.",
-        "body": "there is no such field.",
+        "body": "it has a field that is not known.",
+        "studies.1": "it has a field that is not known.",
+        "query": "it has a field that is not known.",
         "limit": "input should be a valid integer.",
     }
+
+
+def test_no_more_than_twenty_fields_are_named() -> None:
+    many = ({"loc": ("body", number), "type": "missing", "msg": ""} for number in itertools.count())
+    assert list(field_problems(many)) == [str(number) for number in range(20)]

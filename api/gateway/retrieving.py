@@ -25,7 +25,8 @@ from models.domain.refs import is_uid
 from models.domain.tokens import Operation
 from services.gateway import converting, retrieving
 from services.gateway.converting import Converted
-from services.gateway.retrieving import Places, Retrieval
+from services.gateway.places import Places
+from services.gateway.retrieving import Retrieval
 from services.gateway.terms import Terms, Wanted
 from services.people import tokens
 

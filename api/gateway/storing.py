@@ -15,9 +15,10 @@ from api.gateway.routing import GatewayRoute
 from api.gateway.uploads import Upload, upload_of
 from api.problems import MEDIA_TYPE, Problem
 from api.threads import in_thread
-from models.domain.errors import PeerBusy, TimedOut
+from models.domain.errors import TimedOut
 from models.domain.tokens import Operation
 from services.gateway import storing
+from services.gateway.places import Places
 from services.gateway.storing import Storage, Stored, TooLarge, WrongType
 from services.people import tokens
 
@@ -51,46 +52,50 @@ _SHOWN: Mapping[str, Any] = {
 def router(context: Context) -> APIRouter:
     """The routes for any studies, and for one."""
     found = APIRouter(prefix="/dicom-web/{ae_title}/stowrs", tags=["dicomweb"], route_class=GatewayRoute)
-    threads = CapacityLimiter(AT_ONCE)
+    uploads = _Uploads(context)
 
     @found.post("/studies", **_SHOWN)
     async def store(request: Request, ae_title: str, caller: _Stores) -> Response:
-        return await _answer(context, threads, request, caller, ae_title)
+        return await uploads.answer(request, caller, ae_title)
 
     @found.post("/studies/{study}", **_SHOWN)
     async def store_in_study(request: Request, ae_title: str, study: str, caller: _Stores) -> Response:
-        return await _answer(context, threads, request, caller, ae_title, study)
+        return await uploads.answer(request, caller, ae_title, study)
 
     _ = store, store_in_study
     return found
 
 
-async def _answer(
-    context: Context, threads: CapacityLimiter, request: Request, caller: Caller, ae_title: str, study: str = ""
-) -> Response:
-    upload = upload_of(request)
-    upload.is_alive = lambda: tokens.is_alive(context.db, caller.token.id)
-    try:
-        check_accepts(request.headers.get("accept", ""), *METADATA)
-        content_type = request.headers.get("content-type", "")
-        arguments = (context.db, context.settings, caller.actor, ae_title, content_type, study)
-        return await _stored(await in_thread(storing.storage, *arguments), upload, threads)
-    except WrongType as error:
-        raise Problem(415, "UnsupportedMediaType", error.message) from error
-    except TooLarge as error:
-        raise Problem(413, "TooLarge", error.message) from error
+class _Uploads:
+    """The uploads of one installation, which share its places and threads."""
 
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._places = Places(AT_ONCE, "uploads")
+        self._threads = CapacityLimiter(AT_ONCE)
 
-async def _stored(storage: Storage, upload: Upload, threads: CapacityLimiter) -> Response:
-    if threads.available_tokens < 1:
-        raise PeerBusy(f"All {AT_ONCE} uploads that are taken at a time are under way. Try again in a minute.")
-    try:
-        found = await in_thread(storage.run, upload, limiter=threads)
-    except TimedOut as error:
-        if upload.is_silent:
-            raise Problem(408, "TimedOut", error.message) from error
-        raise
-    return _told(found)
+    async def answer(self, request: Request, caller: Caller, ae_title: str, study: str = "") -> Response:
+        here, upload = self._context, upload_of(request)
+        upload.is_alive = lambda: tokens.is_alive(here.db, caller.token.id)
+        try:
+            check_accepts(request.headers.get("accept", ""), *METADATA)
+            content_type = request.headers.get("content-type", "")
+            arguments = (here.db, here.settings, caller.actor, ae_title, content_type, study)
+            storage = await in_thread(storing.storage, *arguments)
+            with self._places.taken(caller.actor.user_id):
+                return await self._stored(storage, upload)
+        except WrongType as error:
+            raise Problem(415, "UnsupportedMediaType", error.message) from error
+        except TooLarge as error:
+            raise Problem(413, "TooLarge", error.message) from error
+
+    async def _stored(self, storage: Storage, upload: Upload) -> Response:
+        try:
+            return await in_thread(lambda: _told(storage.run(upload)), limiter=self._threads)
+        except TimedOut as error:
+            if upload.is_silent:
+                raise Problem(408, "TimedOut", error.message) from error
+            raise
 
 
 def _told(found: Stored) -> Response:

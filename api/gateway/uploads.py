@@ -11,6 +11,8 @@ from starlette.types import Message, Receive
 from models.domain.errors import Canceled, NotPermitted, TimedOut
 
 LONGEST_SILENCE_S = 60.0
+"""How long a caller is waited for in all until so much has come as anybody can send in that time."""
+_LEAST_BYTES = 64 << 10
 _LOOK_EVERY_S = 5.0
 _KEY = "adit.upload"
 _MOST_DRAINED_BYTES = 32 << 20
@@ -20,8 +22,9 @@ _LONGEST_DRAIN_S = 10.0
 class Upload(Iterator[bytes]):
     """Iterate it once, in a thread that anyio started.
 
-    Raises Canceled when the caller hangs up, TimedOut when nothing comes for a minute, NotPermitted soon after the
-    caller's token is dead, which is asked of ``is_alive``.
+    A chunk is empty when nothing has come for a few seconds, so that whoever reads can let go of what others need.
+    Raises Canceled when the caller hangs up, TimedOut when nothing worth mentioning comes for a minute, NotPermitted
+    soon after the caller's token is dead, which is asked of ``is_alive``.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -30,6 +33,8 @@ class Upload(Iterator[bytes]):
         self._looked_at = time.monotonic()
         self.is_at_end = False
         self.is_silent = False
+        self._waited_s = 0.0
+        self._received_bytes = 0
 
     def __next__(self) -> bytes:
         if self.is_at_end:
@@ -53,16 +58,27 @@ class Upload(Iterator[bytes]):
                 self._note(message)
 
     async def _next(self) -> bytes:
-        try:
-            with anyio.fail_after(LONGEST_SILENCE_S):
-                message = await self._receive()
-        except TimeoutError:
+        begun_at, message = time.monotonic(), None
+        with anyio.move_on_after(min(_LOOK_EVERY_S, LONGEST_SILENCE_S)):
+            message = await self._receive()
+        body = message.get("body", b"") if message else b""
+        if message:
+            self._note(message)
+            if message["type"] == "http.disconnect":
+                raise Canceled("The caller has hung up.")
+        if not self.is_at_end:
+            self._check_pace(len(body), time.monotonic() - begun_at)
+        return body
+
+    def _check_pace(self, size_bytes: int, waited_s: float) -> None:
+        """Raise TimedOut for a caller who holds a place, and hardly sends anything."""
+        self._received_bytes += size_bytes
+        self._waited_s += waited_s
+        if self._received_bytes >= _LEAST_BYTES:
+            self._received_bytes, self._waited_s = 0, 0.0
+        elif self._waited_s >= LONGEST_SILENCE_S:
             self.is_silent = self.is_at_end = True
-            raise TimedOut("Nothing of the body has come for a minute, so the request was ended.") from None
-        self._note(message)
-        if message["type"] == "http.disconnect":
-            raise Canceled("The caller has hung up.")
-        return message.get("body", b"")
+            raise TimedOut("Hardly anything of the body has come for a minute, so the request was ended.")
 
     def _note(self, message: Message) -> None:
         self.is_at_end = message["type"] == "http.disconnect" or not message.get("more_body", False)

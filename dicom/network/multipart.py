@@ -7,7 +7,7 @@ import errno
 import mmap
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -16,6 +16,8 @@ from models.domain.errors import NoSpace, PeerError, PeerLied, TargetError, Writ
 
 SPILL_BYTES = 8 << 20
 """Parts larger than this are kept in a file instead of in memory."""
+STEP_BYTES = 64 << 20
+"""Between two looks whether a file may go on growing."""
 
 _HEAD_LIMIT = 16 << 10
 _PREAMBLE_LIMIT = 64 << 10
@@ -37,13 +39,18 @@ def boundary_of(content_type: str) -> bytes:
 
 
 def parts(
-    chunks: Iterable[bytes], boundary: bytes, scratch_dir: Path, spill_bytes: int = SPILL_BYTES
+    chunks: Iterable[bytes],
+    boundary: bytes,
+    scratch_dir: Path,
+    spill_bytes: int = SPILL_BYTES,
+    check: Callable[[int], None] | None = None,
 ) -> Iterator[memoryview]:
     """Yield the body of each part as soon as it is complete; how the chunks are cut makes no difference.
 
     Costs at most ``spill_bytes`` and a chunk of memory at a time, twice at the end of a part. A Content-Length in the
     head of a part is obeyed; without one the part is searched for the boundary, once. Lines end as the first boundary
-    line ends, in CRLF or LF. What follows the closing boundary is not read.
+    line ends, in CRLF or LF. What follows the closing boundary is not read. ``check`` is called with the size of a part
+    so far before it goes to a file, and again for every 64 MiB, and ends it by raising.
 
     Raises PeerError when the chunks end before the closing boundary, PeerLied when they are no multipart body,
     NoSpace or WriteFailed when ``scratch_dir`` cannot take a large part.
@@ -54,7 +61,7 @@ def parts(
     is_last = _is_closing(source)
     while not is_last:
         length = _announced_length(_read_head(source, eol))
-        body = Spool(scratch_dir, spill_bytes)
+        body = Spool(scratch_dir, spill_bytes, check)
         try:
             if length is None:
                 is_last = _copy_until(source, delimiter, body)
@@ -70,14 +77,23 @@ def parts(
 class Spool:
     """Collects bytes in memory, and from ``spill_bytes`` on in a file without a name in ``scratch_dir``."""
 
-    def __init__(self, scratch_dir: Path, spill_bytes: int = SPILL_BYTES) -> None:
+    def __init__(
+        self, scratch_dir: Path, spill_bytes: int = SPILL_BYTES, check: Callable[[int], None] | None = None
+    ) -> None:
         self._scratch_dir = scratch_dir
         self._spill_bytes = spill_bytes
+        self._check = check
+        self._size = 0
+        self._checked_size = 0
         self._memory = bytearray()
         self._file: IO[bytes] | None = None
 
     def write(self, data: memoryview) -> None:
-        """Append the data; raises NoSpace or WriteFailed."""
+        """Append the data; raises NoSpace or WriteFailed, and what the check raises."""
+        self._size += len(data)
+        if self._check is not None and self._size > max(self._spill_bytes, self._checked_size):
+            self._check(self._size)
+            self._checked_size = self._size + STEP_BYTES
         try:
             if self._file is None and len(self._memory) + len(data) > self._spill_bytes:
                 self._spill()

@@ -107,12 +107,16 @@ class Fetcher:
         return replace(found, series=series, whole_study=False)
 
     def _fetch_missing(self, plan: Plan) -> AditError | None:
-        """Fetch what has not come yet, however often the reader lets the connection stall; return the first refusal."""
+        """Fetch what has not come yet, however often the reader lets the connection stall; return the first refusal.
+
+        A reader who is slow has no place in the server's budget meanwhile.
+        """
         while True:
             try:
                 return self._ask_for_missing(plan)
             except Stalled:
-                self._stream.wait_for_room()
+                with self._visit.vacated():
+                    self._stream.wait_for_room()
 
     def _ask_for_missing(self, plan: Plan) -> AditError | None:
         refusal: AditError | None = None

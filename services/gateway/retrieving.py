@@ -3,7 +3,6 @@
 Nothing is kept: an instance is treated and handed on as soon as it has arrived, and no more than a few wait.
 """
 
-import threading
 from collections import Counter
 from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from dicom.metadata import metadata_of
 from dicom.part10 import part10_prefix
 from models.db.engine import Database
 from models.domain.audit import DONE, AuditAction
-from models.domain.errors import AditError, Bug, Canceled, Excluded, NeedsReview, NotFound, PeerBusy, Unsupported
+from models.domain.errors import AditError, Bug, Canceled, Excluded, NeedsReview, NotFound, Unsupported
 from models.domain.instances import Bytes, EncodedInstance
 from models.domain.nodes import Server
 from models.domain.people import Actor, Permission
@@ -27,6 +26,7 @@ from models.settings import Settings
 from services import audit
 from services.gateway import access, terms
 from services.gateway.fetching import PATIENCE_S, Fetcher
+from services.gateway.places import Places
 from services.gateway.terms import Terms, Wanted
 from services.local_side import local_side
 from services.searching.visits import Visit
@@ -35,24 +35,6 @@ from services.streams import Stream
 NOT_LISTED = "The source sent it without having listed it as a part of what was asked for."
 """Why an instance is left out that may belong to another patient."""
 _JOIN_WITHIN_S = 10.0
-
-
-class Places:
-    """How many retrievals one process runs at the same time; searches have places of their own."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._free = threading.BoundedSemaphore(count)
-
-    @contextmanager
-    def taken(self) -> Generator[None]:
-        """Have a place; raises PeerBusy when there is none."""
-        if not self._free.acquire(blocking=False):
-            raise PeerBusy(f"All {self._count} retrievals that run at a time are taken. Try again in a minute.")
-        try:
-            yield
-        finally:
-            self._free.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +70,7 @@ class Retrieval(Iterator[EncodedInstance]):
         form: str = "",
         without: Collection[str] = (),
     ) -> None:
-        self._place = places.taken()
+        self._place = places.taken(actor.user_id)
         self._db = db
         self._settings = settings
         self._actor = actor

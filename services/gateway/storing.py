@@ -4,11 +4,15 @@ Nothing is kept: an instance is sent on as soon as it has arrived, and only one 
 """
 
 import re
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
+from dicom.files.spool import Spool
 from dicom.network import choose, multipart
 from dicom.network.dicom_json import Item, element
 from dicom.network.multipart import HeadTooLong
@@ -49,6 +53,11 @@ _FAILS_AGAIN = (Unreachable, AssociationRejected, TimedOut)
 _MOST_FAILURES = 3
 """In a row, after which a server is not asked any more."""
 _MOST_STUDIES_TOLD = 50
+MOST_PARTS = 100_000
+LARGEST_BYTES = 16 << 30
+"""Of one part; the largest instances that are known have a tenth of it."""
+LONGEST_REST_S = 4.0
+"""How long a connection to the server waits for the next instance of a caller who is slow."""
 _TYPE = re.compile(r'\btype\s*=\s*(?:"application/dicom"|application/dicom\s*(?:;|$))', re.IGNORECASE)
 
 
@@ -57,7 +66,7 @@ class WrongType(BadRequest):
 
 
 class TooLarge(BadRequest):
-    """The head of a part of the body is larger than any can sensibly be."""
+    """The body, or a part of it, is larger than any can sensibly be."""
 
 
 @dataclass(slots=True)
@@ -132,7 +141,8 @@ class Storage:
     def run(self, chunks: Iterable[bytes]) -> Stored:
         """Send on every instance in the body, and tell what has become of each; whatever the chunks raise ends it.
 
-        Takes one place in the server's association budget, when the first instance is there. What goes wrong with the
+        Takes one place in the server's association budget, when the first instance is there, and gives it back while
+        nothing comes for a few seconds; ``chunks`` may be empty so that this is noticed. What goes wrong with the
         server before it has said a word about any instance is raised as PeerError kinds; from then on it is told of
         each instance that was not stored. Raises BadRequest when the body is no multipart message to its end, or has
         no part, TooLarge, NoSpace when an instance does not fit on our disk.
@@ -141,9 +151,8 @@ class Storage:
         with search_access.recorded(
             self._db, self._actor, self._server, lambda: str(report), self._details, AuditAction.WEB_STORE
         ):
-            with ExitStack() as stack:
-                delivery = _Delivery(self._visit, choose.sender(self._server, self._local), stack)
-                for part in self._parts(chunks):
+            with _Delivery(self._visit, lambda: choose.sender(self._server, self._local)) as delivery:
+                for part in self._parts(_watched(chunks, delivery)):
                     self._take(part, delivery)
             if not report.count:
                 raise BadRequest("The body has no part, so nothing was stored.")
@@ -151,19 +160,30 @@ class Storage:
         return report
 
     def _parts(self, chunks: Iterable[bytes]) -> Iterator[memoryview]:
-        found = multipart.parts(chunks, self._boundary, self._local.scratch_dir)
+        found = multipart.parts(chunks, self._boundary, self._local.scratch_dir, check=self._check_room)
         while True:
             try:
                 part = next(found, None)
             except TimedOut:
                 raise
             except HeadTooLong as error:
-                raise TooLarge(f"{TooLarge().message} {self._so_far()}") from error
+                raise self._too_large(error.message) from error
             except PeerError as error:
                 raise BadRequest(f"The body is not a complete multipart message. {self._so_far()}") from error
             if part is None:
                 return
+            if self._report.count >= MOST_PARTS:
+                raise self._too_large(f"The body has more than {MOST_PARTS:,} parts.")
             yield part
+
+    def _check_room(self, size_bytes: int) -> None:
+        """Raise TooLarge for a part that is larger than any instance, NoSpace when others need what is left."""
+        if size_bytes > LARGEST_BYTES:
+            raise self._too_large(f"A part of the body is larger than {LARGEST_BYTES >> 30} GiB.")
+        Spool(self._settings.spool_dir).check_room(multipart.STEP_BYTES, self._settings.spool_reserve_mb * 1_000_000)
+
+    def _too_large(self, reason: str) -> TooLarge:
+        return TooLarge(f"{reason} {self._so_far()}")
 
     def _take(self, part: memoryview, delivery: "_Delivery") -> None:
         try:
@@ -223,15 +243,31 @@ class Storage:
 
 
 class _Delivery:
-    """Sends one instance after the other over one connection, which is opened for the first."""
+    """Sends one instance after the other over one connection, which is opened for the first, and after a rest again."""
 
-    def __init__(self, visit: Visit, sender: Sender, stack: ExitStack) -> None:
+    def __init__(self, visit: Visit, new_sender: Callable[[], Sender]) -> None:
         self._visit = visit
-        self._sender = sender
-        self._stack = stack
-        self._is_open = False
+        self._new_sender = new_sender
+        self._stack = ExitStack()
+        self._sender: Sender | None = None
+        self._used_at = 0.0
         self._has_answered = False
         self._failures = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._sender = None
+        self._stack.__exit__(kind, error, traceback)
+
+    def rest(self) -> None:
+        """Give the connection and its place back when nothing was sent for a while."""
+        if self._sender is not None and time.monotonic() - self._used_at > LONGEST_REST_S:
+            self._sender = None
+            self._stack.close()
 
     def delivered(self, instance: EncodedInstance) -> tuple[int, bool]:
         """What the server says: a reason, and whether it is but a warning; 0 when all is well.
@@ -248,19 +284,25 @@ class _Delivery:
         return reason, is_warning
 
     def _answer(self, instance: EncodedInstance) -> tuple[int, bool]:
-        if not self._is_open:
-            self._stack.enter_context(self._visit)
-            self._stack.enter_context(self._visit.using(self._sender))
-            self._is_open = True
+        sender = self._sender or self._open()
         self._visit.check()
         try:
-            outcome = self._sender.send(instance)
+            outcome = sender.send(instance)
         except Canceled:
             self._visit.check()
             raise
+        finally:
+            self._used_at = time.monotonic()
         if outcome.verdict is Verdict.REFUSED:
             return outcome.status or PROCESSING_FAILURE, False
         return outcome.status, outcome.verdict is Verdict.STORED_WITH_WARNING
+
+    def _open(self) -> Sender:
+        with ExitStack() as stack:
+            stack.enter_context(self._visit)
+            self._sender = stack.enter_context(self._visit.using(self._new_sender()))
+            self._stack = stack.pop_all()
+        return self._sender
 
     def _reason(self, error: AditError) -> int:
         """The failure reason for an error of the server; raises it where nobody has been told anything yet."""
@@ -268,6 +310,12 @@ class _Delivery:
             raise error
         self._failures = _MOST_FAILURES if isinstance(error, _FAILS_AGAIN) else self._failures + 1
         return OUT_OF_RESOURCES if isinstance(error, PeerBusy | NoSpace) else PROCESSING_FAILURE
+
+
+def _watched(chunks: Iterable[bytes], delivery: _Delivery) -> Iterator[bytes]:
+    for chunk in chunks:
+        delivery.rest()
+        yield chunk
 
 
 def _place(instance: EncodedInstance) -> Place | None:

@@ -36,8 +36,9 @@ _places = threading.BoundedSemaphore(AT_ONCE)
 class Visit:
     """One visit. One thread enters and uses it; ``stop`` may come from any other.
 
-    Entering waits for a place and raises PeerBusy when there is none in time. A server that is not kept (id 0) has no
-    budget: nobody else can use it yet. ``has_place`` is for who counts visits in another way.
+    Entering waits for a place and raises PeerBusy when there is none in time; once it is left it may be entered
+    again. A server that is not kept (id 0) has no budget: nobody else can use it yet. ``has_place`` is for who counts
+    visits in another way.
     """
 
     def __init__(self, db: Database, server: Server, patience: timedelta = PATIENCE, has_place: bool = False) -> None:
@@ -66,6 +67,16 @@ class Visit:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    @contextmanager
+    def vacated(self) -> Generator[None]:
+        """Let others have the place in the budget while the context is open, and then wait for one again.
+
+        For whoever uses no connection for a time that others decide about. Raises like entering.
+        """
+        self._stack.close()
+        yield
+        self.__enter__()
 
     def stop(self, why: AditError | None = None) -> None:
         """Break the connection, from any thread; in the one that uses it ``why`` is raised, Canceled unless given."""
@@ -147,6 +158,7 @@ class Visit:
 
     @contextmanager
     def _heartbeat(self) -> Generator[None]:
+        self._ended.clear()
         thread = threading.Thread(target=self._beat, name=self._holder, daemon=True)
         thread.start()
         try:

@@ -90,6 +90,33 @@ def test_who_falls_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> 
     assert upload.is_silent and upload.is_at_end
 
 
+def test_who_sends_a_byte_now_and_then_is_not_waited_for_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "LONGEST_SILENCE_S", 0.01)
+
+    async def slowly() -> Message:
+        await anyio.sleep(0.005)
+        return BODY
+
+    upload = Upload(slowly)
+    with pytest.raises(TimedOut):
+        read(upload)
+    assert upload.is_silent
+
+
+def test_whoever_reads_hears_of_a_pause_before_it_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "_LOOK_EVERY_S", 0.001)
+    upload = Upload(Caller(BODY))
+    assert anyio.run(to_thread.run_sync, lambda: [next(upload), next(upload), next(upload)]) == [b"abc", b"", b""]
+    assert not upload.is_at_end
+
+
+def test_who_sends_enough_may_take_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "_LEAST_BYTES", 3)
+    upload = Upload(Caller(*[BODY] * 20, LAST))
+    upload._waited_s = uploads.LONGEST_SILENCE_S
+    assert len(read(upload)) == 61
+
+
 def test_a_token_that_dies_ends_its_upload(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "_LOOK_EVERY_S", -1.0)
     upload = Upload(Caller(BODY, LAST))

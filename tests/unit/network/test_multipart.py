@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dicom.network import multipart
 from dicom.network.multipart import Spool, boundary_of, parts
 from models.domain.errors import NoSpace, PeerError, PeerLied, WriteFailed
 
@@ -154,6 +155,16 @@ def test_memory_stays_flat_for_a_large_part(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert len(part) == size
     assert peak < 4 << 20
+
+
+def test_a_part_that_goes_to_a_file_is_asked_about_before_and_at_every_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multipart, "STEP_BYTES", 1000)
+    asked: list[int] = []
+    chunks = [b"--x-1'y\r\n\r\n", *[bytes(100)] * 50, b"\r\n--x-1'y\r\n\r\nsmall\r\n--x-1'y--"]
+    assert [len(part) for part in parts(chunks, BOUNDARY, tmp_path, 2000, asked.append)] == [5000, 5]
+    assert len(asked) == 3 and 2000 < asked[0] <= 2100 and asked == sorted(asked)
 
 
 def test_a_full_disk_is_said_to_be_full() -> None:

@@ -14,6 +14,7 @@ from dicom.deid.engine import Deidentifier
 from dicom.deid.identity import heading_of
 from models.db.engine import Database, open_database
 from models.db.nodes import NodeStore
+from models.db.slots import SlotStore
 from models.domain.audit import DONE
 from models.domain.errors import (
     AditError,
@@ -38,8 +39,10 @@ from models.domain.refs import Level, SeriesFound
 from models.settings import Settings
 from services import audit
 from services.gateway import fetching, retrieving
-from services.gateway.retrieving import NOT_LISTED, Places, Retrieval
+from services.gateway.places import Places
+from services.gateway.retrieving import NOT_LISTED, Retrieval
 from services.gateway.terms import Terms, Wanted
+from services.streams import Stream
 from tests.played_source import PlayedSource, play, played_ct
 from tests.samples import a_server, some_settings
 
@@ -513,6 +516,64 @@ def test_a_reader_who_is_slow_stalls_the_source_and_gets_everything_in_the_end(
         assert len({one.sop_uid for one in retrieval}) == N
     assert a_source.sent == N
     assert Level.IMAGE in {level for level, _ in a_source.asked}
+
+
+def test_a_reader_who_is_slow_has_no_place_in_the_budget_until_there_is_room(
+    ask: Callable[..., Retrieval],
+    a_source: PlayedSource,
+    a_pacs: Server,
+    db: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retrieving, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(retrieving, "_stream_bytes", lambda settings: 2 * a_source.instances[0].size_bytes)
+    slots, held = SlotStore(db), list[int]()
+    is_waiting, may_wait = threading.Event(), threading.Event()
+    wait_for_room = Stream.wait_for_room
+
+    def watched(stream: Stream) -> None:
+        held.append(slots.taken(a_pacs.id))
+        is_waiting.set()
+        assert may_wait.wait(30)
+        wait_for_room(stream)
+
+    monkeypatch.setattr(Stream, "wait_for_room", watched)
+    a_source.before = lambda number: held.append(-slots.taken(a_pacs.id))
+    with ask() as retrieval:
+        retrieval.begin()
+        assert is_waiting.wait(30)
+        may_wait.set()
+        assert len({one.sop_uid for one in retrieval}) == N
+    assert set(held) == {0, -1}, "none while waiting, one while the source sends"
+    assert slots.taken(a_pacs.id) == 0
+
+
+def test_a_reader_who_goes_while_waiting_leaves_no_place_behind(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, a_pacs: Server, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrieving, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(retrieving, "_stream_bytes", lambda settings: 2 * a_source.instances[0].size_bytes)
+    is_waiting, wait_for_room = threading.Event(), Stream.wait_for_room
+    monkeypatch.setattr(Stream, "wait_for_room", lambda stream: (is_waiting.set(), wait_for_room(stream))[1])
+    with pytest.raises(Canceled), ask() as retrieval:
+        retrieval.begin()
+        assert is_waiting.wait(30)
+        retrieval.stop()
+        list(retrieval)
+    assert SlotStore(db).taken(a_pacs.id) == 0
+
+
+def test_nobody_has_more_than_half_of_the_places_whatever_tokens_they_use() -> None:
+    places = Places(4, "uploads")
+    with places.taken(7), places.taken(7):
+        with pytest.raises(PeerBusy, match="2 of your uploads"), places.taken(7):
+            pass
+        with places.taken(8), places.taken(9), pytest.raises(PeerBusy, match="All 4 uploads"), places.taken(10):
+            pass
+        with places.taken(8), places.taken(8):
+            pass
+    with places.taken(7), places.taken(7):
+        pass
 
 
 def test_two_retrievals_beyond_the_places_are_told_to_come_again(ask: Callable[..., Retrieval]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 
-from dicom.network import choose
+from dicom.network import choose, multipart
 from dicom.part10 import part10_prefix
 from models.db.engine import Database
 from models.db.nodes import NodeStore
@@ -127,6 +127,29 @@ def test_each_instance_is_sent_on_before_more_is_read_and_over_one_connection(
 
     found = storing.storage(database, settings, OPERATOR, "PACS", MULTIPART).run(watched())
     assert (found.status, len(found.stored), an_archive.opened, an_archive.closed) == (200, 5, 1, 1)
+    assert SlotStore(database).taken(pacs.id) == 0
+
+
+def test_a_caller_who_rests_has_neither_connection_nor_place_until_the_next_instance_is_there(
+    database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+
+    def chunks() -> Iterator[bytes]:
+        for number in range(3):
+            yield a_part(number) + b"--b\r\n"
+            taken.append(SlotStore(database).taken(pacs.id))
+            monkeypatch.setattr(storing, "LONGEST_REST_S", -1.0)
+            yield b""
+            taken.append(SlotStore(database).taken(pacs.id))
+            monkeypatch.undo()
+            monkeypatch.setattr(choose, "sender", lambda server, local: an_archive)
+            yield b"X: y\r\n\r\nno DICOM\r\n"
+        yield END
+
+    found = storing.storage(database, settings, OPERATOR, "PACS", MULTIPART).run(chunks())
+    assert (len(found.stored), found.unnamed_count, an_archive.opened, an_archive.closed) == (3, 3, 3, 3)
+    assert taken == [1, 0] * 3
     assert SlotStore(database).taken(pacs.id) == 0
 
 
@@ -252,6 +275,43 @@ def test_a_head_without_end_is_too_large(
 ) -> None:
     with pytest.raises(TooLarge, match="stored before that: 1"):
         run(database, settings, a_part(1), b"--b\r\n", *[b"X: y" * 5000] * 2)
+
+
+def test_an_instance_that_leaves_too_little_room_on_the_disk_is_refused_before_it_is_there(
+    database: Database, tmp_path: Path, pacs: Server, an_archive: PlayedArchive
+) -> None:
+    read: list[int] = []
+
+    def chunks() -> Iterator[bytes]:
+        yield a_part(1) + b"--b\r\n\r\n"
+        for number in range(100):
+            read.append(number)
+            yield bytes(1 << 20)
+
+    strict = some_settings(tmp_path, spool_reserve_mb=10**9)
+    with pytest.raises(NoSpace):
+        storing.storage(database, strict, OPERATOR, "PACS", MULTIPART).run(chunks())
+    assert len(read) < 12 and len(an_archive.sent) == 1
+    assert audit.entries(database, OPERATOR)[0].outcome == "NoSpace"
+
+
+def test_an_instance_that_is_larger_than_any_is_too_large(
+    database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storing, "LARGEST_BYTES", 9 << 20)
+    monkeypatch.setattr(multipart, "STEP_BYTES", 1 << 20)
+    with pytest.raises(TooLarge, match="stored before that: 1"):
+        run(database, settings, a_part(1), b"--b\r\n\r\n", *[bytes(1 << 20)] * 12)
+
+
+def test_a_body_of_more_parts_than_any_sensible_one_is_too_large(
+    database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storing, "MOST_PARTS", 5)
+    tiny = b"--b\r\n\r\n\r\n"
+    assert run(database, settings, a_part(1), tiny * 4, END).count == 5
+    with pytest.raises(TooLarge, match=r"more than 5 parts.*stored before that: 1"):
+        run(database, settings, a_part(1), tiny * 5, END)
 
 
 @settings_of(max_examples=300, deadline=None)

@@ -95,7 +95,11 @@ _Level = Callable[..., Wanted]
 _Asks = Annotated[Caller, Depends(needs(Operation.RETRIEVE))]
 _Query = Annotated[Parameters, Query()]
 _ReceiptAs = Annotated[
-    str, Header(description="`part`: let the last part be the receipt, as JSON.", examples=[_RECEIPT_AS_PART])
+    str,
+    Header(
+        description="`part`: let the last part, or the last object of metadata, be the receipt.",
+        examples=[_RECEIPT_AS_PART],
+    ),
 ]
 
 
@@ -118,7 +122,7 @@ class _Retrievals:
         ) -> Response:
             """The instances as they may leave, each as a DICOM file, while the server still sends."""
             _check(request, query, *accepting.INSTANCES)
-            has_receipt = x_adit_receipt.strip().lower() == _RECEIPT_AS_PART
+            has_receipt = _wants_receipt(x_adit_receipt)
             retrieval = await self._retrieval(caller, ae_title, wanted, query)
             return self._answer(caller, retrieval, lambda begun: _instances(begun, has_receipt))
 
@@ -126,12 +130,18 @@ class _Retrievals:
 
     def metadata(self, level: _Level) -> Callable[..., object]:
         async def metadata(
-            request: Request, ae_title: str, wanted: Annotated[Wanted, Depends(level)], query: _Query, caller: _Asks
+            request: Request,
+            ae_title: str,
+            wanted: Annotated[Wanted, Depends(level)],
+            query: _Query,
+            caller: _Asks,
+            x_adit_receipt: _ReceiptAs = "",
         ) -> Response:
             """What the instances say of themselves, without their pixels, in the DICOM JSON model."""
             _check(request, query, *accepting.METADATA)
             retrieval = await self._retrieval(caller, ae_title, wanted, query, "as metadata")
-            return self._answer(caller, retrieval, _metadata)
+            has_receipt = _wants_receipt(x_adit_receipt)
+            return self._answer(caller, retrieval, lambda begun: _metadata(begun, has_receipt))
 
         return metadata
 
@@ -152,7 +162,7 @@ class _Retrievals:
         with converting.converted(self._context.settings, retrieval) as found:
             boundary = secrets.token_hex(16)
             media_type = f'multipart/related; type="application/octet-stream"; boundary={boundary}'
-            warning = _warning(" ".join(filter(None, (retrieval.warning, *found.problems))))
+            warning = _warning(" ".join(filter(None, (retrieval.warning, retrieval.gaps, *found.problems))))
             pieces = _volume_parts(found, boundary)
             yield Opened(media_type, warning, pieces, lambda: _end(retrieval, boundary, False))
 
@@ -192,6 +202,10 @@ def _check(request: Request, query: Parameters, *offers: Offer) -> None:
     check_accepts(query.accept or request.headers.get("accept", ""), *offers)
 
 
+def _wants_receipt(header: str) -> bool:
+    return header.strip().lower() == _RECEIPT_AS_PART
+
+
 @contextmanager
 def _instances(retrieval: Retrieval, has_receipt: bool) -> Generator[Opened]:
     retrieval.begin()
@@ -213,20 +227,24 @@ def _end(retrieval: Retrieval, boundary: str, has_receipt: bool) -> bytes:
     end = f"--{boundary}--\r\n".encode()
     if not has_receipt:
         return end
-    delivery = retrieval.delivery
-    told = {"expected": delivery.expected, "sent": delivery.sent, "left_out": dict(delivery.left_out)}
-    receipt = json.dumps(told).encode()
+    receipt = _receipt(retrieval)
     return _head(boundary, "application/json", len(receipt)) + receipt + b"\r\n" + end
 
 
+def _receipt(retrieval: Retrieval) -> bytes:
+    delivery = retrieval.delivery
+    told = {"expected": delivery.expected, "sent": delivery.sent, "left_out": dict(delivery.left_out)}
+    return json.dumps(told).encode()
+
+
 @contextmanager
-def _metadata(retrieval: Retrieval) -> Generator[Opened]:
+def _metadata(retrieval: Retrieval, has_receipt: bool) -> Generator[Opened]:
     retrieval.begin()
     yield Opened(
         "application/dicom+json",
         _warning(retrieval.warning),
         _metadata_pieces(retrieval),
-        lambda: _end_of_metadata(retrieval),
+        lambda: _end_of_metadata(retrieval, has_receipt),
     )
 
 
@@ -237,9 +255,10 @@ def _metadata_pieces(retrieval: Retrieval) -> Iterator[bytes]:
         before = b","
 
 
-def _end_of_metadata(retrieval: Retrieval) -> bytes:
+def _end_of_metadata(retrieval: Retrieval, has_receipt: bool) -> bytes:
+    """The end of the array, which has at least one instance; before it the receipt for who wants one."""
     retrieval.conclude()
-    return b"]"
+    return b"," + _receipt(retrieval) + b"]" if has_receipt else b"]"
 
 
 def _volume_parts(found: Converted, boundary: str) -> Iterator[bytes]:

@@ -45,6 +45,8 @@ class AuditAction(StrEnum):
     REJECT_HELD = "reject_held"
 
 
+BEGUN = "begun"
+"""The outcome in the first line of what takes long and is told of twice; the second says how it has ended."""
 DONE = "done"
 """The outcome of what succeeded; of what did not, it is the error's code."""
 

@@ -4,7 +4,7 @@ What is staged is removed when the context is left; what a killed process leaves
 """
 
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,10 +55,18 @@ def converted(settings: Settings, retrieval: Retrieval) -> Generator[Converted]:
     """
     spool = Spool(settings.spool_dir)
     with spool.workspace() as workspace:
-        result = _converted(workspace, _staged(spool, workspace, settings, retrieval), retrieval)
+        result = _converted(
+            workspace, _staged(spool, workspace, settings, retrieval), lambda: _check(spool, settings, retrieval)
+        )
         if not result.files:
             raise Unsupported(f"Nothing of it can be converted to NIfTI. {' '.join(sorted(set(result.problems)))}")
         yield result
+
+
+def _check(spool: Spool, settings: Settings, retrieval: Retrieval) -> None:
+    """Raise when a conversion may not go on, be it for want of room: dcm2niix itself leaves none to others."""
+    retrieval.check()
+    spool.check_room(0, settings.spool_reserve_mb * 1_000_000)
 
 
 def _staged(spool: Spool, workspace: Workspace, settings: Settings, retrieval: Retrieval) -> list[Path]:
@@ -84,12 +92,12 @@ def _readable(instance: EncodedInstance) -> EncodedInstance:
     return replace(instance, transfer_syntax_uid=_EXPLICIT_LITTLE, parts=(data,))
 
 
-def _converted(workspace: Workspace, series: list[Path], retrieval: Retrieval) -> Converted:
+def _converted(workspace: Workspace, series: list[Path], check: Callable[[], None]) -> Converted:
     files: list[Path] = []
     problems: list[str] = []
     for place in series:
         try:
-            files += nifti.convert(workspace, place, f"series-{place.name}", retrieval.check)
+            files += nifti.convert(workspace, place, f"series-{place.name}", check)
         except Unreadable as problem:
             problems.append(problem.message)
         _clear(place)

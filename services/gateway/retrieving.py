@@ -15,7 +15,7 @@ from dicom.deid.identity import check_belongs
 from dicom.metadata import metadata_of
 from dicom.part10 import part10_prefix
 from models.db.engine import Database
-from models.domain.audit import DONE, AuditAction
+from models.domain.audit import BEGUN, DONE, AuditAction
 from models.domain.errors import AditError, Bug, Canceled, Excluded, NeedsReview, NotFound, Unsupported
 from models.domain.instances import Bytes, EncodedInstance
 from models.domain.nodes import Server
@@ -55,7 +55,8 @@ class Retrieval(Iterator[EncodedInstance]):
 
     One thread at a time begins and iterates; ``stop`` may come from any. The iteration ends when everything that the
     source lists was given or left out for a reason, and raises otherwise: what was given before is then half of it.
-    The context has one of the ``places`` (PeerBusy when there is none) and leaves a line in the audit trail.
+    The context has one of the ``places`` (PeerBusy when there is none) and leaves two lines in the audit trail: that it
+    has begun, and how it has ended; one of those that fail before.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Retrieval(Iterator[EncodedInstance]):
             self._first = self._next()
             if self._first is None:
                 raise self._nothing()
+            self._record(BEGUN)  # nothing leaves without a line, not even when this process is killed the next moment
 
     def __iter__(self) -> Self:
         return self
@@ -132,10 +134,19 @@ class Retrieval(Iterator[EncodedInstance]):
         return " ".join(told)
 
     @property
+    def gaps(self) -> str:
+        """How many instances were left out, and why, for a Warning header; empty when none was.
+
+        Known once it has ended.
+        """
+        left_out = self._every_left_out
+        return f"Left out: {_with_reasons(left_out)}" if left_out else ""
+
+    @property
     def delivery(self) -> Delivery:
         """What was sent and what was not; complete when the iteration has ended."""
         plan = self._known_plan
-        left_out = {**self._left_out, **dict.fromkeys(self._fetcher.unlisted, NOT_LISTED)}
+        left_out = self._every_left_out
         expected = None if plan.expected is None else len(plan.expected)
         return Delivery(expected, self._sent, {self._target_uid(uid): reason for uid, reason in left_out.items()})
 
@@ -150,7 +161,7 @@ class Retrieval(Iterator[EncodedInstance]):
         self._stream.stop(error)
 
     def conclude(self) -> None:
-        """Write down that everything was given to the caller, before the last of it: nothing leaves without a line."""
+        """Write down that everything was given to the caller, before the last of it."""
         self._outcome = DONE
         self._tell()
 
@@ -196,6 +207,11 @@ class Retrieval(Iterator[EncodedInstance]):
             raise Bug("An instance was about to be sent before there was anything to treat it.")
         return self._deidentifier.instance(instance)
 
+    @property
+    def _every_left_out(self) -> Mapping[str, str]:
+        """The reason for each instance that was not given, by its UID at the source."""
+        return {**self._left_out, **dict.fromkeys(self._fetcher.unlisted, NOT_LISTED)}
+
     def _target_uid(self, uid: str) -> str:
         return uid if self._deidentifier is None else self._deidentifier.uid(uid)
 
@@ -222,9 +238,13 @@ class Retrieval(Iterator[EncodedInstance]):
         self._outcome = error.code if isinstance(error, AditError) else type(error).__name__
 
     def _tell(self) -> None:
-        """Write the line in the audit trail, once. What a person typed is encrypted in it."""
-        if self._is_told:
-            return
+        """Write how it has ended in the audit trail, once."""
+        if not self._is_told:
+            self._record(self._outcome)
+            self._is_told = True
+
+    def _record(self, outcome: str) -> None:
+        """Write a line in the audit trail. What a person typed is encrypted in it."""
         details = {
             "study_uid": self._wanted.study_uid,
             "series_uid": self._wanted.series_uid,
@@ -233,8 +253,7 @@ class Retrieval(Iterator[EncodedInstance]):
             "trial_protocol_id": self._terms.trial_protocol_id,
         }
         given = {name: value for name, value in details.items() if value}
-        audit.record(self._db, self._actor, AuditAction.WEB_RETRIEVE, self._subject(), self._outcome, given)
-        self._is_told = True
+        audit.record(self._db, self._actor, AuditAction.WEB_RETRIEVE, self._subject(), outcome, given)
 
     def _subject(self) -> str:
         plan = self._plan
@@ -242,7 +261,7 @@ class Retrieval(Iterator[EncodedInstance]):
         how = "with identity" if self._terms.keep_identity else "pseudonymized"
         words = (f"{self._sent}{total} instances of {self._wanted}", self._form, how)
         told = f"server {self._server.name}: {', '.join(filter(None, words))}"
-        left_out = {**self._left_out, **dict.fromkeys(self._fetcher.unlisted, NOT_LISTED)}
+        left_out = self._every_left_out
         return f"{told}; left out: {_with_reasons(left_out)}" if left_out else told
 
 

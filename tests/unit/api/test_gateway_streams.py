@@ -15,6 +15,7 @@ from api.gateway import streaming
 from dicom.deid.engine import Deidentifier
 from dicom.deid.identity import heading_of
 from dicom.files import nifti
+from dicom.files.spool import Spool
 from dicom.network import multipart
 from dicom.part10 import split_part10
 from models.domain.errors import AditError, NoSpace, PeerBusy, ResidueFound, TimedOut, Unreachable
@@ -22,6 +23,7 @@ from models.domain.instances import EncodedInstance
 from models.domain.nodes import Server
 from models.domain.people import Permission
 from services import audit
+from services.gateway.retrieving import NOT_LISTED
 from services.people import actors, tokens
 from tests.installation import DIMSE_GET, TESTER, Installation
 from tests.peers import Peer, free_port
@@ -124,6 +126,40 @@ def test_metadata_is_one_array_without_pixels(client: httpx.Client, a_source: Pl
     assert len(found) == N
     assert {item["00100020"]["Value"][0] for item in found} == {"SUBJ-01"}
     assert not any(tag.startswith("7FE0") for item in found for tag in item)
+
+
+def test_what_is_missing_in_metadata_is_told_by_its_last_object_for_who_wants_it(
+    client: httpx.Client, a_source: PlayedSource
+) -> None:
+    a_source.unlisted = frozenset({a_source.instances[2].sop_uid})
+    found = client.get(path(a_source, "/metadata"), headers={"x-adit-receipt": "part"}).json()
+    *items, receipt = found
+    assert (receipt["expected"], receipt["sent"], list(receipt["left_out"].values())) == (N - 1, N - 1, [NOT_LISTED])
+    assert len(items) == N - 1 and all("00080018" in item for item in items)
+
+
+def test_what_is_missing_in_volumes_is_told_by_a_warning(client: httpx.Client, a_source: PlayedSource) -> None:
+    a_source.unlisted = frozenset({a_source.instances[2].sop_uid})
+    answer = client.get(path(a_source, "/nifti"))
+    assert answer.status_code == 200
+    assert f"Left out: 1 instance. 1 x {NOT_LISTED}" in answer.headers["warning"]
+
+
+def test_a_conversion_that_leaves_too_little_room_on_the_disk_is_ended(
+    client: httpx.Client, an_api: ServedApi, a_source: PlayedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[int] = []
+
+    def check_room(spool: Spool, needed_bytes: int, reserve_bytes: int = 0) -> None:
+        checked.append(needed_bytes)
+        if not needed_bytes:
+            raise NoSpace
+
+    monkeypatch.setattr(Spool, "check_room", check_room)
+    monkeypatch.setattr(nifti, "_command", lambda *_: ["/usr/bin/env", "python3", "-c", "import time; time.sleep(600)"])
+    answer = client.get(path(a_source, "/nifti"))
+    assert (answer.status_code, checked[-1], len(checked)) == (507, 0, N + 1)
+    assert an_api.installation.leftovers() == []
 
 
 @pytest.mark.parametrize(

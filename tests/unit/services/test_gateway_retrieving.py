@@ -15,7 +15,7 @@ from dicom.deid.identity import heading_of
 from models.db.engine import Database, open_database
 from models.db.nodes import NodeStore
 from models.db.slots import SlotStore
-from models.domain.audit import DONE
+from models.domain.audit import BEGUN, DONE, AuditAction
 from models.domain.errors import (
     AditError,
     BadRequest,
@@ -278,6 +278,7 @@ def test_held_instances_are_left_out_and_the_delivery_tells_of_them_by_their_new
     found = everything(retrieval)
     delivery = retrieval.delivery
     assert (delivery.expected, delivery.sent, len(delivery.left_out)) == (N, N - 2, 2)
+    assert retrieval.gaps.startswith("Left out: 2 instances. 2 x ")
     assert delivery.left_out.keys() == every - {one.sop_uid for one in found}
     assert last_line(db)[0].startswith(
         "server PACS: 5 of 7 instances of a study, pseudonymized; left out: 2 instances. 2 x "
@@ -328,6 +329,26 @@ def test_a_source_that_counts_more_than_it_lists_or_sends_is_not_believed(
     a_source.lists_instances = False
     with pytest.raises(Incomplete, match="5 listed"):
         everything(ask())
+
+
+def test_that_it_has_begun_is_written_down_before_anything_leaves_and_how_it_ended_after(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, db: Database
+) -> None:
+    with ask() as retrieval:
+        retrieval.begin()
+        assert last_line(db) == ("server PACS: 0 of 7 instances of a study, pseudonymized", BEGUN)
+        list(retrieval)
+        retrieval.conclude()
+    entries = audit.entries(db, operator("root"), limit=2)
+    assert [(one.action, one.outcome) for one in entries] == [
+        (AuditAction.WEB_RETRIEVE, DONE),
+        (AuditAction.WEB_RETRIEVE, BEGUN),
+    ]
+    before = audit.entries(db, operator("root"), limit=1)[0].id
+    a_source.withheld |= {one.sop_uid for one in a_source.instances}
+    with pytest.raises(Incomplete):
+        everything(ask())
+    assert [one.outcome for one in audit.entries(db, operator("root"), limit=5) if one.id > before] == ["Incomplete"]
 
 
 # --- failures

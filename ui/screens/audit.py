@@ -4,7 +4,7 @@ from datetime import date, datetime, time, timedelta
 
 import streamlit as st
 
-from models.domain.audit import DONE, AuditAction, AuditEntry, AuditFilter
+from models.domain.audit import BEGUN, DONE, AuditAction, AuditEntry, AuditFilter
 from services import audit
 from ui import audit_file, context, session
 from ui.parts import audit_check, drawers, tables, times
@@ -24,7 +24,9 @@ LOOK = Look[AuditEntry](
             "Outcome",
             lambda entry: [outcome_word(entry)],
             st.column_config.MultiselectColumn(
-                options=["Done", "Refused", "Failed"], color=["green", "red", "orange"], accept_new_options=True
+                options=["Begun", "Done", "Refused", "Failed"],
+                color=["gray", "green", "red", "orange"],
+                accept_new_options=True,
             ),
         ),
         Column("From", lambda entry: entry.address),
@@ -49,7 +51,9 @@ def action_word(action: AuditAction) -> str:
 
 def outcome_word(entry: AuditEntry) -> str:
     """How it ended, in a word."""
-    return "Done" if entry.outcome == DONE else "Refused" if entry.outcome in REFUSALS else "Failed"
+    if entry.outcome in (BEGUN, DONE):
+        return entry.outcome.capitalize()
+    return "Refused" if entry.outcome in REFUSALS else "Failed"
 
 
 def filters() -> AuditFilter:

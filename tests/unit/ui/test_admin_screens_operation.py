@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from models.db.audit import AuditStore
-from models.domain.audit import AuditAction, AuditFilter
+from models.domain.audit import BEGUN, AuditAction, AuditFilter
 from models.domain.errors import BadRequest
 from models.domain.jobs import Job, JobKind
 from models.domain.nodes import Server
@@ -209,6 +209,14 @@ def test_the_trail_is_filtered_by_who_and_what(site: Site) -> None:
     assert len(app.dataframe[0].value) == 2
     app.text_input(key="audit-text").set_value("pacs").run()
     assert list(app.dataframe[0].value["About"]) == ["node PACS"]
+
+
+def test_what_has_only_begun_is_not_called_failed(site: Site) -> None:
+    a_reader(site)
+    audit.record(site.db, "bert", AuditAction.WEB_RETRIEVE, "server PACS", BEGUN)
+    app = site.open("audit")
+    app.text_input(key="audit-who").set_value("bert").run()
+    assert [list(words) for words in app.dataframe[0].value["Outcome"]] == [["Begun"]]
 
 
 def test_details_are_shown_for_a_reason_that_is_written_down(site: Site) -> None:

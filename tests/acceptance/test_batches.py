@@ -151,7 +151,7 @@ def test_a_spreadsheet_becomes_a_finished_cohort(a_clinic: Clinic, cohort: list[
 
         # the transfer
         expect(marie.keyed("transfer").get_by_role("button")).to_be_disabled()
-        marie.tick("leave-out-not_found")
+        marie.tick(f"leave-out-not_found-{check_id}")
         expect(marie.keyed("transfer").get_by_role("button")).to_be_enabled()
         marie.press("transfer")
         marie.sees(f"To its check, job {check_id}")

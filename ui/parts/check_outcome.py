@@ -70,7 +70,7 @@ def show_outcome(job: Job, actor: Actor) -> None:
     _totals(outcome)
     _verdicts(outcome)
     if outcome.transfer_id:
-        links.job_link(outcome.transfer_id, f"To its transfer, job {outcome.transfer_id}", ":material/send:")
+        links.job_button(outcome.transfer_id, f"To its transfer, job {outcome.transfer_id}", ":material/send:")
     elif outcome.has_ended:
         _offer(outcome, job, actor)
     if not may_know_patients(actor, job):
@@ -120,9 +120,9 @@ def _offer(outcome: Outcome, job: Job, actor: Actor) -> None:
         return
     counts = {verdict: tally.studies for verdict, tally in outcome.of.items() if tally.studies}
     with st.container(border=True, key="make-transfer"):
-        again = _asks_again(counts)
+        again = _asks_again(job, counts)
         open_ones = [verdict for verdict in counts if _WORDS[verdict].left_out]
-        left_out = {verdict for verdict in open_ones if _asks_to_leave_out(verdict, counts[verdict])}
+        left_out = {verdict for verdict in open_ones if _asks_to_leave_out(job, verdict, counts[verdict])}
         total = counts.get(RowVerdict.FOUND, 0) + (counts.get(RowVerdict.ALREADY_THERE, 0) if again else 0)
         is_ready = bool(total) and len(left_out) == len(open_ones)
         _say_what_is_missing(total, len(open_ones) - len(left_out))
@@ -140,21 +140,22 @@ def _offer(outcome: Outcome, job: Job, actor: Actor) -> None:
         links.batch_transfer_link("Hand in another file", icon=":material/upload_file:")
 
 
-def _asks_again(counts: Mapping[RowVerdict, int]) -> bool:
+def _asks_again(job: Job, counts: Mapping[RowVerdict, int]) -> bool:
     count = counts.get(RowVerdict.ALREADY_THERE, 0)
     if not count:
         return False
     are = "that is" if count == 1 else "that are"
     return st.checkbox(
         f"Also transfer {amounts.counted(count, 'study')} {are} already there",
-        key="again",
+        key=f"again-{job.id}",
         help="Otherwise they stay as they are.",
     )
 
 
-def _asks_to_leave_out(verdict: RowVerdict, count: int) -> bool:
+def _asks_to_leave_out(job: Job, verdict: RowVerdict, count: int) -> bool:
+    """What was ticked for one check never counts for another that is opened in its place."""
     label = f"Leave out what {_WORDS[verdict].left_out}: {amounts.counted(count, 'study')}"
-    return st.checkbox(label, key=f"leave-out-{verdict.value}")
+    return st.checkbox(label, key=f"leave-out-{verdict.value}-{job.id}")
 
 
 def _say_what_is_missing(total: int, open_count: int) -> None:
@@ -188,7 +189,7 @@ def _rows(outcome: Outcome, job: Job, actor: Actor) -> None:
             "Show only",
             [verdict.value for verdict in known],
             format_func=lambda value: f"{_WORDS[RowVerdict(value)].name} ({outcome.of[RowVerdict(value)].studies:,})",
-            key="verdict",
+            key=f"verdict-{job.id}",
         )
         wanted = RowVerdict(chosen) if chosen else None
 

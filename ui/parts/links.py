@@ -54,6 +54,12 @@ def job_link(job_id: int, label: str = "", icon: str | None = None) -> None:
     st.page_link(_JOB, label=label or f"Job {job_id}", icon=icon, query_params={"id": str(job_id)})
 
 
+def job_button(job_id: int, label: str, icon: str) -> None:
+    """Draw a button that leads from one job's page to another's; a link would be marked as the page at hand."""
+    if st.button(label, key=f"to-job-{job_id}", icon=icon):
+        go_to_job(job_id)
+
+
 def asked_id() -> int:
     """The id in the address of this page; 0, which nothing has, when there is no such number."""
     return asked_number("id")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from models.domain.jobs import FINISHED, Item, JobKind, State
+from models.domain.jobs import FINISHED, Item, Job, JobKind, State
 from models.domain.people import Actor
 from models.domain.receipts import ReceiptSummary
 from services import jobs, nodes
@@ -49,7 +49,7 @@ def draw() -> None:
     elif job.kind is JobKind.BATCH_CHECK:
         check_outcome.show_outcome(now.job, me)
     elif job.checked_by_job_id is not None:
-        show_check(job.checked_by_job_id)
+        show_check(job.checked_by_job_id, now.job)
     if job.kind.only_asks:
         with st.expander("Items of the job", icon=":material/list_alt:", key="items-box", on_change="rerun") as box:
             if box.open:
@@ -58,11 +58,12 @@ def draw() -> None:
         show_items(total, me)
 
 
-def show_check(check_id: int) -> None:
+def show_check(check_id: int, now: Job) -> None:
     """Draw the way to the check that a batch transfer was made of, and its file."""
-    links.job_link(check_id, f"To its check, job {check_id}", ":material/fact_check:")
-    if job.state in FINISHED and may_know_patients(session.actor(), job):
-        query_results.file_buttons(job)
+    with st.container(horizontal=True, key="of-check"):
+        links.job_button(check_id, f"To its check, job {check_id}", ":material/fact_check:")
+        if now.state in FINISHED and may_know_patients(session.actor(), job):
+            query_results.file_buttons(job)
 
 
 def show_items(total: int, me: Actor) -> None:

@@ -113,7 +113,9 @@ class Settings(BaseSettings):
         default=600, ge=1, description="How many requests one person may send with API tokens in a minute."
     )
     api_retrievals: int = Field(
-        default=4, ge=1, description="How many retrievals through the DICOMweb gateway run at the same time."
+        default=4,
+        ge=1,
+        description="Retrievals through the DICOMweb gateway at the same time, at most half of them of one person.",
     )
     session_idle_minutes: int = Field(default=120, ge=1, description="Minutes after which an idle session has ended.")
     session_hours: int = Field(default=12, ge=1, description="Hours after which every session has ended.")

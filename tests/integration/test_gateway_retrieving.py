@@ -62,7 +62,7 @@ class Site:
 @pytest.fixture(scope="module")
 def a_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     root, port = tmp_path_factory.mktemp("site"), free_port()
-    installation = Installation(root / "adit", web_url=f"http://127.0.0.1:{port}")
+    installation = Installation(root / "adit", web_url=f"http://127.0.0.1:{port}", api_retrievals=8)
     receiver_ports = {installation.settings.receiver_ae_title: installation.settings.receiver_port}
     corpus = {
         "ct": studies.write_ct(root / "ct", patient=1, study=1, instances=(4, 3), rows=64, columns=64),

@@ -277,8 +277,9 @@ class AsyncAditClient:
         idempotency_key: str | None = None,
         **options: Unpack[BatchQueryOptions],
     ) -> Job:
-        project = Project(project_name, project_description)
-        return await self._wire.run(self._rest.batch_query(file, sources, project, idempotency_key, options))
+        return await self._wire.run(
+            self._rest.batch_query(file, sources, Project(project_name, project_description), idempotency_key, options)
+        )
 
     async def batch_results(self, job: JobOrId) -> list[BatchResult]:
         return await self._wire.run(self._rest.batch_results(job))
@@ -298,9 +299,15 @@ class AsyncAditClient:
         idempotency_key: str | None = None,
         **options: Unpack[BatchTransferOptions],
     ) -> Job:
-        project = Project(project_name, project_description, ethics_application_id)
         return await self._wire.run(
-            self._rest.batch_check(file, destination, source, project, idempotency_key, options)
+            self._rest.batch_check(
+                file,
+                destination,
+                source,
+                Project(project_name, project_description, ethics_application_id),
+                idempotency_key,
+                options,
+            )
         )
 
     async def check_outcome(self, check: JobOrId) -> CheckOutcome:
@@ -328,10 +335,22 @@ class AsyncAditClient:
         idempotency_key: str | None = None,
         **options: Unpack[BatchTransferOptions],
     ) -> Job:
-        project = Project(project_name, project_description, ethics_application_id)
-        checking = self._rest.batch_check(file, destination, source, project, idempotency_key, options)
-        found = self._rest.transfer_found(checking, leave_out, again, timeout, report_of(progress))
-        return await self._wire.run(found)
+        return await self._wire.run(
+            self._rest.transfer_found(
+                self._rest.batch_check(
+                    file,
+                    destination,
+                    source,
+                    Project(project_name, project_description, ethics_application_id),
+                    idempotency_key,
+                    options,
+                ),
+                leave_out,
+                again,
+                timeout,
+                report_of(progress),
+            )
+        )
 
     async def verdict_file(self, job: JobOrId) -> bytes:
         return await self._wire.run(self._rest.verdict_file(job))

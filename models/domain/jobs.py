@@ -136,7 +136,11 @@ def summary(items: Iterable[State]) -> str:
     for state, words in _WORDS.items():
         if counts[state] == total:
             return f"All items {words}." if total > 1 else f"The item {_SINGLE[state]}."
-    parts = [f"{counts[state]} {words}" for state, words in _WORDS.items() if counts[state]]
+    parts = [
+        f"1 {_SINGLE[state]}" if counts[state] == 1 else f"{counts[state]} {_WORDS[state]}"
+        for state in _WORDS
+        if counts[state]
+    ]
     return f"Of {total} items {', '.join(parts)}."
 
 

@@ -45,9 +45,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--seed", type=int, default=1, help="of the random order within rounds")
     parser.add_argument("--out", type=Path, help="write every run to this JSON file")
     parser.add_argument("--items", type=_numbers, default=(200,), help="sizes of batches (default 200)")
-    parser.add_argument(
-        "--lanes", type=_numbers, default=(), help="items at a time in batches"
-    )
+    parser.add_argument("--lanes", type=_numbers, default=(), help="items at a time in batches")
     given = parser.parse_args(arguments)
     return Options(
         given.rounds,

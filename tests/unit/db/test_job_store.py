@@ -120,8 +120,8 @@ def test_an_item_that_kills_its_worker_is_not_taken_up_for_ever(
     ("states", "expected", "message"),
     [
         ((State.SUCCESS, State.SUCCESS), State.SUCCESS, "All items succeeded."),
-        ((State.SUCCESS, State.WARNING), State.WARNING, "Of 2 items 1 succeeded, 1 have warnings."),
-        ((State.FAILURE, State.WARNING), State.FAILURE, "Of 2 items 1 have warnings, 1 failed."),
+        ((State.SUCCESS, State.WARNING), State.WARNING, "Of 2 items 1 succeeded, 1 has warnings."),
+        ((State.FAILURE, State.WARNING), State.FAILURE, "Of 2 items 1 has warnings, 1 failed."),
     ],
 )
 def test_the_last_item_ends_the_job(

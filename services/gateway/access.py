@@ -3,6 +3,7 @@
 A server that does not exist and one that is not theirs look the same, so that nobody learns which there are.
 """
 
+import re
 from collections.abc import Callable, Mapping
 
 from models.db.engine import Database
@@ -15,6 +16,7 @@ from models.domain.project import App
 from services import audit, project
 
 NO_SERVER = "There is no server with this AE title among those that you may use."
+_AE_TITLE = re.compile(r"[\x20-\x7e]{1,16}")
 _ACTIONS: Mapping[Permission, AuditAction] = {
     Permission.WEB_QUERY: AuditAction.WEB_QUERY,
     Permission.WEB_RETRIEVE: AuditAction.WEB_RETRIEVE,
@@ -43,6 +45,8 @@ def _reached(
     try:
         _check(actor, permission)
         project.check_open(db, actor, App.DICOM_WEB)
+        if not _AE_TITLE.fullmatch(ae_title):
+            raise NotFound
         found = NodeStore(db).by_ae_title(ae_title)
         subject = f"server {found.name}"
         if not may_use(found.id):

@@ -12,11 +12,13 @@ from models.domain.refs import Level, is_uid
 
 NAMES = {Level.STUDY: "studies", Level.SERIES: "series", Level.IMAGE: "instances"}
 _LARGEST_NUMBER = 1_000_000_000
+_LARGEST_OFFSET = 100_000
+"""What lies before it is asked of the server again each time."""
 _LONGEST, _LONGEST_NAME = 64, 324
 _MOST_VALUES = 1000
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _FORBIDDEN = re.compile(r"[\\\x00-\x1f\x7f\ufffd]")
-_LIKE_A_NAME = re.compile(r"[A-Za-z][A-Za-z0-9.]{0,127}|[0-9A-Fa-f]{8}(?:\.[0-9A-Za-z]{1,64}){0,4}")
+_OTHERS = frozenset({"includefield", "limit", "offset", "fuzzymatching"})
 _FORMS: Mapping[str, tuple[re.Pattern[str], str]] = {
     "AS": (re.compile(r"[0-9]{3}[DWMY]"), "an age like 045Y."),
     "AT": (re.compile(r"[0-9A-Fa-f]{8}"), "a tag of eight hexadecimal digits."),
@@ -122,6 +124,8 @@ class _Reader:
     def _count(self, name: str, value: str) -> None:
         if not _NUMBER.fullmatch(value) or int(value) > _LARGEST_NUMBER:
             self._refuse(name, "a whole number, 0 or more.")
+        elif name == "offset" and int(value) > _LARGEST_OFFSET:
+            self._refuse(name, f"at most {_LARGEST_OFFSET}. Narrow the search down by more keys.")
         elif name == "limit":
             self.query = replace(self.query, limit=int(value))
         else:
@@ -153,7 +157,9 @@ class _Reader:
             self._refuse(name, "the address names another one.")
 
     def _refuse(self, name: str, problem: str) -> None:
-        self.problems.setdefault(name if _LIKE_A_NAME.fullmatch(name) else "parameter", problem)
+        """What is wrong with a parameter; an unknown one is not named, since it may be called as a patient is."""
+        is_known = name in _OTHERS or attributes.path_of(name) is not None
+        self.problems.setdefault(name if is_known else "parameter", problem)
 
 
 def _joined(path: str, value: str) -> str:

@@ -6,6 +6,7 @@ The keys name patients. They leave a line in the audit trail, where they are enc
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import islice
 
 from dicom import attributes
@@ -31,6 +32,8 @@ _MORE = "There are additional results that can be requested."
 _NOT_TOLD = "The server tells nothing of {names}, so it may have found more than was asked for."
 MOST_AT_ONCE = 10_000
 """Results of one answer, which is put together in memory; those behind them can be asked for by their offset."""
+LONGEST = timedelta(minutes=10)
+"""How long one search may take: until then it has one of the server's connections."""
 _WAIT_BEFORE_RETRY_S = 1.0
 _FAILS_AGAIN = (Unreachable, AssociationRejected, TimedOut)
 
@@ -60,7 +63,7 @@ class WebSearch:
         self._limit = min(
             query.limit if query.limit is not None else MOST_AT_ONCE, server.max_search_results, MOST_AT_ONCE
         )
-        self._visit = Visit(db, server)
+        self._visit = Visit(db, server, longest=LONGEST)
         self._count = 0
 
     def stop(self) -> None:
@@ -72,7 +75,7 @@ class WebSearch:
 
         Takes one place in the server's association budget and waits for it. The search is ended at the server once
         there is enough; one that breaks is tried once more. Raises PeerError kinds, BadRequest where the server has to
-        be asked for a patient, NotFound when a DICOMweb server does not know the study or series, Canceled.
+        be asked for a patient, NotFound when a DICOMweb server does not know the study or series, Canceled, TimedOut.
         """
         with search_access.recorded(
             self._db, self._actor, self._server, self._summary, self._details(), AuditAction.WEB_QUERY

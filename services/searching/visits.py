@@ -41,12 +41,20 @@ class Visit:
     visits in another way.
     """
 
-    def __init__(self, db: Database, server: Server, patience: timedelta = PATIENCE, has_place: bool = False) -> None:
+    def __init__(
+        self,
+        db: Database,
+        server: Server,
+        patience: timedelta = PATIENCE,
+        has_place: bool = False,
+        longest: timedelta = timedelta.max,
+    ) -> None:
         self._db = db
         self._server = server
         self._has_place = has_place
         self._holder = f"visit-{uuid4().hex}"
         self._patience_s = patience.total_seconds()
+        self._longest_s = longest.total_seconds()
         self._stack = ExitStack()
         self._lock = threading.Lock()
         self._port: Port | None = None
@@ -168,9 +176,13 @@ class Visit:
             thread.join()
 
     def _beat(self) -> None:
-        """Keep the place in the budget; stop the visit when it is lost, or nobody takes the results."""
+        """Keep the place in the budget; stop the visit when it is lost, takes too long, or nobody takes the results."""
         slots, renewed_at = SlotStore(self._db), time.monotonic()
+        end = renewed_at + self._longest_s
         while not self._ended.wait(_BEAT_S):
+            if time.monotonic() > end:
+                self.stop(TimedOut("The search took too long, so it was ended. Narrow it down by more keys."))
+                return
             since = self._resting_since
             if since is not None and time.monotonic() - since > _LONGEST_REST_S:
                 self.stop(TimedOut("Nobody has taken the results for a minute, so the search was ended."))

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +17,16 @@ from dicom.network.dicom_json import Item, element
 from models.db.engine import Database
 from models.db.nodes import NodeStore
 from models.db.slots import SlotStore
-from models.domain.errors import BadRequest, Canceled, NotFound, NotPermitted, PeerBusy, PeerError, Unreachable
+from models.domain.errors import (
+    BadRequest,
+    Canceled,
+    NotFound,
+    NotPermitted,
+    PeerBusy,
+    PeerError,
+    TimedOut,
+    Unreachable,
+)
 from models.domain.nodes import Server
 from models.domain.people import Actor, NodeAccess, Permission, operator
 from models.domain.refs import Level
@@ -24,6 +34,7 @@ from models.settings import Settings
 from services import audit
 from services.gateway import queries, searching
 from services.gateway.searching import WebFound, WebSearch
+from services.searching import visits
 from tests.samples import a_server, some_settings
 
 OPERATOR = operator("root")
@@ -270,8 +281,37 @@ def test_who_may_not_search_there_is_told_before_anything_is_asked(
 def test_every_wrong_parameter_is_named_at_once() -> None:
     with pytest.raises(BadRequest) as raised:
         queries.read(Level.STUDY, [("limit", "x"), ("PatientID", "\\"), ("Geheim", "Gerda"), ("Doe^John", "y")], "1.x")
-    assert set(raised.value.problems) == {"study", "limit", "PatientID", "Geheim", "parameter"}
-    assert "Gerda" not in str(raised.value) and "Doe" not in str(raised.value)
+    assert set(raised.value.problems) == {"study", "limit", "PatientID", "parameter"}
+    assert all(word not in str(raised.value) for word in ("Geheim", "Gerda", "Doe"))
+
+
+def test_nobody_passes_over_a_whole_archive() -> None:
+    assert queries.read(Level.STUDY, [("offset", "100000")]).offset == 100_000
+    with pytest.raises(BadRequest) as raised:
+        queries.read(Level.STUDY, [("offset", "100001")])
+    assert set(raised.value.problems) == {"offset"}
+
+
+def test_a_search_that_takes_too_long_is_ended(
+    database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visits, "_BEAT_S", 0.01)
+    monkeypatch.setattr(searching, "LONGEST", timedelta())
+    an_archive.stands_still = True
+    with pytest.raises(TimedOut):
+        a_search(database, settings).run()
+    assert an_archive.aborted.is_set() and SlotStore(database).taken(pacs.id) == 0
+    assert audit.entries(database, OPERATOR)[0].outcome == "TimedOut"
+
+
+@pytest.mark.parametrize("ae_title", ["PACS\0", "\0", "", "P" * 17, "PÄCS", "PA\nCS", "\udcff"])
+def test_no_server_is_looked_up_by_what_is_no_ae_title(
+    database: Database, settings: Settings, pacs: Server, monkeypatch: pytest.MonkeyPatch, ae_title: str
+) -> None:
+    monkeypatch.setattr(NodeStore, "by_ae_title", lambda *_: pytest.fail("PostgreSQL takes no such text"))
+    with pytest.raises(NotFound):
+        searching.search(database, settings, OPERATOR, ae_title, queries.read(Level.STUDY, ()))
+    assert audit.entries(database, OPERATOR)[0].outcome == "NotFound"
 
 
 @pytest.mark.parametrize(

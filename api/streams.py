@@ -1,18 +1,19 @@
 """Answers that are sent while they come into being, piece by piece, and end when nobody reads them any more."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from anyio import CancelScope, CapacityLimiter, create_task_group
+from anyio import CancelScope, CapacityLimiter, create_task_group, fail_after
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from api import problems
+from api.liveness import until_dead
 from api.threads import QUICK, SLOW, in_thread
-from models.domain.errors import NotPermitted
+from models.domain.errors import AditError, NotPermitted, TimedOut
 
-_LOOK_EVERY_S = 5.0
+LONGEST_REST_S = 60.0
+"""How long a caller may take for one piece."""
 
 
 class Stream(Response):
@@ -20,8 +21,9 @@ class Stream(Response):
 
     ``pieces`` is iterated in threads, one piece at a time, and closed at the end where it can be. What it raises before
     the first piece is answered as a problem; later on the connection is broken off, so that nobody takes the half for
-    the whole. ``stop`` is called from another thread as soon as the caller hangs up, and should let the iteration end.
-    ``is_alive`` is asked now and then whether the caller's token is still good.
+    the whole. So it is when the caller takes nothing for a minute, or has lost the token: ``is_alive`` is asked for it
+    now and then. ``stop`` is called from another thread as soon as the caller hangs up or has lost the token; it should
+    let the iteration end.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class Stream(Response):
         self._stop = stop
         self._is_alive = is_alive
         self._limiter = limiter
-        self._looked_at = time.monotonic()
+        self._is_revoked = False
         self._has_ended = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,8 +54,9 @@ class Stream(Response):
         try:
             async with create_task_group() as group:
                 group.start_soon(self._watch, receive)
+                group.start_soon(self._look)
                 try:
-                    await self._serve(scope, receive, send)
+                    await self._serve(scope, receive, _within_a_minute(send))
                 except Exception as error:
                     failure = error
                 self._has_ended = True
@@ -77,14 +80,17 @@ class Stream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _next(self) -> bytes | None:
-        return await in_thread(self._pull, limiter=self._limiter)
+        try:
+            piece = await in_thread(lambda: next(self._pieces, None), limiter=self._limiter)
+        except AditError:
+            self._check()
+            raise
+        self._check()
+        return piece
 
-    def _pull(self) -> bytes | None:
-        if self._is_alive is not None and time.monotonic() - self._looked_at > _LOOK_EVERY_S:
-            self._looked_at = time.monotonic()
-            if not self._is_alive():
-                raise NotPermitted("The token was revoked or has expired.")
-        return next(self._pieces, None)
+    def _check(self) -> None:
+        if self._is_revoked:
+            raise NotPermitted("The token was revoked or has expired.")
 
     async def _watch(self, receive: Receive) -> None:
         """Stop the work when the caller hangs up, or the server does."""
@@ -96,6 +102,28 @@ class Stream(Response):
                 with CancelScope(shield=True):
                     await in_thread(self._stop, limiter=QUICK)
 
+    async def _look(self) -> None:
+        """Stop the work when the token does not count any more."""
+        if self._is_alive is None:
+            return
+        await until_dead(self._is_alive)
+        self._is_revoked = True
+        if self._stop is not None:
+            await in_thread(self._stop, limiter=QUICK)
+
     def _close(self) -> None:
         if close := getattr(self._pieces, "close", None):
             close()
+
+
+def _within_a_minute(send: Send) -> Send:
+    """Raise TimedOut when the connection takes nothing for so long: the work behind it holds places of others."""
+
+    async def sending(message: Message) -> None:
+        try:
+            with fail_after(LONGEST_REST_S):
+                await send(message)
+        except TimeoutError:
+            raise TimedOut("The caller has taken nothing for a minute, so the answer was ended.") from None
+
+    return sending

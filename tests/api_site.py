@@ -49,7 +49,9 @@ class PlayedArchive:
     studies: list[StudyFound | Exception] = field(default_factory=list)
     stands_still: bool = False
     asked: list[object] = field(default_factory=list)
+    stood_still: threading.Event = field(default_factory=threading.Event)
     aborted: threading.Event = field(default_factory=threading.Event)
+    closed: int = 0
 
     def __enter__(self) -> Self:
         return self
@@ -57,7 +59,7 @@ class PlayedArchive:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Nothing is open."""
+        self.closed += 1
 
     def abort(self) -> None:
         self.aborted.set()
@@ -73,6 +75,7 @@ class PlayedArchive:
                 raise found
             yield found
         if self.stands_still:
+            self.stood_still.set()
             assert self.aborted.wait(30)
             raise Canceled
 

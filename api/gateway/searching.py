@@ -17,6 +17,7 @@ from models.domain.refs import Level
 from models.domain.tokens import Operation
 from services.gateway import queries, searching
 from services.gateway.searching import WebFound
+from services.people import tokens
 
 _Asks = Annotated[Caller, Depends(needs(Operation.SEARCH))]
 _ABOUT = (
@@ -82,7 +83,13 @@ async def _answer(
     check_accepts(chosen[0] if chosen else request.headers.get("accept", ""), *METADATA)
     query = queries.read(level, [one for one in parameters if one[0] != "accept"], study, series)
     search = await in_thread(searching.search, context.db, context.settings, caller.actor, ae_title, query)
-    return await unless_hung_up(request.receive, lambda: _told(search.run()), search.stop, SLOW)
+    return await unless_hung_up(
+        request.receive,
+        lambda: _told(search.run()),
+        search.stop,
+        SLOW,
+        lambda: tokens.is_alive(context.db, caller.token.id),
+    )
 
 
 def _told(found: WebFound) -> Response:

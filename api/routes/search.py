@@ -1,8 +1,10 @@
 """Searches at servers. Keys of patients travel in bodies; what is found is streamed to who asks for lines."""
 
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header
+from pydantic import BaseModel
 
 from api.access import Caller, needs
 from api.context import Context, Here
@@ -20,6 +22,7 @@ from api.schemas.search import (
     StudyKeys,
     StudyShown,
 )
+from api.streams import Stream
 from models.domain.refs import StudyRef
 from models.domain.tokens import Operation
 from services import nodes
@@ -47,36 +50,59 @@ _LINES: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/patients", response_model=PatientsFound, responses=_LINES)
-def find_patients(here: Here, caller: Searcher, keys: PatientKeys, accept: Accepted = "") -> PatientsFound | Lines:
+def find_patients(here: Here, caller: Searcher, keys: PatientKeys, accept: Accepted = "") -> Stream:
     """Patients at a server. With ``Accept: application/x-ndjson`` each comes as a line as soon as it is known."""
     source = nodes.chosen_source(here.db, caller.actor, keys.source)
     found = search.patients(here.db, here.settings, caller.actor, source.id, keys.query(), keys.limit)
     if wants_lines(accept):
         return _lines(here, caller, found, PatientShown)
-    with found:
-        results = [PatientShown.model_validate(patient) for patient in found]
-    return PatientsFound(results=results, count=found.count, has_more=found.has_more)
+
+    def told() -> PatientsFound:
+        with found:
+            results = [PatientShown.model_validate(patient) for patient in found]
+        return PatientsFound(results=results, count=found.count, has_more=found.has_more)
+
+    return _document(here, caller, told, found.close)
 
 
 @router.post("/studies", response_model=StudiesFound, responses=_LINES)
-def find_studies(here: Here, caller: Searcher, keys: StudyKeys, accept: Accepted = "") -> StudiesFound | Lines:
+def find_studies(here: Here, caller: Searcher, keys: StudyKeys, accept: Accepted = "") -> Stream:
     """Studies at a server. With ``Accept: application/x-ndjson`` each comes as a line as soon as it is known."""
     source = nodes.chosen_source(here.db, caller.actor, keys.source)
     found = search.studies(here.db, here.settings, caller.actor, source.id, keys.query(), keys.limit)
     if wants_lines(accept):
         return _lines(here, caller, found, StudyShown)
-    with found:
-        results = [StudyShown.model_validate(study) for study in found]
-    return StudiesFound(results=results, count=found.count, has_more=found.has_more)
+
+    def told() -> StudiesFound:
+        with found:
+            results = [StudyShown.model_validate(study) for study in found]
+        return StudiesFound(results=results, count=found.count, has_more=found.has_more)
+
+    return _document(here, caller, told, found.close)
 
 
-@router.post("/series")
-def find_series(here: Here, caller: Searcher, keys: SeriesKeys) -> SeriesFoundThere:
+@router.post("/series", response_model=SeriesFoundThere)
+def find_series(here: Here, caller: Searcher, keys: SeriesKeys) -> Stream:
     """The series of a study, by their numbers, with how many instances each has."""
     source = nodes.chosen_source(here.db, caller.actor, keys.source)
     study = StudyRef(keys.study_uid, keys.patient_id)
-    found = search.series(here.db, here.settings, caller.actor, source.id, study)
-    return SeriesFoundThere(results=[SeriesShown.model_validate(series) for series in found], count=len(found))
+
+    def told() -> SeriesFoundThere:
+        found = search.series(here.db, here.settings, caller.actor, source.id, study)
+        return SeriesFoundThere(results=[SeriesShown.model_validate(series) for series in found], count=len(found))
+
+    return _document(here, caller, told)
+
+
+def _document(
+    here: Context, caller: Caller, told: Callable[[], BaseModel], stop: Callable[[], None] | None = None
+) -> Stream:
+    """One document, whose search ends when the caller hangs up or loses the token, as one in lines does."""
+
+    def piece() -> Iterator[bytes]:
+        yield told().model_dump_json().encode()
+
+    return Stream(piece(), "application/json", stop=stop, is_alive=lambda: tokens.is_alive(here.db, caller.token.id))
 
 
 def _lines(

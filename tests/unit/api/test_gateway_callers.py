@@ -8,10 +8,11 @@ import pytest
 from anyio import CapacityLimiter, to_thread
 from starlette.types import Message
 
+from api import liveness
 from api.gateway import uploads
 from api.gateway.hangups import unless_hung_up
 from api.gateway.uploads import Upload
-from models.domain.errors import Canceled, NotPermitted, TimedOut
+from models.domain.errors import Canceled, NotPermitted, PeerBusy, TimedOut
 
 
 class Caller:
@@ -31,9 +32,11 @@ LAST: Message = {"type": "http.request", "body": b"d", "more_body": False}
 GONE: Message = {"type": "http.disconnect"}
 
 
-def answered(caller: Caller, work: Callable[[], str], stop: Callable[[], object]) -> str:
+def answered(
+    caller: Caller, work: Callable[[], str], stop: Callable[[], object], is_alive: Callable[[], bool] = lambda: True
+) -> str:
     async def answering() -> str:
-        return await unless_hung_up(caller, work, stop, CapacityLimiter(1))
+        return await unless_hung_up(caller, work, stop, CapacityLimiter(1), is_alive)
 
     return anyio.run(answering)
 
@@ -53,6 +56,43 @@ def test_the_work_is_stopped_when_the_caller_hangs_up() -> None:
 
     with pytest.raises(Canceled):
         answered(Caller(LAST, GONE), work, stopped.set)
+
+
+@pytest.mark.parametrize("ending", [Canceled, None])
+def test_the_work_is_stopped_and_nothing_of_it_told_when_the_token_is_revoked(
+    monkeypatch: pytest.MonkeyPatch, ending: type[Canceled] | None
+) -> None:
+    monkeypatch.setattr(liveness, "LOOK_EVERY_S", 0.01)
+    stopped, begun = threading.Event(), threading.Event()
+
+    def work() -> str:
+        begun.set()
+        assert stopped.wait(30)
+        if ending is not None:
+            raise ending
+        return "found"
+
+    with pytest.raises(NotPermitted):
+        answered(Caller(LAST), work, stopped.set, lambda: not begun.is_set())
+
+
+def test_a_database_that_fails_for_a_moment_revokes_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liveness, "LOOK_EVERY_S", 0.001)
+    asked = list[int]()
+    has_recovered = threading.Event()
+
+    def is_alive() -> bool:
+        asked.append(1)
+        if len(asked) < 4:
+            raise PeerBusy
+        has_recovered.set()
+        return True
+
+    def work() -> str:
+        assert has_recovered.wait(30)
+        return "found"
+
+    assert answered(Caller(), work, lambda: None, is_alive) == "found"
 
 
 def test_what_the_work_raises_comes_out() -> None:

@@ -8,17 +8,19 @@ from typing import Any
 
 import pytest
 
-from api import streams
+from api import liveness, streams
 from api.app import application
 from api.rates import RateLimit
 from api.usage import Usage
 from models.db.jobs import JobStore
+from models.db.slots import SlotStore
 from models.db.tokens import TokenStore
 from models.domain.errors import PeerBusy, Unreachable
 from models.domain.refs import PatientQuery, StudyFound, StudyQuery
 from models.domain.tokens import Operation, Use
 from services import audit
 from services.people import accounts, tokens
+from services.searching import visits
 from tests import in_process
 from tests.api_site import HEADER, SHELL, Site, play
 from tests.unit.api.test_routes import CASES
@@ -258,7 +260,15 @@ LINES = {"accept": "application/x-ndjson, application/json;q=0.5"}
 class Wire:
     """A connection to the API, message by message, which can be cut."""
 
-    def __init__(self, site: Site, path: str, token: str, body: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        path: str,
+        token: str,
+        body: dict[str, Any],
+        accept: str = "application/x-ndjson",
+        takes_nothing: bool = False,
+    ) -> None:
         self.scope = {
             "type": "http",
             "method": "POST",
@@ -272,13 +282,13 @@ class Wire:
             "client": ("192.0.2.1", 5),
             "server": ("localhost", 80),
             "headers": [
-                *[(b"content-type", b"application/json"), (b"accept", b"application/x-ndjson")],
+                *[(b"content-type", b"application/json"), (b"accept", accept.encode())],
                 (b"authorization", f"Bearer {token}".encode()),
             ],
         }
         self.app, self.body, self.sent = site.app, json.dumps(body).encode(), list[dict[str, Any]]()
         self.has_begun, self.is_cut = threading.Event(), threading.Event()
-        self._is_read = False
+        self._is_read, self._takes_nothing = False, takes_nothing
 
     async def serve(self) -> None:
         import anyio
@@ -292,6 +302,8 @@ class Wire:
             return {"type": "http.disconnect"}
 
         async def send(message: dict[str, Any]) -> None:
+            if self._takes_nothing and "body" in message:
+                await anyio.sleep_forever()
             self.sent.append(message)
             if message.get("body"):
                 self.has_begun.set()
@@ -314,20 +326,37 @@ def test_a_search_stops_when_the_caller_hangs_up(site: Site, monkeypatch: pytest
     assert [entry.action.value for entry in audit.entries(site.db, SHELL)][:1] == ["search"]
 
 
-def test_a_long_answer_ends_when_its_token_is_revoked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("accept", ["application/x-ndjson", "application/json"])
+def test_a_search_stops_when_its_token_is_revoked(site: Site, monkeypatch: pytest.MonkeyPatch, accept: str) -> None:
     from anyio.from_thread import start_blocking_portal
 
-    monkeypatch.setattr(streams, "_LOOK_EVERY_S", 0.0)
-    play(monkeypatch, DOE, *(StudyFound(f"1.2.9.{number}") for number in range(50)))
-    token = site.token("ada")
-    wire = Wire(site, "/v1/search/studies", token, {})
-    alive = iter([True, True, False])
-    monkeypatch.setattr(tokens, "is_alive", lambda *_: next(alive))
+    monkeypatch.setattr(liveness, "LOOK_EVERY_S", 0.01)
+    archive = play(monkeypatch, DOE, stands_still=True)
+    wire = Wire(site, "/v1/search/studies", site.token("ada"), {}, accept)
+    monkeypatch.setattr(tokens, "is_alive", lambda *_: not archive.stood_still.is_set())
     with start_blocking_portal() as portal:
         portal.start_task_soon(wire.serve).result(20)
+    assert archive.aborted.is_set()
     bodies = [message for message in wire.sent if message["type"] == "http.response.body"]
-    assert len(bodies) == 2
-    assert bodies[-1]["more_body"] is True  # the end is missing, and the connection is cut
+    if accept == "application/json":
+        assert (wire.sent[0]["status"], json.loads(bodies[0]["body"])["code"]) == (403, "NotPermitted")
+    else:
+        assert all(message["more_body"] for message in bodies)  # the end is missing, and the connection is cut
+
+
+def test_a_caller_who_takes_nothing_ends_the_search(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    from anyio.from_thread import start_blocking_portal
+
+    monkeypatch.setattr(streams, "LONGEST_REST_S", 0.05)
+    archive = play(monkeypatch, DOE, stands_still=True)
+    places = visits._places._value
+    wire = Wire(site, "/v1/search/studies", site.token("ada"), {}, takes_nothing=True)
+    with start_blocking_portal() as portal:
+        portal.start_task_soon(wire.serve).result(20)
+    assert [message["type"] for message in wire.sent] == ["http.response.start"]
+    assert archive.closed == 1 and not archive.stood_still.is_set()
+    assert (visits._places._value, SlotStore(site.db).taken(1)) == (places, 0)
+    assert audit.entries(site.db, SHELL)[0].action.value == "search"
 
 
 # -- the application

@@ -91,9 +91,10 @@ class MemoryFinder:
         seen = Counter[str]()
         for study in self._archive.studies:
             patient = PatientFound(study.patient_id, study.patient_name, study.birth_date)
-            seen[study.patient_id] += 1
-            if seen[study.patient_id] == 1 and self._fits(query, patient):
-                yield patient
+            if self._fits(query, patient):
+                seen[study.patient_id] += 1
+                if seen[study.patient_id] == 1:
+                    yield patient
 
     def find_studies(self, query: StudyQuery) -> Iterator[StudyFound]:
         self._hear(query)

@@ -4,7 +4,7 @@ Nothing here knows of jobs. Sentences never quote a row or an answer: they stand
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from dicom.deid.identity import plain_id
@@ -20,6 +20,8 @@ from services.searching import sizes
 from services.searching.previewing import counted
 
 INDISTINCT = "The studies belong to several patients with this name and birth date."
+SEVERAL_NAMES = "The studies of this patient ID have different names, so they may belong to several patients."
+OTHERS_LEFT_OUT = "Studies with this patient ID, but another name or birth date than the row says, are left out."
 CUT = "The server gave as many answers as it gives at most, so there may be more."
 
 
@@ -44,18 +46,24 @@ def ask(server: Server, finder: Finder, row: BatchQueryRow) -> Answered:
 
     First the patients, then their studies, one question for each modality, then series where the row asks for some.
     Raises NotFound for a patient that the server does not know, IdentityConflict for one with another name or birth
-    date than the row says, PeerError kinds.
+    date than the row says, Ambiguous when nothing in the row tells people under one ID apart, PeerError kinds.
     """
-    patients = _patients(server, finder, row)
     found: dict[str, StudyFound] = {}
+    others: set[str] = set()
     most = 0
-    for patient in patients:
-        of_patient = [*finder.find_studies(_study_query(row, patient))]
-        most = max(most, len(of_patient))
-        found |= {study.study_uid: study for study in of_patient if _is_of(patient, study)}
+    for patient in _patients(server, finder, row):
+        listed = [*finder.find_studies(_study_query(row, patient))]
+        most = max(most, len(listed))
+        of_id = {study.study_uid: study for study in listed if _is_of(patient, study)}
+        named = {uid: study for uid, study in of_id.items() if _is_named(row, study)}
+        if row.birth_date is None:
+            _check_one_person(patient, named.values())
+        others |= of_id.keys() - named.keys()
+        found |= named
     studies = sorted(found.values(), key=lambda study: (study.study_date, study.study_time, study.study_uid))
     answers = tuple(_with_series(finder, row, studies)) if row.asks_for_series else tuple(map(Answer, studies))
-    return Answered(answers, row.asks_for_series, tuple(_warnings(server, most, answers)))
+    warnings = [*_warnings(server, most, studies, answers), *([OTHERS_LEFT_OUT] if others else [])]
+    return Answered(answers, row.asks_for_series, tuple(warnings))
 
 
 def check(
@@ -109,18 +117,39 @@ def _patients(server: Server, finder: Finder, row: BatchQueryRow) -> tuple[Patie
             raise NotFound("The server knows no patient with this name and birth date.")
         return found
     wanted = plain_id(row.patient_id)
-    same = {plain_id(one.patient_id): one for one in finder.find_patients(PatientQuery(patient_id=row.patient_id))}
-    if wanted not in same:
+    by_id = PatientQuery(patient_id=row.patient_id)
+    same = [one for one in finder.find_patients(by_id) if plain_id(one.patient_id) == wanted]
+    if not same:
         raise NotFound("The server knows no patient with this ID.")
-    if not _is_named(row, same[wanted]):
+    if not any(_is_named(row, one) for one in same):  # or another person of this ID was listed
+        exact = replace(by_id, patient_name=row.patient_name, birth_date=_day(row.birth_date))
+        same = [one for one in finder.find_patients(exact) if plain_id(one.patient_id) == wanted]
+    named = [one for one in same if _is_named(row, one)]
+    if not named:
         raise IdentityConflict("The patient with this ID has another name or birth date at the server.")
-    return (same[wanted],)
+    return (named[0],)
 
 
-def _is_named(row: BatchQueryRow, patient: PatientFound) -> bool:
-    """Whether the patient has the name and the birth date of the row; what neither says is no contradiction."""
-    is_same_name = matches_name(row.patient_name, patient.patient_name)
-    return is_same_name and matches_date(_day(row.birth_date), patient.birth_date)
+def _is_named(row: BatchQueryRow, found: PatientFound | StudyFound) -> bool:
+    """Whether name and birth date are those of the row; what either does not say is no contradiction."""
+    is_same_name = matches_name(row.patient_name, found.patient_name)
+    return is_same_name and matches_date(_day(row.birth_date), found.birth_date)
+
+
+def _check_one_person(patient: PatientFound, studies: Collection[StudyFound]) -> None:
+    """Raise Ambiguous where one ID stands for people born on different days; finders yield each ID only once."""
+    if len({one.birth_date for one in (patient, *studies) if one.birth_date}) > 1:
+        raise Ambiguous("The server has several birth dates under this patient ID. Name the one that is meant.")
+
+
+def _has_several_names(studies: Sequence[StudyFound]) -> bool:
+    """Whether people under one ID have names that are not only spelled differently; a marriage does that, too."""
+    first: dict[str, str] = {}
+    for study in (one for one in studies if one.patient_name.strip()):
+        known = first.setdefault(plain_id(study.patient_id), study.patient_name)
+        if not matches_name(known, study.patient_name) and not matches_name(study.patient_name, known):
+            return True
+    return False
 
 
 def _is_told_by_name(row: BatchQueryRow, patient: PatientFound) -> bool:
@@ -172,9 +201,11 @@ def _by_number(series: SeriesFound) -> tuple[bool, int, str]:
     return number is None, number or 0, series.series_uid
 
 
-def _warnings(server: Server, most: int, answers: Sequence[Answer]) -> Iterator[str]:
+def _warnings(server: Server, most: int, studies: Sequence[StudyFound], answers: Sequence[Answer]) -> Iterator[str]:
     if len({plain_id(answer.study.patient_id) for answer in answers}) > 1:
         yield INDISTINCT
+    if _has_several_names(studies):
+        yield SEVERAL_NAMES
     if most >= server.max_search_results:
         yield CUT
 
@@ -192,7 +223,8 @@ def _resolved(server: Server, finder: Finder, item: BatchTransferItem) -> StudyR
     needs_patient = server.patient_root_find_support and not server.study_root_find_support
     if needs_patient and not item.patient_id:
         raise DataError("This server can only be asked for the studies of a patient. Add the patient ID.")
-    found = {study.study_uid: study for study in finder.find_studies(query) if _fits(item, study)}
+    fitting = {study.study_uid: study for study in finder.find_studies(query) if _fits(item, study)}
+    found = {uid: study for uid, study in fitting.items() if _has_modality(finder, item, study)}
     if not found:
         raise NotFound("The source has no study that fits what the row says.")
     if len(found) > 1:
@@ -206,6 +238,18 @@ def _fits(item: BatchTransferItem, study: StudyFound) -> bool:
     is_of_patient = not item.patient_id or plain_id(study.patient_id) == plain_id(item.patient_id)
     has_number = not item.accession_number or study.accession_number.strip() == item.accession_number
     return is_of_patient and has_number and (item.study_date is None or study.study_date == _day(item.study_date))
+
+
+def _has_modality(finder: Finder, item: BatchTransferItem, study: StudyFound) -> bool:
+    """Whether the study has one of the modalities that the row names; its series tell where the study does not.
+
+    Costs a C-FIND there. Servers ignore ModalitiesInStudy, or leave it empty (optional, PS3.4 table C.6-5).
+    """
+    if not item.modalities:
+        return True
+    ref = StudyRef(study.study_uid, study.patient_id)
+    present = study.modalities or [series.modality for series in finder.find_series(ref)]
+    return not set(item.modalities).isdisjoint(present)
 
 
 def _told(series: Sequence[SeriesFound], left_out: int) -> str:

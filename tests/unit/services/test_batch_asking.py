@@ -7,7 +7,7 @@ import pytest
 
 from models.domain.answers import CheckedStudy, RowVerdict
 from models.domain.batches import BatchQueryRow, BatchTransferItem
-from models.domain.errors import IdentityConflict, NotFound, Unreachable
+from models.domain.errors import Ambiguous, IdentityConflict, NotFound, Unreachable
 from models.domain.refs import PatientQuery, StudyQuery
 from services.batches import asking
 from tests.memory_archive import MemoryArchive
@@ -87,6 +87,36 @@ def test_answers_of_a_server_that_ignores_keys_are_those_of_the_patient_only(arc
     archive.add("P3", "1.3", name="", born="")
     assert uids(ask(archive, BY_ID)) == ["1.2"]
     assert uids(ask(archive, BY_NAME)) == ["1.2"], "who has neither name nor birth date may be anybody"
+
+
+def test_studies_of_another_person_with_the_same_id_are_left_out_with_a_warning(archive: MemoryArchive) -> None:
+    archive.add("P1", "1.1")
+    archive.add("P1", "1.2", born="19800101")
+    archive.add("P1", "1.3", name="Roe^Richard")
+    for row in (replace(BY_ID, patient_name="Doe^Jane", birth_date=BORN), BY_NAME):
+        archive.ignores_keys = True
+        found = ask(archive, row)
+        assert (uids(found), found.warnings) == (["1.1"], (asking.OTHERS_LEFT_OUT,))
+
+
+def test_an_id_with_several_birth_dates_is_ambiguous_until_the_row_names_one(archive: MemoryArchive) -> None:
+    archive.add("P1", "1.1")
+    archive.add("P1", "1.2", born="19800101")
+    with pytest.raises(Ambiguous):
+        ask(archive, BY_ID)
+    assert uids(ask(archive, replace(BY_ID, birth_date=BORN))) == ["1.1"]
+    assert uids(ask(archive, replace(BY_ID, birth_date=date(1980, 1, 1)))) == ["1.2"], "also who is listed second"
+
+
+def test_an_id_with_several_names_is_answered_with_a_warning(archive: MemoryArchive) -> None:
+    """People marry, and archives keep what they were told at the time."""
+    archive.add("P1", "1.1", name="", study_date="20200101")
+    archive.add("P1", "1.2")
+    archive.add("P1", "1.3", name="DOE^JANE^^")
+    assert ask(archive, BY_ID).warnings == ()
+    archive.add("P1", "1.4", name="Roe^Jane")
+    found = ask(archive, BY_ID)
+    assert (uids(found), found.warnings) == (["1.1", "1.2", "1.3", "1.4"], (asking.SEVERAL_NAMES,))
 
 
 def test_several_patients_with_one_name_and_birth_date_are_all_answered_with_a_warning(archive: MemoryArchive) -> None:
@@ -208,6 +238,24 @@ def test_a_study_without_what_the_row_says_is_not_taken_for_it(archive: MemoryAr
     archive.add("P1", "1.2", accession_number="", study_date="")
     for told in ({"accession_number": "B1"}, {"study_date": date(2024, 3, 12)}):
         assert check(archive, replace(WHOLE, study_uid="", **told)).verdict is RowVerdict.NOT_FOUND  # type: ignore[arg-type]
+
+
+def test_a_study_of_another_modality_is_not_taken_for_it(archive: MemoryArchive) -> None:
+    archive.ignores_keys = True
+    archive.add("P1", "1.2")
+    wanted = replace(WHOLE, study_uid="", study_date=date(2024, 3, 12), modalities=("MR",))
+    assert check(archive, wanted).verdict is RowVerdict.NOT_FOUND
+
+
+def test_series_tell_the_modality_of_a_study_that_lists_none(archive: MemoryArchive) -> None:
+    for uid, modality in (("1.2", "CT"), ("1.3", "MR")):
+        archive.add("P1", uid, series=((modality, "1", "", 1),))
+    archive.studies = [replace(study, modalities=()) for study in archive.studies]
+    for modality, uid in (("CT", "1.2"), ("MR", "1.3")):
+        item = replace(WHOLE, study_uid="", study_date=date(2024, 3, 12), modalities=(modality,))
+        found = check(archive, item)
+        assert found.study is not None and found.study.study_uid == uid
+    assert check(archive, replace(item, modalities=("PT",))).verdict is RowVerdict.NOT_FOUND
 
 
 def test_a_server_that_wants_a_patient_cannot_look_an_accession_number_up(archive: MemoryArchive) -> None:

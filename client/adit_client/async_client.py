@@ -399,7 +399,7 @@ class AsyncAditClient:
 
     async def retrieve_study_metadata(
         self, ae_title: str, study_uid: str, pseudonym: str | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> Retrieved[dict[str, Any]]:
         return await self._wire.run(self._web.metadata(ae_title, (study_uid,), pseudonym))
 
     async def retrieve_series(
@@ -414,7 +414,7 @@ class AsyncAditClient:
 
     async def retrieve_series_metadata(
         self, ae_title: str, study_uid: str, series_uid: str, pseudonym: str | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> Retrieved[dict[str, Any]]:
         return await self._wire.run(self._web.metadata(ae_title, (study_uid, series_uid), pseudonym))
 
     async def retrieve_image(

@@ -455,7 +455,7 @@ class AditClient:
 
     def retrieve_study_metadata(
         self, ae_title: str, study_uid: str, pseudonym: str | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> Retrieved[dict[str, Any]]:
         """What stands in the images of a study, without pixels, in the DICOM JSON model."""
         return self._wire.run(self._web.metadata(ae_title, (study_uid,), pseudonym))
 
@@ -473,7 +473,7 @@ class AditClient:
 
     def retrieve_series_metadata(
         self, ae_title: str, study_uid: str, series_uid: str, pseudonym: str | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> Retrieved[dict[str, Any]]:
         """What stands in the images of a series, without pixels, in the DICOM JSON model."""
         return self._wire.run(self._web.metadata(ae_title, (study_uid, series_uid), pseudonym))
 

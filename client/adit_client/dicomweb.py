@@ -11,8 +11,8 @@ from pydicom import Dataset
 
 from adit_client import gateway
 from adit_client.calls import Answer, Call, check, warnings_of
-from adit_client.datasets import Image, dataset_of_json, datasets, json_list
-from adit_client.downloads import warn_of_what_is_left_out
+from adit_client.datasets import Image, dataset_of_json, datasets
+from adit_client.downloads import Retrieved, metadata
 from adit_client.errors import BadAnswer, InstancesNotStored, NothingStored
 from adit_client.gateway import Form, Identity, Trial
 from adit_client.steps import Opened, Retries, Steps, opened, sent
@@ -41,9 +41,9 @@ class DicomWeb:
         """A download that has begun."""
         return opened(self._retrieval(ae_title, uids, form, pseudonym), self.retries)
 
-    def metadata(self, ae_title: str, uids: Sequence[str], pseudonym: str | None) -> Steps[list[dict[str, Any]]]:
+    def metadata(self, ae_title: str, uids: Sequence[str], pseudonym: str | None) -> Steps[Retrieved[dict[str, Any]]]:
         """What stands in the instances, without pixels, in the DICOM JSON model."""
-        return self._read(self._retrieval(ae_title, uids, Form.METADATA, pseudonym), _metadata)
+        return self._read(self._retrieval(ae_title, uids, Form.METADATA, pseudonym), metadata)
 
     def store(self, ae_title: str, images: Iterable[Image]) -> Steps[Dataset]:
         """What became of each image; raises NothingStored when none was stored, warns when some were not."""
@@ -75,11 +75,6 @@ def _found(answer: Answer) -> Found[Dataset]:
     found.warnings = warnings_of(answer.headers)
     found.has_more = any(_MORE in text.lower() for text in found.warnings)
     return found
-
-
-def _metadata(answer: Answer) -> list[dict[str, Any]]:
-    warn_of_what_is_left_out(answer.headers)
-    return json_list(answer)
 
 
 def only(found: list[T]) -> T:

@@ -6,13 +6,13 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from io import BytesIO
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import httpx
 from pydicom import Dataset
 
-from adit_client.calls import JSON, parsed, warnings_of
-from adit_client.datasets import dataset_of
+from adit_client.calls import JSON, Answer, parsed, warnings_of
+from adit_client.datasets import dataset_of, json_list
 from adit_client.errors import BadAnswer, IncompleteDownload, InstancesLeftOut
 from adit_client.parts import Part, PartReader, boundary_of
 from adit_client.reading import of
@@ -59,7 +59,7 @@ class Retrieved(list[T]):
     """All of a download."""
 
     receipt: DownloadReceipt | None = None
-    """What the server says about the whole."""
+    """What the server says about the whole; None where it says nothing, as it is with NIfTI files."""
 
 
 class DownloadReader(Generic[T]):
@@ -96,21 +96,36 @@ class DownloadReader(Generic[T]):
         """Check that all has arrived, and warn of what the server has left out."""
         if self._parts is not None:
             self._parts.end()
-        if self.receipt is None:
-            return
-        if self.receipt.sent != self._count:
-            error = IncompleteDownload("The server has sent more than has arrived.")
-            error.receipt = self.receipt
-            raise error
-        if left_out := len(self.receipt.left_out):
-            words = "1 instance was" if left_out == 1 else f"{left_out} instances were"
-            warnings.warn(f"{words} left out; the receipt tells why.", InstancesLeftOut, stacklevel=2)
+        if self.receipt is not None:
+            _check(self.receipt, self._count)
 
 
 def warn_of_what_is_left_out(headers: httpx.Headers) -> None:
     """Warn of what the headers of a download say is not in it."""
     for text in warnings_of(headers):
         warnings.warn(text, InstancesLeftOut, stacklevel=2)
+
+
+def metadata(answer: Answer) -> Retrieved[dict[str, Any]]:
+    """What stands in the instances; the last object may be the receipt, which is taken off and checked."""
+    warn_of_what_is_left_out(answer.headers)
+    found = Retrieved(json_list(answer))
+    # the keys of an instance are tags
+    if found and "sent" in found[-1]:
+        found.receipt = of(DownloadReceipt, found.pop())
+        _check(found.receipt, len(found))
+    return found
+
+
+def _check(receipt: DownloadReceipt, count: int) -> None:
+    """Raise IncompleteDownload when not so many were sent as have arrived; warn of what was left out."""
+    if receipt.sent != count:
+        error = IncompleteDownload("What has arrived is not what the server says it has sent.")
+        error.receipt = receipt
+        raise error
+    if left_out := len(receipt.left_out):
+        words = "1 instance was" if left_out == 1 else f"{left_out} instances were"
+        warnings.warn(f"{words} left out; the receipt tells why.", InstancesLeftOut, stacklevel=2)
 
 
 def instance(part: Part) -> Dataset:

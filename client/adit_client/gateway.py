@@ -62,7 +62,7 @@ def retrieval(ae_title: str, uids: Sequence[str], form: Form, identity: Identity
     suffix, accept = form.value
     path = f"{_base(ae_title)}/wadors/{_resource(uids)}{suffix}"
     headers = {"Accept": accept}
-    if form is Form.FILES:
+    if form is not Form.NIFTI:
         headers["X-ADIT-Receipt"] = "part"
     return Call("GET", path, tuple(identity.query()), headers, is_repeatable=True)
 

@@ -231,11 +231,94 @@ def test_one_image_is_exactly_one(make: Maker) -> None:
     assert found.SOPInstanceUID == "1.2.0"
 
 
-def test_metadata_is_given_as_it_is(make: Maker) -> None:
-    told = [{"00080018": {"vr": "UI", "Value": ["1.2.3"]}}]
-    client = make(lambda request: httpx.Response(200, json=told, headers={"content-type": "application/dicom+json"}))
-    assert client.retrieve_study_metadata("PACS", "1.2") == told
-    assert client.retrieve_image_metadata("PACS", "1.2", "1.3", "1.4") == told[0]
+def test_what_is_not_in_nifti_files_is_warned_of(make: Maker) -> None:
+    body = b"--b\r\nContent-Disposition: attachment; filename=3-T1.nii.gz\r\n\r\nABC\r\n--b--\r\n"
+    said = '299 - "2 of 9 instances were left out."'
+    for method, uids in (("study", ("1.2",)), ("series", ("1.2", "1.3")), ("image", ("1.2", "1.3", "1.4"))):
+        client = make(serving(NIFTI_TYPE, Served(cut(body)), warning=said))
+        with pytest.warns(errors.InstancesLeftOut, match=r"^2 of 9 instances were left out\.$"):
+            getattr(client, f"retrieve_nifti_{method}")("PACS", *uids)
+        client = make(serving(NIFTI_TYPE, Served(cut(body)), warning=said))
+        with pytest.warns(errors.InstancesLeftOut, match="2 of 9"):
+            assert len(list(getattr(client, f"iter_nifti_{method}")("PACS", *uids))) == 1
+
+
+# -- metadata --------------------------------------------------------------------------------------
+
+TOLD = [{"00080018": {"vr": "UI", "Value": [f"1.2.{number}"]}} for number in range(2)]
+METADATA = [("study", ("1.2",)), ("series", ("1.2", "1.3"))]
+
+
+def telling(objects: list[dict[str, object]], **headers: str):
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert request.headers["x-adit-receipt"] == "part"
+        assert request.headers["accept"] == "application/dicom+json"
+        return httpx.Response(200, json=objects, headers={"content-type": "application/dicom+json", **headers})
+
+    return handler
+
+
+def a_receipt(sent: int, **left_out: str) -> dict[str, object]:
+    return {"expected": sent + len(left_out), "sent": sent, "left_out": left_out}
+
+
+@pytest.mark.parametrize(("level", "uids"), METADATA)
+def test_metadata_of_a_server_that_sends_no_receipt_is_given_as_it_is(
+    make: Maker, level: str, uids: tuple[str, ...]
+) -> None:
+    for told in (TOLD, [], [{}]):
+        found = getattr(make(telling(told)), f"retrieve_{level}_metadata")("PACS", *uids)
+        assert found == told
+        assert found.receipt is None
+
+
+@pytest.mark.parametrize(("level", "uids"), METADATA)
+def test_the_receipt_of_metadata_is_taken_and_is_no_instance(make: Maker, level: str, uids: tuple[str, ...]) -> None:
+    found = getattr(make(telling([*TOLD, a_receipt(2)])), f"retrieve_{level}_metadata")("PACS", *uids)
+    assert found == TOLD
+    assert (found.receipt.expected, found.receipt.sent, found.receipt.left_out) == (2, 2, {})
+
+
+def test_what_is_left_out_of_metadata_is_warned_of(make: Maker) -> None:
+    receipt = {"expected": None, "sent": 2, "left_out": {"1.2.9": "Needs a review.", "1.2.8": "Is excluded."}}
+    with pytest.warns(errors.InstancesLeftOut, match="2 instances were left out"):
+        found = make(telling([*TOLD, receipt])).retrieve_study_metadata("PACS", "1.2")
+    assert found.receipt.expected is None
+    assert found.receipt.left_out == {"1.2.9": "Needs a review.", "1.2.8": "Is excluded."}
+    with pytest.warns(errors.InstancesLeftOut, match="1 series"):
+        make(telling(TOLD, warning='299 - "1 series is left out."')).retrieve_study_metadata("PACS", "1.2")
+
+
+def test_metadata_of_one_image_is_without_the_receipt(make: Maker) -> None:
+    for told in (TOLD[:1], [TOLD[0], a_receipt(1)]):
+        assert make(telling(told)).retrieve_image_metadata("PACS", "1.2", "1.3", "1.4") == TOLD[0]
+    for told in ([], TOLD, [*TOLD, a_receipt(2)], [a_receipt(0)]):
+        with pytest.raises(errors.BadAnswer):
+            make(telling(told)).retrieve_image_metadata("PACS", "1.2", "1.3", "1.4")
+
+
+@pytest.mark.parametrize("sent", [0, 1, 3])
+def test_a_receipt_that_does_not_fit_the_metadata_is_no_whole_download(make: Maker, sent: int) -> None:
+    with pytest.raises(errors.IncompleteDownload) as caught:
+        make(telling([*TOLD, a_receipt(sent)])).retrieve_study_metadata("PACS", "1.2")
+    assert caught.value.receipt is not None and caught.value.receipt.sent == sent
+
+
+@pytest.mark.parametrize(
+    "receipt", [{"sent": "Doe"}, {"sent": None}, {"sent": 2, "left_out": ["Doe"]}, {"expected": "Doe", "sent": 2}]
+)
+def test_a_receipt_of_metadata_that_cannot_be_read_is_refused_and_not_quoted(
+    make: Maker, receipt: dict[str, object]
+) -> None:
+    with pytest.raises(errors.BadAnswer) as caught:
+        make(telling([*TOLD, receipt])).retrieve_study_metadata("PACS", "1.2")
+    assert "Doe" not in str(caught.value)
+
+
+def test_only_the_last_object_can_be_a_receipt(make: Maker) -> None:
+    objects = [a_receipt(0), *TOLD, a_receipt(2)]
+    with pytest.raises(errors.IncompleteDownload):
+        make(telling(objects)).retrieve_study_metadata("PACS", "1.2")
 
 
 # -- storing ---------------------------------------------------------------------------------------

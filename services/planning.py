@@ -77,8 +77,7 @@ def planned(finder: Finder, study: StudyRef, series: SeriesFound, detail: Detail
 
 def _the_study(source: Server, finder: Finder, wanted: StudyRef) -> StudyFound:
     """The study by its UID alone where the source allows it, so that a wrong patient in the request is noticed."""
-    needs_patient = source.patient_root_find_support and not source.study_root_find_support
-    query = StudyQuery(study_uid=wanted.study_uid, patient_id=wanted.patient_id if needs_patient else "")
+    query = StudyQuery(study_uid=wanted.study_uid, patient_id=wanted.patient_id if source.needs_patient else "")
     found = {(study.study_uid, study.patient_id): study for study in finder.find_studies(query)}
     if not found:
         raise NotFound("The source has no study with this Study Instance UID.")

@@ -13,11 +13,22 @@ from prefect.cache_policies import NO_CACHE
 
 from dicom.network.ports import Finder
 from models.domain.answers import Answer, CheckedStudy, RowVerdict
-from models.domain.errors import AditError, Bug, DeidError, LeaseLost, PeerError, Refused, Retry
+from models.domain.errors import (
+    AditError,
+    AssociationRejected,
+    Bug,
+    DeidError,
+    LeaseLost,
+    PeerError,
+    Refused,
+    Retry,
+    TimedOut,
+    Unreachable,
+)
 from models.domain.jobs import Item, JobKind, Lease, State
 from models.domain.nodes import Server
 from services import work
-from services.batches import asking, content, presence
+from services.batches import asking, content, identities, presence
 from services.batches.presence import Presence
 from tasks.bundle import Asker, Bundle
 
@@ -26,6 +37,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 4
 """Threads for each server; they leave half of its budget to transfers and to people who search."""
 _AGAIN_AFTER_S = 1.0
+_OUT_OF_REACH = (Unreachable, AssociationRejected, TimedOut)
 _STATES: Mapping[RowVerdict, State] = {RowVerdict.FOUND: State.SUCCESS, RowVerdict.FAILED: State.FAILURE}
 
 
@@ -63,11 +75,15 @@ def ask_bundle(bundle: Bundle) -> None:
 
 
 class _Destination:
-    """Where the studies of a check would go; ``error`` says why nobody can look there."""
+    """Where the studies of a check would go; ``error`` says why nobody can look there.
+
+    Once it ``is_out_of_reach``, the bundle asks it no more.
+    """
 
     def __init__(self, bundle: Bundle) -> None:
         self.error: AditError | None = None
         self.presence: Presence | None = None
+        self.is_out_of_reach = False
         if bundle.job.kind is not JobKind.BATCH_CHECK:
             return
         try:
@@ -103,12 +119,19 @@ class _Crew:
         try:
             ending = self._ended(asker, item, lease)
             with self._bundle.writing:
-                if isinstance(ending, AditError):
-                    work.fail(self._bundle.db, lease, item, ending, self._bundle.settings)
-                else:
-                    work.end_question(self._bundle.db, lease, ending.state, ending.sentence, ending.answers)
+                trouble = ending if isinstance(ending, AditError) else self._refused(lease, ending)
+                if trouble is not None:
+                    work.fail(self._bundle.db, lease, item, trouble, self._bundle.settings)
         except LeaseLost:
             log.warning("item %s is left to another worker", item.id)
+
+    def _refused(self, lease: Lease, ending: _Outcome) -> Bug | None:
+        """Write what came of a question down; why the database does not take it, if it does not."""
+        try:
+            work.end_question(self._bundle.db, lease, ending.state, ending.sentence, ending.answers)
+        except Bug as refusal:
+            return refusal
+        return None
 
     def _ended(self, asker: Asker, item: Item, lease: Lease) -> _Outcome | AditError:
         """What came of a question, or why nothing did; raises LeaseLost."""
@@ -154,10 +177,23 @@ class _Crew:
             raise type(self._destination.error)(self._destination.error.message)
         excluded = () if bundle.job.keep_identity else bundle.settings.exclude_modalities
         found = asking.check(self._server, finder, item, excluded)
+        found = identities.look(bundle.db, None if known is None else known.scope_id, item, found)
         if known is not None:
-            other = None if known.server is None else asker.finder(known.server)
-            found = presence.look(bundle.db, known, found, item.series_uids, other)
+            found = self._looked(asker, known, found, item.series_uids)
         return _Outcome(_STATES.get(found.verdict, State.WARNING), found.sentence, [found])
+
+    def _looked(self, asker: Asker, known: Presence, found: CheckedStudy, wanted: tuple[str, ...]) -> CheckedStudy:
+        """Look at the destination too; its trouble is no reason to fail, and none to ask it again and again."""
+        if known.server is None:
+            return presence.look(self._bundle.db, known, found, wanted, None)
+        if self._destination.is_out_of_reach:
+            return presence.unseen(found)
+        try:
+            return presence.look(self._bundle.db, known, found, wanted, asker.finder(known.server))
+        except PeerError as error:
+            asker.check()  # a connection that was broken on purpose
+            self._destination.is_out_of_reach = isinstance(error, _OUT_OF_REACH)
+            return presence.unseen(found)
 
 
 def _places(server: Server) -> int:

@@ -99,6 +99,11 @@ class Server:
         return self.patient_root_find_support or self.study_root_find_support or self.has_qido
 
     @property
+    def needs_patient(self) -> bool:
+        """Whether C-FIND asks it for the studies of a patient only (patient root without study root)."""
+        return self.patient_root_find_support and not self.study_root_find_support
+
+    @property
     def can_be_read(self) -> bool:
         """Whether its settings allow to retrieve what it has."""
         gets = self.patient_root_get_support or self.study_root_get_support

@@ -220,8 +220,7 @@ def _resolved(server: Server, finder: Finder, item: BatchTransferItem) -> StudyR
         study_date=_day(item.study_date),
         modalities=item.modalities,
     )
-    needs_patient = server.patient_root_find_support and not server.study_root_find_support
-    if needs_patient and not item.patient_id:
+    if server.needs_patient and not item.patient_id:
         raise DataError("This server can only be asked for the studies of a patient. Add the patient ID.")
     fitting = {study.study_uid: study for study in finder.find_studies(query) if _fits(item, study)}
     found = {uid: study for uid, study in fitting.items() if _has_modality(finder, item, study)}

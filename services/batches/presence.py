@@ -20,6 +20,7 @@ from services import profiles, pseudonyms
 from services.batches import asking
 
 _THERE = "All of it is at the destination already."
+_UNSEEN = "Whether it is at the destination already is not known, since that could not be asked."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,14 @@ class Presence:
 
     @property
     def server(self) -> Server | None:
-        """The server that has to be asked, if any; what folders have is told by receipts."""
-        can_tell = isinstance(self.destination, Server) and self.destination.can_be_queried and self.target_uid
-        return self.destination if can_tell and isinstance(self.destination, Server) else None
+        """The server that has to be asked, if any; what others have is told by receipts.
+
+        One that has to be told a patient cannot be asked for a study by its UID alone.
+        """
+        node = self.destination
+        if not isinstance(node, Server) or self.target_uid is None or node.needs_patient:
+            return None
+        return node if node.can_be_queried else None
 
 
 def of_job(db: Database, settings: Settings, job: Job) -> Presence | None:
@@ -73,6 +79,11 @@ def look(
     else:
         is_there = _was_delivered(db, known, found, wanted)
     return replace(found, verdict=RowVerdict.ALREADY_THERE, sentence=_THERE) if is_there else found
+
+
+def unseen(found: CheckedStudy) -> CheckedStudy:
+    """The same where the destination could not be asked: what the source has can be moved all the same."""
+    return replace(found, sentence=f"{found.sentence} {_UNSEEN}") if found.verdict is RowVerdict.FOUND else found
 
 
 def _was_delivered(db: Database, known: Presence, found: CheckedStudy, wanted: tuple[str, ...]) -> bool:

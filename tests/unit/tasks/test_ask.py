@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -15,12 +16,12 @@ from models.db.nodes import NodeStore
 from models.db.project import ProjectStore
 from models.db.questions import QuestionStore
 from models.db.slots import SlotStore
-from models.domain.errors import PeerBusy, Unreachable, Unsupported
-from models.domain.jobs import Job, State
+from models.domain.errors import Bug, PeerBusy, Unreachable, Unsupported
+from models.domain.jobs import Job, Lease, State
 from models.domain.people import operator
 from models.domain.project import App, AppState
 from models.settings import Settings
-from services import jobs
+from services import jobs, work
 from services.batches import checks, queries
 from tasks import ask as asks
 from tasks import bundle as bundles
@@ -215,6 +216,24 @@ def test_a_fault_of_ours_is_recorded_without_its_text(
     for item in JobStore(database).items(job.id):
         assert (item.state, item.error_code) == (State.FAILURE, "Bug")
         assert "P1" not in item.message and "ValueError" in item.message
+
+
+def test_an_answer_that_the_database_refuses_fails_its_row_only(
+    database: Database, settings: Settings, archives: dict[str, MemoryArchive], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = a_job(database, settings, 3)
+    end = work.end_question
+
+    def refuse_second(db: Database, lease: Lease, *outcome: Any) -> None:
+        if JobStore(db).item(lease.item_id).position == 2:
+            raise Bug("The database refused a statement (DataError, 22003).")
+        end(db, lease, *outcome)
+
+    monkeypatch.setattr(work, "end_question", refuse_second)
+    run(database, settings, job)
+    items = JobStore(database).items(job.id)
+    assert [item.state for item in items] == [State.SUCCESS, State.FAILURE, State.SUCCESS]
+    assert items[1].error_code == "Bug"
 
 
 def test_a_canceled_job_ends_within_moments(

@@ -23,6 +23,8 @@ _IN_ONE = frozenset({"LT", "ST", "UR", "UT"})
 _AS_NUMBERS = frozenset({*_NUMBERS, "DS", "IS"})
 _NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _LARGEST_BINARY = 1 << 16
+MOST = 2**31 - 1
+"""More than this is no number of things, but how some archives say that they do not know; IS ends there, too."""
 _TAG, _VR = re.compile(r"[0-9A-F]{8}"), re.compile(r"[A-Z]{2}")
 _KEPT_BY_PEER = frozenset({"00080005", "00080052", "00080054", "00081190"})
 """Of the answer itself and not of what was found: character set, level, where the peer would have it retrieved."""
@@ -69,7 +71,7 @@ def count(item: Item, tag: str) -> int | None:
         number = int(float(found[0]))
     except (IndexError, ValueError, OverflowError):
         return None
-    return number if number >= 0 else None
+    return number if 0 <= number <= MOST else None
 
 
 def items(item: Item, tag: str) -> list[Item]:

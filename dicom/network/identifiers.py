@@ -87,7 +87,7 @@ class Identifier:
             number = int(float(self.texts(tag)[0]))
         except (IndexError, ValueError, OverflowError):
             return None
-        return number if number >= 0 else None
+        return number if 0 <= number <= dicom_json.MOST else None
 
     def item(self) -> Item:
         """The whole data set in the DICOM JSON model."""

@@ -12,6 +12,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 
+from dicom.network import dicom_json
 from dicom.network import identifiers as ids
 from dicom.network.identifiers import Identifier, encode, nested
 from models.domain.errors import BadRequest, PeerLied
@@ -58,6 +59,12 @@ def test_odd_values_of_a_peer_break_nothing() -> None:
     assert found.count(ids.STUDY_INSTANCE_COUNT) is None
     assert found.count(ids.SERIES_COUNT) == 3
     assert found.text(ids.PATIENT_ID) == "" and found.count(ids.SERIES_INSTANCE_COUNT) is None
+
+
+def test_a_number_that_no_database_can_hold_is_no_count() -> None:
+    for told, count in (("2147483647", 2147483647), ("4294967295", None), ("1e300", None)):
+        assert Identifier(element(ids.SERIES_COUNT, told.encode())).count(ids.SERIES_COUNT) == count
+        assert dicom_json.count({"00201206": {"vr": "IS", "Value": [told]}}, "00201206") == count
 
 
 @pytest.mark.parametrize(

@@ -229,6 +229,7 @@ class ItemRow(Row):
         Index("uq_items_position", "job_id", "position", unique=True),
         Index("ix_items_job_state_position", "job_id", "state", "position"),
         Index("ix_items_state", "state"),
+        Index("ix_items_study_destination", "study_uid", "destination_id"),
         NEVER_REUSE_IDS,
     )
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 
-from models.domain.batches import BatchQueryRow, BatchTransferItem, BatchTransferRow, grouped
+from models.domain.batches import WHOLE_NUMBER, BatchQueryRow, BatchTransferItem, BatchTransferRow, grouped
 from models.domain.errors import BadRequest
 from models.domain.jobs import JobKind
 from models.domain.pseudonyms import spelling
@@ -198,7 +198,7 @@ def _query_problems(row: BatchQueryRow) -> Iterator[str]:
         yield "until_date: it is before the first day."
     if not all(_is_modality(modality) for modality in row.modalities):
         yield "modalities: abbreviations such as CT or MR, of at most 16 letters and digits."
-    if not all(_is_number(number) for number in row.series_numbers):
+    if not all(WHOLE_NUMBER.fullmatch(number) for number in row.series_numbers):
         yield "series_numbers: not all are whole numbers."
 
 
@@ -221,7 +221,3 @@ def _found(problem: str) -> list[str]:
 
 def _is_modality(text: str) -> bool:
     return 0 < len(text) <= 16 and text.isascii() and text.replace("_", "").isalnum()
-
-
-def _is_number(text: str) -> bool:
-    return len(text) <= 12 and text.strip().lstrip("+-").isdecimal()

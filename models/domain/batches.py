@@ -3,6 +3,7 @@
 Sentences and hints never quote what stands in a cell: that may be a patient.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -41,6 +42,10 @@ class Problem:
     @property
     def is_error(self) -> bool:
         return self.weight is Weight.ERROR
+
+
+WHOLE_NUMBER = re.compile(r"[+-]?\d{1,11}")
+"""How a series number is written (IS, PS3.5 table 6.2-1)."""
 
 
 @dataclass(frozen=True, slots=True)

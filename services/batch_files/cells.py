@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from models.domain.batches import BatchKind, Problem, Weight
+from models.domain.batches import WHOLE_NUMBER, BatchKind, Problem, Weight
 from models.domain.errors import BadRequest
 from models.domain.refs import is_uid
 from models.domain.requests import name_problems
@@ -21,7 +21,6 @@ _FORBIDDEN = re.compile(r"[\\\x00-\x1f\x7f]")
 _INVISIBLE = re.compile(r"[\u00ad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
 _WILDCARD = re.compile(r"[*?]")
 _MODALITY = re.compile(r"[A-Z0-9_]{1,16}")
-_INTEGER = re.compile(r"[+-]?\d{1,11}")
 _BETWEEN = re.compile(r"[,;/\s]+")
 _MOST_MODALITIES = 20
 _MOST_NUMBERS = 100
@@ -136,7 +135,7 @@ def _list_sentence(name: str, parts: tuple[str, ...]) -> str:
             "" if is_good else f"Abbreviations such as CT or MR, at most {_MOST_MODALITIES} with commas between them."
         )
     if name == columns.SERIES_NUMBER:
-        is_good = len(parts) <= _MOST_NUMBERS and all(_INTEGER.fullmatch(part) for part in parts)
+        is_good = len(parts) <= _MOST_NUMBERS and all(WHOLE_NUMBER.fullmatch(part) for part in parts)
         return "" if is_good else f"Whole numbers, at most {_MOST_NUMBERS} with commas between them."
     if name == columns.STUDY_UID:
         return "" if len(parts) == 1 and is_uid(parts[0]) else "This is no DICOM UID: digits and dots, at most 64."

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from models.db.engine import Database
 from models.db.jobs import JobStore
@@ -195,6 +195,11 @@ def test_what_was_delivered_before_is_known_by_scope_and_destination(database: D
         (folder, job.linkage_scope_id, "1.2.9"),
     ):
         assert questions.delivered_before(destination, scope, study) is None
+
+
+def test_what_was_delivered_before_is_not_looked_for_in_all_that_was_ever_delivered(database: Database) -> None:
+    indexes = [one["column_names"] for one in inspect(database._engine).get_indexes("items")]
+    assert ["study_uid", "destination_id"] in indexes
 
 
 def test_a_job_of_questions_ends_with_its_last_item(database: Database) -> None:

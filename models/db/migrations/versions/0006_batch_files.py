@@ -36,6 +36,7 @@ def upgrade() -> None:
         items.add_column(sa.Column("planned_count", sa.Integer(), nullable=True))
     op.drop_index("ix_items_job_state", "items")
     op.create_index("ix_items_job_state_position", "items", ["job_id", "state", "position"])
+    op.create_index("ix_items_study_destination", "items", ["study_uid", "destination_id"])
     _create_tables()
 
 
@@ -94,6 +95,7 @@ def downgrade() -> None:
     for table in ("batch_files", "answers", "questions"):
         op.drop_table(table)
     _forget_jobs_that_ask()
+    op.drop_index("ix_items_study_destination", "items")
     op.drop_index("ix_items_job_state_position", "items")
     with _changed("items") as items:
         items.alter_column("destination_id", existing_type=sa.Integer(), nullable=False)

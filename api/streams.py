@@ -56,7 +56,7 @@ class Stream(Response):
                 group.start_soon(self._watch, receive)
                 group.start_soon(self._look)
                 try:
-                    await self._serve(scope, receive, _within_a_minute(send))
+                    await self._serve(scope, receive, within_a_minute(send))
                 except Exception as error:
                     failure = error
                 self._has_ended = True
@@ -116,7 +116,7 @@ class Stream(Response):
             close()
 
 
-def _within_a_minute(send: Send) -> Send:
+def within_a_minute(send: Send) -> Send:
     """Raise TimedOut when the connection takes nothing for so long: the work behind it holds places of others."""
 
     async def sending(message: Message) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,8 @@ from services.gateway.terms import Terms, Wanted
 from services.people import tokens
 
 _RECEIPT_AS_PART = "part"
+_MOST_PARAMETERS = 20
+"""Of one request, before it is told which of them stand there twice."""
 _ABOUT = "Sent while the server still sends. Series that are left out are named in a Warning header."
 _PATHS = (
     "/studies/{study}",
@@ -196,8 +199,10 @@ class _Retrievals:
 
 def _check(request: Request, query: Parameters, *offers: Offer) -> None:
     """Raise Problem when nothing that is offered is accepted, BadRequest for a parameter that stands there twice."""
-    names = [name for name, _ in request.query_params.multi_items()]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    if counts.total() > _MOST_PARAMETERS:
+        raise BadRequest("There are more parameters than a retrieval has.")
+    if repeated := sorted(name for name, count in counts.items() if count > 1):
         raise BadRequest.of(dict.fromkeys(repeated, "it is given more than once."))
     check_accepts(query.accept or request.headers.get("accept", ""), *offers)
 

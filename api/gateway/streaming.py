@@ -15,18 +15,15 @@ from anyio import CapacityLimiter, to_thread
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from models.domain.errors import AditError, Canceled, NotPermitted, TimedOut
+from api.liveness import until_dead
+from api.streams import within_a_minute
+from models.domain.errors import AditError, Canceled, NotPermitted
 from models.domain.instances import Bytes
 from services.gateway.retrieving import Retrieval
 
 T = TypeVar("T")
 
 PIECE_BYTES = 128 << 10
-LONGEST_REST_S = 60.0
-"""How long a caller may take for one piece."""
-_LOOK_EVERY_S = 3.0
-_MOST_FAILED_LOOKS = 5
-"""A database that does not answer for a moment ends no retrieval; one that is gone does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +59,17 @@ class Streamed(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it all, or raise: before the first piece what the caller should hear, afterwards anything."""
-        stack = ExitStack()
+        stack, send = ExitStack(), within_a_minute(send)
         try:
             async with self._watched(receive):
                 opened = await self._in_thread(lambda: self._open(stack))
-                await self._send(send, {"type": "http.response.start", "status": 200, "headers": _raw(opened)})
+                await send({"type": "http.response.start", "status": 200, "headers": _raw(opened)})
                 while piece := await self._in_thread(lambda: next(opened.pieces, b"")):
                     self._retrieval.check()  # what has been retrieved already does not go on being sent either
-                    await self._send(send, {"type": "http.response.body", "body": piece, "more_body": True})
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
                 ending = await self._in_thread(opened.ending)
                 await self._close(stack, None)
-                await self._send(send, {"type": "http.response.body", "body": ending, "more_body": False})
+                await send({"type": "http.response.body", "body": ending, "more_body": False})
         except BaseException as error:
             await self._close(stack, error)
             raise
@@ -86,13 +83,6 @@ class Streamed(Response):
         kind, traceback = (None, None) if error is None else (type(error), error.__traceback__)
         with anyio.CancelScope(shield=True):
             await self._in_thread(lambda: stack.__exit__(kind, error, traceback))
-
-    async def _send(self, send: Send, message: dict[str, object]) -> None:
-        try:
-            with anyio.fail_after(LONGEST_REST_S):
-                await send(message)
-        except TimeoutError:
-            raise TimedOut("The caller has taken nothing for a minute, so the answer was ended.") from None
 
     @asynccontextmanager
     async def _watched(self, receive: Receive) -> AsyncGenerator[None]:
@@ -111,15 +101,7 @@ class Streamed(Response):
         self._retrieval.stop(Canceled("The caller has hung up."))
 
     async def _while_alive(self) -> None:
-        failed = 0
-        while failed < _MOST_FAILED_LOOKS:
-            await asyncio.sleep(_LOOK_EVERY_S)
-            try:
-                is_alive, failed = await self._in_thread(self._is_alive), 0
-            except AditError:
-                is_alive, failed = True, failed + 1
-            if not is_alive:
-                break
+        await until_dead(self._is_alive)
         self._retrieval.stop(NotPermitted("The token was revoked, or has expired."))
 
     async def _in_thread(self, function: Callable[[], T]) -> T:

@@ -1,10 +1,12 @@
 """The Accept header of DICOMweb: what nobody means well costs no more than what is sent every day."""
 
 import pytest
+from fastapi import Request
 
-from api.gateway import accepting
+from api.gateway import accepting, retrieving
 from api.gateway.accepting import INSTANCES, check_accepts
 from api.problems import Problem
+from models.domain.errors import BadRequest
 
 
 @pytest.mark.parametrize("text", ['"' + '\\"' * 400, '"' + "\\" * 401, "a" * 20 + ';b="' + "\\\n" * 300])
@@ -26,3 +28,20 @@ def test_a_header_that_is_longer_than_any_real_one_is_not_read(monkeypatch: pyte
 
 def test_commas_and_semicolons_in_quotes_separate_nothing() -> None:
     check_accepts('text/x; a="b,c;d\\"", multipart/related; type="application/dicom"; transfer-syntax="*"', *INSTANCES)
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("pseudonym=a&profile=b&pseudonym=a", ["pseudonym"]),
+        ("profile=a&pseudonym=b&pseudonym=&profile=a", ["profile", "pseudonym"]),
+        ("&".join(["pseudonym=a"] * 20_000), []),
+        ("&".join(f"{number}=a" for number in range(20_000)), []),
+    ],
+)
+def test_parameters_of_a_retrieval_are_few_and_stand_there_once(query: str, named: list[str]) -> None:
+    request = Request({"type": "http", "headers": [], "query_string": query.encode()})
+    with pytest.raises(BadRequest) as caught:
+        retrieving._check(request, retrieving.Parameters(), *INSTANCES)
+    assert sorted(caught.value.problems) == named
+    assert len(caught.value.message) < 200

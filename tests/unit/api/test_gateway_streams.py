@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.gateway import streaming
+from api import liveness, streams
 from dicom.deid.engine import Deidentifier
 from dicom.deid.identity import heading_of
 from dicom.files import nifti
@@ -264,7 +264,7 @@ def asking(api: ServedApi, token: str, path: str) -> socket.socket:
 def test_a_caller_who_reads_nothing_for_a_minute_is_not_waited_for(
     an_api: ServedApi, a_token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming, "LONGEST_REST_S", 0.3)
+    monkeypatch.setattr(streams, "LONGEST_REST_S", 0.3)
     source = play(monkeypatch, played_ct(tmp_path / "large", (16,), 1024))
     with asking(an_api, a_token, path(source)):
         assert is_told(an_api, "TimedOut")
@@ -274,7 +274,7 @@ def test_a_caller_who_reads_nothing_for_a_minute_is_not_waited_for(
 def test_a_token_that_is_revoked_gets_nothing_more(
     an_api: ServedApi, a_pacs: Server, a_source: PlayedSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming, "_LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(liveness, "LOOK_EVERY_S", 0.05)
     db = an_api.installation.db
     mallory = an_api.person("mallory", RIGHTS, sources=[a_pacs])
     client = an_api.client(an_api.token(mallory))
@@ -300,7 +300,7 @@ def test_a_token_that_is_revoked_gets_nothing_more_of_what_is_there_already(
             has_looked.set()
         return is_alive
 
-    monkeypatch.setattr(streaming, "_LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(liveness, "LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(tokens, "is_alive", look)
     db, name = an_api.installation.db, f"oscar{len(form)}"
     token = an_api.token(an_api.person(name, RIGHTS, sources=[a_pacs]))

@@ -16,6 +16,9 @@ from models.domain.people import Actor
 from services import audit
 from services.node_rules import folder_problems, server_problems, web_place
 
+NO_NODE = "there is no such node, or you may not use it."
+"""What is said of nodes that there are not, and of those of others: names are not told."""
+
 N = TypeVar("N", Server, Folder)
 HEADER = "dicomweb_authorization_header"
 _NOT_ENTERED = frozenset({"id", "version", "measured_bytes", "measured_at"})
@@ -201,7 +204,7 @@ def _chosen(side: str, wished: int | str | None, possible: Sequence[NodeName]) -
     if wished is None:
         meant, problem = possible, "say which one."
     else:
-        meant, problem = _meant(wished, possible), "there is no such node, or you may not use it."
+        meant, problem = _meant(wished, possible), NO_NODE
     if len(meant) == 1:
         return meant[0]
     if len(meant) > 1 and wished is not None:

@@ -11,15 +11,14 @@ from models.domain.audit import AuditAction
 from models.domain.batch_requests import TRANSFER_LIMIT, check_size
 from models.domain.errors import BadRequest, NotPermitted, ProfileInvalid
 from models.domain.job_rights import MAY_ADD, MAY_HURRY, MAY_SHOW_IDENTITY
-from models.domain.jobs import Job, JobKind, State
+from models.domain.jobs import FINISHED, Job, JobKind, State
 from models.domain.nodes import Node, Server
 from models.domain.people import Actor
 from models.domain.project import App
 from models.domain.requests import SELECTIVE_LIMIT, JobHead, TransferRequest
 from models.settings import Settings
 from services import audit, idempotency, profiles, project, pseudonyms, quotas
-
-_NO_NODE = "there is no such node, or you may not use it."
+from services.nodes import NO_NODE
 
 
 def submit(
@@ -53,6 +52,8 @@ def submit(
     with db.transaction():
         if request.checked_by_job_id and (made := JobStore(db).made_of(request.checked_by_job_id)):
             return made
+        if request.checked_by_job_id:
+            check_has_ended(JobStore(db).get(request.checked_by_job_id))  # nobody takes it up before this ends
         if (known := idempotency.earlier(db, actor, idempotency_key, asked)) is not None:
             return known  # the same request has come twice at once, and the other one was faster
         scopes, trial = ScopeStore(db), request.trial_protocol_id
@@ -73,6 +74,12 @@ def submit(
 def first_state(actor: Actor, settings: Settings) -> State:
     """Whether a new job of the actor begins at once, or waits until staff has verified it."""
     return State.PENDING if actor.is_staff or settings.start_unverified else State.UNVERIFIED
+
+
+def check_has_ended(check: Job) -> None:
+    """Raise BadRequest for a check that has not ended, or that was taken up again."""
+    if check.state not in FINISHED:
+        raise BadRequest.of({"check": "it has not ended yet. Wait for it, or cancel it."})
 
 
 def chosen_profile(settings: Settings, name: str, keep_identity: bool) -> tuple[str, str]:
@@ -119,8 +126,8 @@ def usable_nodes(db: Database, actor: Actor, source_id: int, destination_id: int
     source = NodeStore(db).find(source_id) if actor.access.may_read(source_id) else None
     destination = NodeStore(db).find(destination_id) if actor.access.may_write(destination_id) else None
     problems = {
-        "source": _NO_NODE if source is None else _source_problem(source),
-        "destination": _NO_NODE if destination is None else _destination_problem(destination),
+        "source": NO_NODE if source is None else _source_problem(source),
+        "destination": NO_NODE if destination is None else _destination_problem(destination),
     }
     if found := {field: problem for field, problem in problems.items() if problem}:
         raise BadRequest.of(found)

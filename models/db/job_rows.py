@@ -178,6 +178,7 @@ def job_of(row: JobRow) -> Job:
         project_name=row.project_name,
         project_description=row.project_description,
         ethics_application_id=row.ethics_application_id,
+        generate_pseudonyms=row.generate_pseudonyms,
         checked_by_job_id=row.checked_by_job_id,
     )
 

@@ -82,6 +82,12 @@ class ScopeStore:
             )
             session.flush()
 
+    def known(self, scope_id: int, patients: Collection[str], pseudonyms: Collection[str]) -> Ledger:
+        """The same, only to look: what is added to it is not kept."""
+        with self._db.reading() as session:
+            _usable(session.get(ScopeRow, scope_id))
+            return Ledger(dict(_bound(session, scope_id, patients, pseudonyms)))
+
     def has_bound(self, scope_id: int, pseudonym: str) -> bool:
         """Whether a patient of the scope has this pseudonym."""
         with self._db.reading() as session:

@@ -209,6 +209,7 @@ class JobRow(Row):
     project_name: Mapped[str] = mapped_column(String(150))
     project_description: Mapped[str] = mapped_column(String(2000))
     ethics_application_id: Mapped[str] = mapped_column(String(100))
+    generate_pseudonyms: Mapped[bool]
     checked_by_job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), unique=True)
     flow_run_id: Mapped[str] = mapped_column(String(64))
     run_requested_at: Mapped[datetime | None]

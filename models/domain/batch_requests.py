@@ -122,12 +122,12 @@ class BatchTransferRequest:
             of_study = {row.study_key for row in self.rows if row.pseudonym}
             for row in self.rows:
                 if not row.pseudonym and row.patient_id not in of_patient and row.study_key not in of_study:
-                    yield row.line, _NEEDED
+                    yield row.line, PSEUDONYM_NEEDED
         yield from _contradictions(self.rows)
 
 
 _KEPT = "pseudonym: none, since the identity is kept."
-_NEEDED = "pseudonym: it is needed. Name a trial, or let pseudonyms be generated, to go without."
+PSEUDONYM_NEEDED = "pseudonym: it is needed. Name a trial, or let pseudonyms be generated, to go without."
 
 
 def patient_contradictions(patients: Mapping[int, tuple[str, str, tuple[object, ...]]]) -> Iterator[tuple[int, str]]:
@@ -136,10 +136,12 @@ def patient_contradictions(patients: Mapping[int, tuple[str, str, tuple[object, 
     ``patients`` holds the patient ID (may be empty), the pseudonym (may be empty) and the study of each line.
     """
     pseudonyms, names = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
-    owners = defaultdict[tuple[object, ...], set[str]](set)
+    owners, of_study = defaultdict[tuple[object, ...], set[str]](set), defaultdict[tuple[object, ...], set[str]](set)
     for patient_id, pseudonym, study in patients.values():
         if patient_id:
             owners[study].add(patient_id)
+        if pseudonym:
+            of_study[study].add(pseudonym)
         if patient_id and pseudonym:
             pseudonyms[patient_id].add(pseudonym)
             names[spelling(pseudonym)].add(patient_id)
@@ -149,6 +151,8 @@ def patient_contradictions(patients: Mapping[int, tuple[str, str, tuple[object, 
             yield line, "patient_id: the same study stands in another line with another patient."
         if patient_id and len(pseudonyms[patient_id]) > 1:
             yield line, "pseudonym: the same patient has another one in another line."
+        elif pseudonym and len(of_study[study]) > 1:
+            yield line, "pseudonym: the same study has another one in another line."
         if pseudonym and len(names[spelling(pseudonym)]) > 1:
             yield line, "pseudonym: it is given to more than one patient."
         if pseudonym and pseudonym.casefold() in ids:

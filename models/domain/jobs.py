@@ -204,6 +204,7 @@ class Job:
     """An accepted request. ``linkage_scope_id`` names the key under which its patients are pseudonymized.
 
     It is None for a job that only asks. ``checked_by_job_id`` is the check that a batch transfer was made of.
+    ``generate_pseudonyms`` says of a check that patients to whom its file gives none may get one.
 
     ``profile`` and ``policy_digest`` say by which rules, as they were when the job was accepted; both are empty when
     ``keep_identity`` is set, and in jobs that are older than profiles.
@@ -232,6 +233,7 @@ class Job:
     project_name: str = ""
     project_description: str = ""
     ethics_application_id: str = ""
+    generate_pseudonyms: bool = False
     checked_by_job_id: int | None = None
 
     @property

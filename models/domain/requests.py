@@ -43,7 +43,7 @@ class StudyWish:
 
 @dataclass(frozen=True, slots=True)
 class JobHead:
-    """What a job is besides its items."""
+    """What a job is besides its items. ``generate_pseudonyms`` is for checks: their transfers may go without."""
 
     kind: JobKind
     trial_protocol_id: str = ""
@@ -55,6 +55,7 @@ class JobHead:
     project_name: str = ""
     project_description: str = ""
     ethics_application_id: str = ""
+    generate_pseudonyms: bool = False
     checked_by_job_id: int | None = None
 
 
@@ -85,7 +86,7 @@ class TransferRequest:
     @property
     def head(self) -> JobHead:
         """What its job is besides its items."""
-        return JobHead(**{each.name: getattr(self, each.name) for each in fields(JobHead)})
+        return JobHead(**{each.name: getattr(self, each.name) for each in fields(JobHead) if hasattr(self, each.name)})
 
     def check(self) -> None:
         """Raise BadRequest naming every field that cannot be as it is; rows are counted from 1.

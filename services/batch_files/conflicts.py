@@ -33,6 +33,9 @@ def study_problems(rows: Sequence[BatchTransferRow]) -> Iterator[Problem]:
     of_studies = [row for row in rows if row.study_uid]
     for line, others in _conflicts((row.line, row.study_uid, row.patient_id) for row in of_studies if row.patient_id):
         yield Problem(line, c.PATIENT_ID, f"The same study belongs to another patient in {lines_named(others)}.")
+    named = [row for row in rows if row.pseudonym and row.study_key != _NOTHING]
+    for line, others in _conflicts((row.line, row.study_key, row.pseudonym) for row in named):
+        yield Problem(line, c.PSEUDONYM, f"The same study has another one in {lines_named(others)}.")
     series = ((row.line, uid, row.study_uid) for row in of_studies for uid in row.series_uids)
     for line, others in _conflicts(series):
         yield Problem(line, c.SERIES_UID, f"The same series belongs to another study in {lines_named(others)}.")

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
+from models.domain.batch_requests import QUERY_LIMIT, STAFF_LIMIT, TRANSFER_LIMIT
 from models.domain.batches import BatchKind
 from models.domain.errors import BadRequest
 
 _MB = 1024 * 1024
-_USER_ROWS = {BatchKind.QUERY: 1000, BatchKind.TRANSFER: 500}
-_STAFF_ROWS = 100_000
+_USER_ROWS = {BatchKind.QUERY: QUERY_LIMIT, BatchKind.TRANSFER: TRANSFER_LIMIT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Limits:
 def limits_of(kind: BatchKind, is_staff: bool) -> Limits:
     """The limits for files of a kind."""
     if is_staff:
-        return Limits(50 * _MB, _STAFF_ROWS, 400 * _MB, 8_000_000, 1_048_576, characters=128_000_000)
+        return Limits(50 * _MB, STAFF_LIMIT, 400 * _MB, 8_000_000, 1_048_576, characters=128_000_000)
     return Limits(5 * _MB, _USER_ROWS[kind], 50 * _MB, 500_000, 100_000)
 
 

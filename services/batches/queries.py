@@ -13,9 +13,8 @@ from models.domain.project import App
 from models.settings import Settings
 from services import audit, idempotency, project
 from services.batches import content
+from services.nodes import NO_NODE
 from services.submitting import check_rights, first_state
-
-_NO_NODE = "there is no such node, or you may not use it."
 
 
 def submit(
@@ -55,7 +54,7 @@ def _source(db: Database, actor: Actor, source_id: int) -> Server:
     """A server to ask. One that the actor may not use is refused as if there were none."""
     found = NodeStore(db).find(source_id) if actor.access.may_read(source_id) else None
     if found is None:
-        raise BadRequest.of({"sources": _NO_NODE})
+        raise BadRequest.of({"sources": NO_NODE})
     if not isinstance(found, Server):
         raise BadRequest.of({"sources": f"{found.name} is a folder, which cannot be asked."})
     if not found.can_be_queried:

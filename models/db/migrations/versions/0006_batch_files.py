@@ -26,6 +26,7 @@ def upgrade() -> None:
         jobs.add_column(sa.Column("project_name", sa.String(150), nullable=False, server_default=""))
         jobs.add_column(sa.Column("project_description", sa.String(2000), nullable=False, server_default=""))
         jobs.add_column(sa.Column("ethics_application_id", sa.String(100), nullable=False, server_default=""))
+        jobs.add_column(sa.Column("generate_pseudonyms", sa.Boolean(), nullable=False, server_default=sa.false()))
         jobs.add_column(sa.Column("checked_by_job_id", sa.Integer(), nullable=True))
         jobs.create_unique_constraint("uq_jobs_checked_by_job_id", ["checked_by_job_id"])
         jobs.create_foreign_key("fk_jobs_checked_by_job_id", "jobs", ["checked_by_job_id"], ["id"], ondelete="SET NULL")
@@ -106,7 +107,9 @@ def downgrade() -> None:
         jobs.alter_column("linkage_scope_id", existing_type=sa.Integer(), nullable=False)
         jobs.drop_constraint("fk_jobs_checked_by_job_id", type_="foreignkey")
         jobs.drop_constraint("uq_jobs_checked_by_job_id", type_="unique")
-        for column in ("project_name", "project_description", "ethics_application_id", "checked_by_job_id"):
+        for column in ("project_name", "project_description", "ethics_application_id"):
+            jobs.drop_column(column)
+        for column in ("generate_pseudonyms", "checked_by_job_id"):
             jobs.drop_column(column)
 
 

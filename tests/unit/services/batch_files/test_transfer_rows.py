@@ -100,6 +100,13 @@ def test_one_patient_has_one_pseudonym() -> None:
     assert "another one in line 3" in result.problems[0].sentence
 
 
+def test_one_study_has_one_pseudonym_also_without_a_patient() -> None:
+    heads = ("AccessionNumber", "Pseudonym")
+    result = checked(heads, ("A1", "X"), ("A1", "Y"), ("A2", "Z"), ("A2", "Z"))
+    assert [row for row, _, is_error in told(result) if is_error] == [2, 3]
+    assert "The same study has another one in line 3." in sentences(result.problems)
+
+
 def test_two_patients_never_share_a_pseudonym_however_it_is_spelled() -> None:
     result = checked(USUAL, ("001", "1.1", "", "Anon"), ("002", "1.2", "", "ANON"), ("003", "1.3", "", "other"))
     assert told(result) == [(2, "Pseudonym", True), (3, "Pseudonym", True)]

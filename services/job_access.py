@@ -117,6 +117,7 @@ class _Stand:
     job: Job
     counts: Mapping[State, int]
     has_delivered: bool
+    is_used: bool
     closed: Refused | None
 
 
@@ -124,7 +125,7 @@ def _stand(db: Database, actor: Actor, job: Job, item: Item | None = None) -> _S
     jobs = JobStore(db)
     progress = jobs.progress(job.id)
     delivered = jobs.has_delivered(job.id, item and item.id)
-    return _Stand(progress.job, progress.counts, delivered, _why_closed(db, actor, job))
+    return _Stand(progress.job, progress.counts, delivered, jobs.is_used(job.id), _why_closed(db, actor, job))
 
 
 def _why_closed(db: Database, actor: Actor, job: Job) -> Refused | None:
@@ -168,7 +169,7 @@ def _refusal(actor: Actor, stand: _Stand, action: JobAction) -> Refused | None:
     if action in _BEGINS and stand.closed is not None:
         return stand.closed
     try:
-        check_allows(action, stand.job.state, stand.counts, stand.has_delivered)
+        check_allows(action, stand.job.state, stand.counts, stand.has_delivered, stand.is_used)
     except WrongState as refusal:
         return refusal
     return None
@@ -179,7 +180,7 @@ def _item_refusal(stand: _Stand, item: Item, action: ItemAction) -> Refused | No
     if action is ItemAction.RESET and stand.closed is not None:
         return stand.closed
     try:
-        check_item_allows(action, item.state, stand.job.state, is_only, stand.has_delivered)
+        check_item_allows(action, item.state, stand.job.state, is_only, stand.has_delivered, stand.is_used)
     except WrongState as refusal:
         return refusal
     return None

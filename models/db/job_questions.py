@@ -127,6 +127,11 @@ class JobQuestions:
         with self._db.reading() as session:
             return bool(session.scalar(select(has_delivered(meant))))
 
+    def is_used(self, job_id: int) -> bool:
+        """Whether the job is a check of which a transfer was made."""
+        with self._db.reading() as session:
+            return bool(session.scalar(select(is_used(job_id))))
+
     def due_jobs(self, now: datetime | None = None) -> tuple[int, ...]:
         """Ids of jobs that have something to do and nobody who does it: urgent ones first, then the oldest.
 
@@ -170,6 +175,11 @@ def _pace(session: Session, job: Job, counts: Mapping[State, int], now: datetime
 def has_delivered(chosen: ColumnElement[bool]) -> ColumnElement[bool]:
     """Whether the receipts of the chosen items say that something is at the destination."""
     return exists().where(ReceiptRow.item_id == ItemRow.id, ReceiptRow.stored_count > 0, chosen)
+
+
+def is_used(job_id: int) -> ColumnElement[bool]:
+    """Whether a transfer was made of the check."""
+    return exists().where(JobRow.checked_by_job_id == job_id)
 
 
 def _conditions(wanted: JobFilter, seen_by: Onlooker | None) -> list[ColumnElement[bool]]:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.orm import Session
 
-from models.db.job_questions import JobQuestions, has_delivered
+from models.db.job_questions import JobQuestions, has_delivered, is_used
 from models.db.job_rows import (
     counts_of,
     derive,
@@ -143,7 +143,7 @@ class JobStore(JobQuestions, LeaseStore):
         """
         with self._db.transaction() as session:
             job, row = _at_rest(session, self.item(item_id))
-            check_item_allows(ItemAction.RESET, row.state, job.state)
+            check_item_allows(ItemAction.RESET, row.state, job.state, is_used=_is_used(session, job.id))
             _let_wait_again(session, ItemRow.id == item_id, {row.state}, keeps_attempts=False)
             _forget_delivery(session, ItemRow.id == item_id)
             _wait_with_items(job)
@@ -159,7 +159,8 @@ class JobStore(JobQuestions, LeaseStore):
             job, row = _at_rest(session, self.item(item_id))
             is_only = counts_of(session, job.id).total() == 1
             delivered = bool(session.scalar(select(has_delivered(ItemRow.id == item_id))))
-            check_item_allows(ItemAction.DELETE, row.state, job.state, is_only, delivered)
+            used = _is_used(session, job.id)
+            check_item_allows(ItemAction.DELETE, row.state, job.state, is_only, delivered, used)
             session.delete(row)
             session.flush()
             derive(session, job, self._db.clock())
@@ -205,8 +206,12 @@ def _row_that_allows(session: Session, action: JobAction, job_id: int) -> JobRow
     """The job's row, locked; raises WrongState when the job does not let the action be done."""
     row = locked(session, job_id)
     delivered = bool(session.scalar(select(has_delivered(ItemRow.job_id == job_id))))
-    check_allows(action, row.state, counts_of(session, job_id), delivered)
+    check_allows(action, row.state, counts_of(session, job_id), delivered, _is_used(session, job_id))
     return row
+
+
+def _is_used(session: Session, job_id: int) -> bool:
+    return bool(session.scalar(select(is_used(job_id))))
 
 
 def _at_rest(session: Session, item: Item) -> tuple[JobRow, ItemRow]:
@@ -229,16 +234,18 @@ def _wait_with_items(job: JobRow) -> None:
 def _let_wait_again(
     session: Session, chosen: ColumnElement[bool], states: Collection[State], keeps_attempts: bool
 ) -> None:
+    """Let items wait again; what they have found is deleted, so that nobody takes it for new."""
     values: dict[str, Any] = {"message": "", "error_code": "", "not_before_at": None}
     values |= {"started_at": None, "ended_at": None} | ({} if keeps_attempts else {"attempts": 0})
+    items = select(ItemRow.id).where(chosen, ItemRow.state.in_(states))
+    session.execute(delete(AnswerRow).where(AnswerRow.item_id.in_(items)))
     for state in states:
         move_items(session, and_(chosen, ItemRow.state == state), state, State.PENDING, values)
 
 
 def _forget_delivery(session: Session, chosen: ColumnElement[bool]) -> None:
-    """Delete receipts, reviews and answers of items that are done anew: nothing of it may be taken for new."""
+    """Delete receipts and reviews of items that are done anew: nothing of it may be taken for new."""
     items = select(ItemRow.id).where(chosen)
-    session.execute(delete(AnswerRow).where(AnswerRow.item_id.in_(items)))
     session.execute(delete(ReceiptRow).where(ReceiptRow.item_id.in_(items)))
     session.execute(delete(ReviewRow).where(ReviewRow.item_id.in_(items)))
 

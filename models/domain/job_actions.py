@@ -15,14 +15,23 @@ _ACTION_STATES: Mapping[JobAction, frozenset[State]] = {
     JobAction.RESTART: FINISHED,
     JobAction.DELETE: _UNBEGUN,
 }
+_BEGINS_AGAIN = frozenset({JobAction.RESUME, JobAction.RETRY, JobAction.RESTART})
+_USED = "A transfer was made of this check, so that it stays as it is. Hand the file in again for another one."
 
 
-def allows(action: JobAction, state: State, counts: Mapping[State, int], has_delivered: bool = False) -> bool:
+def allows(
+    action: JobAction,
+    state: State,
+    counts: Mapping[State, int],
+    has_delivered: bool = False,
+    is_used: bool = False,
+) -> bool:
     """Whether a job in this state, with so many items in each state, lets the action be done.
 
     ``has_delivered`` says that something of it is at the destination already: then it is kept, as the proof of that.
+    ``is_used`` says that a transfer was made of this check, which then stays what the transfer was made of.
     """
-    if state not in _ACTION_STATES[action]:
+    if state not in _ACTION_STATES[action] or (is_used and action in _BEGINS_AGAIN):
         return False
     if action is JobAction.RESUME:
         return state is State.CANCELED or counts.get(State.CANCELED, 0) > 0
@@ -31,10 +40,18 @@ def allows(action: JobAction, state: State, counts: Mapping[State, int], has_del
     return True
 
 
-def check_allows(action: JobAction, state: State, counts: Mapping[State, int], has_delivered: bool = False) -> None:
+def check_allows(
+    action: JobAction,
+    state: State,
+    counts: Mapping[State, int],
+    has_delivered: bool = False,
+    is_used: bool = False,
+) -> None:
     """Raise WrongState, saying why, unless ``allows``."""
-    if allows(action, state, counts, has_delivered):
+    if allows(action, state, counts, has_delivered, is_used):
         return
+    if is_used and action in _BEGINS_AGAIN:
+        raise WrongState(_USED)
     if action is JobAction.DELETE and state in _UNBEGUN:
         reason = "Something of this job is at the destination already" if has_delivered else "Some items have begun"
         raise WrongState(f"{reason}, so that it cannot be deleted. Cancel it instead.")
@@ -44,12 +61,20 @@ def check_allows(action: JobAction, state: State, counts: Mapping[State, int], h
 
 
 def check_item_allows(
-    action: ItemAction, state: State, job: State, is_only: bool = False, has_delivered: bool = False
+    action: ItemAction,
+    state: State,
+    job: State,
+    is_only: bool = False,
+    has_delivered: bool = False,
+    is_used: bool = False,
 ) -> None:
     """Raise WrongState, saying why, unless an item lets the action be done.
 
-    ``is_only`` says that its job has no other: without items a job would be called a success.
+    ``is_only`` says that its job has no other: without items a job would be called a success. ``is_used`` is as
+    for ``allows``.
     """
+    if is_used:
+        raise WrongState(_USED)
     if job is State.CANCELING:
         raise WrongState("The job is being canceled; wait until it has ended.")
     if action is ItemAction.RESET and state not in FINISHED:

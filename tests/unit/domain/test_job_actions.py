@@ -83,3 +83,17 @@ def test_the_last_item_and_one_that_delivered_are_not_deleted() -> None:
     with pytest.raises(WrongState, match="at the destination"):
         check_item_allows(ItemAction.DELETE, State.PENDING, State.IN_PROGRESS, has_delivered=True)
     check_item_allows(ItemAction.RESET, State.SUCCESS, State.SUCCESS, is_only=True, has_delivered=True)
+
+
+@pytest.mark.parametrize("action", [JobAction.RESUME, JobAction.RETRY, JobAction.RESTART])
+def test_a_check_is_not_taken_up_again_once_a_transfer_was_made_of_it(action: JobAction) -> None:
+    state = State.CANCELED if action is JobAction.RESUME else State.FAILURE
+    assert allows(action, state, counted(C, F)) and not allows(action, state, counted(C, F), is_used=True)
+    with pytest.raises(WrongState, match="A transfer was made of this check"):
+        check_allows(action, state, counted(C, F), is_used=True)
+
+
+@pytest.mark.parametrize("action", ItemAction)
+def test_items_of_a_check_stay_once_a_transfer_was_made_of_it(action: ItemAction) -> None:
+    with pytest.raises(WrongState, match="A transfer was made of this check"):
+        check_item_allows(action, S if action is ItemAction.RESET else P, State.PENDING, is_used=True)

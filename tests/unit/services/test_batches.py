@@ -6,12 +6,14 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select, update
 
 from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
 from models.db.receipts import ReceiptStore
 from models.db.scopes import ScopeStore
+from models.db.tables import AnswerRow, ItemRow, JobRow, ReservationRow
 from models.domain.answers import RowVerdict
 from models.domain.audit import AuditAction
 from models.domain.batch_requests import BatchFile
@@ -28,6 +30,7 @@ from services.batch_files.reading import read_table
 from services.batch_files.tables import Table
 from services.batches import checks, queries, results, transfers, verdicts
 from services.pseudonyms import linkage_key
+from services.searching import sizes
 from tasks.ask import ask_bundle
 from tasks.bundle import Bundle
 from tests.batches import a_query, a_transfer, query_rows, transfer_rows
@@ -393,7 +396,7 @@ def test_rows_that_were_not_found_have_to_be_left_out_in_so_many_words(world: Wo
     missing = BatchTransferRow(7, "", "P9", "1.9", pseudonym="ANON9")
     check = world.check(ROW, mismatching, missing)
     refused = refusal(transfers.submit, world.db, world.settings, ROOT, check.id, [RowVerdict.NOT_FOUND])
-    assert "leave_out: 1 of another patient than the file says." in refused
+    assert "leave_out: 1 of another patient or pseudonym than can be." in refused
     with pytest.raises(BadRequest) as raised:
         world.transfer(check)
     assert set(raised.value.problems) == {"leave_out"}
@@ -434,6 +437,144 @@ def test_contradictions_that_show_only_in_the_archive_are_told_by_line(world: Wo
     assert "Line 2: pseudonym: it is given to more than one patient." in told
     assert "Line 4: pseudonym: it is the ID of a patient" in told
     assert JobStore(world.db).made_of(check.id) is None
+
+
+def test_a_pseudonym_stays_that_of_the_file_where_the_row_that_names_it_is_left_out(world: World) -> None:
+    world.archives["ONE"].add("P1", "1.2.7")
+    missing, bare = replace(ROW, study_uid="1.9"), BatchTransferRow(3, "", "P1", "1.2.7")
+    for fields in ({}, {"trial_protocol_id": "LUNG"}, {"generate_pseudonyms": True}):
+        job = world.transfer(world.check(missing, bare, **fields), RowVerdict.NOT_FOUND)
+        assert [item.pseudonym for item in world.items(job)] == ["ANON1"]
+
+
+def test_no_pseudonym_is_generated_unless_somebody_has_allowed_it(world: World) -> None:
+    """The rows seem to be of one study, until the archive tells that the second is of a patient without a name."""
+    world.archives["ONE"].studies[0] = replace(world.archives["ONE"].studies[0], patient_id="")
+    rows = (replace(ROW, study_uid="1.9"), BatchTransferRow(3, "", "P1", accession_number="A1.2.2"))
+    world.archives["ONE"].studies[1] = replace(world.archives["ONE"].studies[1], patient_id="P1")
+    named = world.transfer(world.check(*rows), RowVerdict.NOT_FOUND)
+    assert [item.pseudonym for item in world.items(named)] == ["ANON1"]
+    bare = BatchTransferRow(2, accession_number="A1.2.3")
+    for fields in ({"trial_protocol_id": "LUNG"}, {"generate_pseudonyms": True}, {"keep_identity": True}):
+        assert world.transfer(world.check(bare, **fields)).kind is JobKind.BATCH_TRANSFER
+    check = world.check(bare, generate_pseudonyms=True)
+    with world.db.transaction() as session:
+        session.execute(update(JobRow).where(JobRow.id == check.id).values(generate_pseudonyms=False))
+    told = refusal(transfers.submit, world.db, world.settings, ROOT, check.id)
+    assert "Line 2: pseudonym: it is needed." in told
+
+
+def test_a_row_without_a_pseudonym_does_not_take_one_of_two(world: World) -> None:
+    rows = (
+        BatchTransferRow(2, accession_number="A1.2.1", pseudonym="ANON1"),
+        BatchTransferRow(3, accession_number="A1.2.2", pseudonym="ANON2"),
+        BatchTransferRow(4, accession_number="A1.2.3"),
+    )
+    archive = world.archives["ONE"]
+    archive.studies[:] = [replace(study, patient_id="P1") for study in archive.studies]
+    archive.series["1.2.1"] = archive.series["1.2.2"] = [replace(archive.series["1.2.1"][0], modality="SR")]
+    check = world.check(*rows, trial_protocol_id="LUNG")
+    told = refusal(transfers.submit, world.db, world.settings, ROOT, check.id, [RowVerdict.EXCLUDED])
+    assert "Line 4: pseudonym: other lines give this patient more than one." in told
+
+
+def test_one_study_has_one_pseudonym_also_where_nobody_names_its_patient(world: World) -> None:
+    first, second = (BatchTransferRow(line, "", "", "1.2.6", pseudonym=f"ANON{line}") for line in (2, 3))
+    told = refusal(checks.submit, world.db, world.settings, ROOT, a_transfer(world.one, world.folder, first, second))
+    assert "Line 3: pseudonym: the same study has another one in another line." in told
+    world.archives["ONE"].add("", "1.2.6")
+    check = world.check(first, replace(second, study_uid="", accession_number="A1.2.6"))
+    assert world.verdicts(check) == [RowVerdict.FOUND] * 2
+    told = refusal(transfers.submit, world.db, world.settings, ROOT, check.id)
+    assert "Line 2: pseudonym: the same study has another one in another line." in told
+
+
+@pytest.mark.parametrize("patient_id", ["P*", "P?", "P\\1", "P" * 65])
+def test_a_patient_id_that_no_job_can_name_holds_up_its_own_rows_only(world: World, patient_id: str) -> None:
+    world.archives["ONE"].add(patient_id, "1.2.6")
+    odd = BatchTransferRow(3, accession_number="A1.2.6", pseudonym="ANON6")
+    check = world.check(ROW, odd)
+    assert world.verdicts(check) == [RowVerdict.FOUND, RowVerdict.MISMATCH]
+    (told,) = checks.rows(world.db, ROOT, check.id, RowVerdict.MISMATCH)
+    assert told.sentence.startswith("The patient ID at the source cannot be used:") and told.study is not None
+    assert [item.study_uid for item in world.items(world.transfer(check, RowVerdict.MISMATCH))] == ["1.2.1"]
+
+
+def test_a_pseudonym_that_the_trial_knows_otherwise_holds_up_its_own_rows_only(world: World) -> None:
+    """The rows name no patient, so that it shows only when the archive has told whose studies they are."""
+    world.transfer(world.check(*transfer_rows(2), trial_protocol_id="LUNG"))
+    rows = (
+        BatchTransferRow(2, accession_number="A1.2.1", pseudonym="OTHER"),
+        BatchTransferRow(3, accession_number="A1.2.3", pseudonym="anon2"),
+        BatchTransferRow(4, accession_number="A1.2.4", pseudonym="Jane-Doe"),
+        BatchTransferRow(5, accession_number="A1.2.5", pseudonym="ANON5"),
+    )
+    check = world.check(*rows, trial_protocol_id="LUNG")
+    assert world.verdicts(check) == [RowVerdict.MISMATCH] * 3 + [RowVerdict.FOUND]
+    sentences = [row.sentence for row in checks.rows(world.db, ROOT, check.id, RowVerdict.MISMATCH)]
+    assert sentences[:2] == [
+        "The patient already has another pseudonym in this trial or job.",
+        "The pseudonym already belongs to another patient of this trial or job.",
+    ]
+    assert [item.pseudonym for item in world.items(world.transfer(check, RowVerdict.MISMATCH))] == ["ANON5"]
+    assert not ScopeStore(world.db).has_bound(ScopeStore(world.db).of_trial("LUNG"), "OTHER")
+
+
+def test_what_two_lines_share_is_counted_once(world: World) -> None:
+    two = (("CT", "1", "", 3), ("MR", "2", "", 4))
+    world.archives["ONE"].add("P6", "1.2.6", series=two)
+    first = BatchTransferRow(2, "", "P6", "1.2.6", ("1.2.6.1",), "ANON6")
+    same = BatchTransferRow(3, "", "P6", "", ("1.2.6.1", "1.2.6.2"), "ANON6", accession_number="A1.2.6")
+    check = world.check(first, same)
+    series = {one.series_uid: one for row in checks.rows(world.db, ROOT, check.id) for one in row.series}
+    job = world.transfer(check)
+    assert [item.planned_count for item in world.items(job)] == [7]
+    expected = sum(sizes.estimated_bytes(one, one.instance_count) for one in series.values())
+    with world.db.reading() as session:
+        assert session.scalar(select(func.sum(ReservationRow.size_bytes))) == expected
+
+
+def test_a_check_stays_as_it_is_once_a_transfer_was_made_of_it(world: World) -> None:
+    rows = (ROW, BatchTransferRow(3, "", "P9", "1.9", pseudonym="ANON9"))
+    check = world.check(*rows)
+    world.transfer(check, RowVerdict.NOT_FOUND)
+    first, _ = world.items(check)
+    assert jobs.actions(world.db, ROOT, check) == set()
+    assert jobs.item_actions(world.db, ROOT, first) == set()
+    for change in (jobs.restart, jobs.retry, jobs.resume):
+        assert "A transfer was made of this check" in refusal(change, world.db, ROOT, check.id)
+    for change in (JobStore(world.db).restart, JobStore(world.db).retry_failed, JobStore(world.db).resume):
+        assert "A transfer was made of this check" in refusal(change, check.id)
+    assert "A transfer was made" in refusal(jobs.reset_item, world.db, ROOT, first.id)
+    assert "A transfer was made" in refusal(JobStore(world.db).reset_item, first.id)
+    assert "A transfer was made" in refusal(JobStore(world.db).delete_item, first.id)
+
+
+def test_a_check_that_is_taken_up_again_meanwhile_gives_no_transfer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = world.check(ROW)
+
+    def asked_meanwhile(*arguments: object) -> State:
+        JobStore(world.db).restart(check.id)
+        return State.PENDING
+
+    monkeypatch.setattr("services.submitting.first_state", asked_meanwhile)
+    assert "it has not ended yet" in refusal(transfers.submit, world.db, world.settings, ROOT, check.id)
+    assert JobStore(world.db).made_of(check.id) is None
+
+
+def test_a_failed_row_waits_and_has_not_failed_when_it_is_retried(world: World) -> None:
+    check = world.check(ROW)
+    (item,) = world.items(check)
+    with world.db.transaction() as session:
+        session.execute(update(AnswerRow).values(verdict=RowVerdict.FAILED.value))
+        session.execute(update(ItemRow).where(ItemRow.id == item.id).values(state=State.FAILURE))
+        session.execute(update(JobRow).where(JobRow.id == check.id).values(state=State.FAILURE))
+    jobs.retry(world.db, ROOT, check.id)
+    outcome = checks.outcome(world.db, ROOT, check.id)
+    assert (outcome.waiting, outcome.of) == (1, {})
+    assert world.verdicts(check) == [None]
 
 
 def test_what_is_there_already_is_told_and_moved_again_only_when_asked_for(world: World) -> None:

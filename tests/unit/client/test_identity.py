@@ -24,6 +24,12 @@ ARGUMENTS: dict[str, Any] = {
     "pseudonym": PSEUDONYM,
     "query": {"PatientID": "4711"},
     "images": [b"DICM"],
+    "file": ("list.csv", b"Row ID"),
+    "kind": "query",
+    "check": 10,
+    "project_name": "Lungs",
+    "project_description": "All lungs of 2020.",
+    "ethics_application_id": "E-1",
     "studies": [StudyWish("1.2.3", pseudonym=PSEUDONYM)],
     "job": 7,
     "item": 8,
@@ -37,7 +43,13 @@ ARGUMENTS: dict[str, Any] = {
 WITHOUT_PATIENTS = frozenset(
     [
         "add_token",
+        "batch_query",
+        "batch_results",
+        "batch_results_file",
         "cancel",
+        "check_batch_file",
+        "check_outcome",
+        "checked_rows",
         "delete",
         "delete_item",
         "held",
@@ -70,11 +82,13 @@ WITHOUT_PATIENTS = frozenset(
         "stream_patients",
         "stream_studies",
         "tokens",
+        "transfer_checked",
+        "verdict_file",
         "verify",
         "wait",
     ]
 )
-"""Methods by which nothing leaves an archive. Of any other the test wants that it sends pseudonym and trial."""
+"""Methods by which nothing leaves an archive, or what an earlier call has settled. Of any other the test wants that it sends pseudonym and trial."""
 
 
 def methods(of: type = AditClient) -> dict[str, Callable[..., Any]]:
@@ -115,6 +129,9 @@ def test_pseudonym_and_trial_are_sent_by_every_method(make: Maker, name: str) ->
             content = json.loads(request.content)
             assert content["studies"] == [{"study_uid": "1.2.3", "pseudonym": PSEUDONYM}]
             assert content.items() >= TRIAL.items()
+        elif path == "/api/v1/batch-checks":  # the pseudonyms stand in the file
+            for field, text in TRIAL.items():
+                assert f'name="{field}"\r\n\r\n{text}\r\n'.encode() in request.content
         elif path == "/api/v1/jobs/plan":
             assert json.loads(request.content)["studies"] == [{"study_uid": "1.2.3", "pseudonym": PSEUDONYM}]
         else:

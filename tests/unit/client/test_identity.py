@@ -88,7 +88,10 @@ WITHOUT_PATIENTS = frozenset(
         "wait",
     ]
 )
-"""Methods by which nothing leaves an archive, or what an earlier call has settled. Of any other the test wants that it sends pseudonym and trial."""
+"""Methods by which nothing leaves an archive, or only what an earlier call has settled.
+
+Of any other the test wants that it sends pseudonym and trial.
+"""
 
 
 def methods(of: type = AditClient) -> dict[str, Callable[..., Any]]:

@@ -101,8 +101,7 @@ def test_one_patient_has_one_pseudonym() -> None:
 
 
 def test_one_study_has_one_pseudonym_also_without_a_patient() -> None:
-    heads = ("AccessionNumber", "Pseudonym")
-    result = checked(heads, ("A1", "X"), ("A1", "Y"), ("A2", "Z"), ("A2", "Z"))
+    result = checked("AccessionNumber Pseudonym", ("A1", "X"), ("A1", "Y"), ("A2", "Z"), ("A2", "Z"))
     assert [row for row, _, is_error in told(result) if is_error] == [2, 3]
     assert "The same study has another one in line 3." in sentences(result.problems)
 

@@ -1,6 +1,7 @@
 """Gives patients their pseudonyms: one patient, one pseudonym within a trial or job, before anything is moved."""
 
 import hmac
+import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -13,8 +14,8 @@ from dicom.deid.residue import check_pseudonym
 from models.db.engine import Database
 from models.db.escrow import EscrowStore
 from models.db.jobs import JobStore
-from models.db.scopes import ScopeStore
-from models.domain.errors import BadRequest, IdentityConflict, NotPermitted, ResidueFound
+from models.db.scopes import KEY_BYTES, ScopeStore
+from models.domain.errors import BadRequest, IdentityConflict, NotFound, NotPermitted, ResidueFound
 from models.domain.jobs import Item, Job, Lease
 from models.domain.people import Actor
 from models.domain.pseudonyms import CANDIDATES, Ledger
@@ -57,29 +58,26 @@ def bind_request(
     rows that contradict one another or earlier jobs of the trial, called as ``row_name`` says; to be called in the
     transaction that adds the job.
     """
-    key = linkage_key(db, scope_id)
-    patients = {
-        row: _patient(key, wish.patient_id, wish.pseudonym)
-        for row, wish in enumerate(studies, start=1)
-        if plain_id(wish.patient_id)
-    }
-    given_first = sorted(patients, key=lambda row: not patients[row].pseudonym)
-    names = dict[int, str]()
-    conflicts = _telling(patients)
+    patients = _patients(linkage_key(db, scope_id), studies)
     with _ledger(db, scope_id, [*patients.values()]) as ledger:
-        for row in given_first:
-            if row in conflicts:
-                continue
-            try:
-                names[row] = patients[row].entered(ledger)
-            except IdentityConflict as conflict:
-                conflicts[row] = conflict.message
-        if conflicts:
-            called = {row: studies[row - 1].called(row, row_name) for row in sorted(conflicts)}
-            refuse([f"{name}: pseudonym: {conflicts[row]}" for row, name in called.items()])
+        names = _entered(ledger, patients, studies, row_name)
     if settings.escrow:
         EscrowStore(db).keep(scope_id, {names[row]: plain_id(patients[row].patient_id) for row in names})
     return tuple(replace(wish, pseudonym=names.get(row, wish.pseudonym)) for row, wish in enumerate(studies, start=1))
+
+
+def rehearse_request(db: Database, trial: str, studies: Sequence[StudyWish]) -> None:
+    """Raise what ``bind_request`` would, without binding anybody and without holding anybody up.
+
+    ``trial`` is empty where the job gets a scope of its own. Raises WrongState for a trial that was forgotten.
+    """
+    scope_id = _scope_of(db, trial)
+    key = LinkageKey(secrets.token_bytes(KEY_BYTES)) if scope_id is None else linkage_key(db, scope_id)
+    patients = _patients(key, studies)
+    ledger = Ledger({})
+    if scope_id is not None:
+        ledger = ScopeStore(db).known(scope_id, *_concerned([*patients.values()]))
+    _entered(ledger, patients, studies, "Study")
 
 
 def bind_patients(
@@ -187,10 +185,50 @@ def _holds_one(pseudonym: str, ids: Collection[str], sizes: Collection[int]) -> 
     return pseudonym in ids or any(piece in ids for piece in pieces)
 
 
+def _scope_of(db: Database, trial: str) -> int | None:
+    """The scope of a trial, None where it is yet to be made."""
+    try:
+        return ScopeStore(db).of_trial(trial) if trial else None
+    except NotFound:
+        return None
+
+
+def _patients(key: LinkageKey, studies: Sequence[StudyWish]) -> dict[int, _Patient]:
+    """By row, the patients that are named."""
+    return {
+        row: _patient(key, wish.patient_id, wish.pseudonym)
+        for row, wish in enumerate(studies, start=1)
+        if plain_id(wish.patient_id)
+    }
+
+
+def _entered(
+    ledger: Ledger, patients: Mapping[int, _Patient], studies: Sequence[StudyWish], row_name: str
+) -> dict[int, str]:
+    """By row, the pseudonyms that patients have now, given ones first; raises BadRequest with all that contradicts."""
+    names = dict[int, str]()
+    conflicts = _telling(patients)
+    for row in sorted(patients, key=lambda row: not patients[row].pseudonym):
+        if row in conflicts:
+            continue
+        try:
+            names[row] = patients[row].entered(ledger)
+        except IdentityConflict as conflict:
+            conflicts[row] = conflict.message
+    if conflicts:
+        called = {row: studies[row - 1].called(row, row_name) for row in sorted(conflicts)}
+        refuse([f"{name}: pseudonym: {conflicts[row]}" for row, name in called.items()])
+    return names
+
+
 def _ledger(db: Database, scope_id: int, patients: Sequence[_Patient]) -> AbstractContextManager[Ledger]:
-    digests = {patient.digest for patient in patients}
+    return ScopeStore(db).ledger(scope_id, *_concerned(patients))
+
+
+def _concerned(patients: Sequence[_Patient]) -> tuple[set[str], set[str]]:
+    """The digests of patients, and the pseudonyms that they may get."""
     names = {name for patient in patients for name in (patient.pseudonym, *patient.candidates) if name}
-    return ScopeStore(db).ledger(scope_id, digests, names)
+    return {patient.digest for patient in patients}, names
 
 
 def _patient(key: LinkageKey, patient_id: str, pseudonym: str) -> _Patient:

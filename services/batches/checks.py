@@ -7,7 +7,6 @@ from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
 from models.db.questions import Asked, BatchFileStore, Question, QuestionStore
-from models.db.scopes import ScopeStore
 from models.domain.answers import CheckedRow, RowVerdict, Tally
 from models.domain.audit import AuditAction
 from models.domain.batch_requests import TRANSFER_LIMIT, BatchTransferRequest, check_size
@@ -85,7 +84,7 @@ def submit(
     source, destination = usable_nodes(db, actor, request.source_id, request.destination_id)
     profile, _ = chosen_profile(settings, request.profile, request.keep_identity)
     if not request.keep_identity:
-        _rehearse(db, settings, request)
+        _rehearse(db, request)
     questions = [
         Question(source.id, content.packed_transfer(item), destination.id, item.lines, row_id_of(item))
         for item in request.items
@@ -193,23 +192,9 @@ def _usage(db: Database, actor: Actor, job_id: int) -> Usage | None:
     return None
 
 
-class _Rehearsed(Exception):  # noqa: N818
-    """Undoes what was only tried."""
-
-
-def _rehearse(db: Database, settings: Settings, request: BatchTransferRequest) -> None:
-    """Bind the patients of the file as its transfer would, and undo it, so that conflicts are known at once.
-
-    Raises BadRequest naming lines.
-    """
+def _rehearse(db: Database, request: BatchTransferRequest) -> None:
+    """Find the conflicts that the transfer would meet when it binds the patients of the file; names their lines."""
     wishes = [
         StudyWish(item.study_uid, item.patient_id, (), item.pseudonym, lines=item.lines) for item in request.items
     ]
-    try:
-        with db.transaction():
-            trial, scopes = request.trial_protocol_id, ScopeStore(db)
-            scope_id = scopes.for_trial(trial) if trial else scopes.new()
-            pseudonyms.bind_request(db, settings, scope_id, wishes)
-            raise _Rehearsed
-    except _Rehearsed:
-        return
+    pseudonyms.rehearse_request(db, request.trial_protocol_id, wishes)

@@ -64,7 +64,7 @@ def check_identity(instance: EncodedInstance, study: StudyRef) -> None:
 
 
 def check_belongs(instance: EncodedInstance, study: StudyRef, series_uids: Collection[str]) -> None:
-    """Do the same, and raise IdentityConflict also for an instance of none of these series, or not the one it claims."""
+    """Do the same; raise IdentityConflict also for an instance of none of these series, or not the one it claims."""
     values = _values(instance, _PLACE)
     check_values(values, study)
     if _text(values, SOP_INSTANCE_UID) != instance.sop_uid.strip("\0 "):

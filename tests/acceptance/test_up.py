@@ -116,7 +116,13 @@ def test_prefect_has_the_queues_in_their_order_and_every_deployment(an_up: Up) -
         (2, "default"),
         (3, "maintenance"),
     ]
-    assert set(an_up.deployments()) == {"selective-transfer", "batch-transfer", "batch-query", "batch-check", "broadcast"}
+    assert set(an_up.deployments()) == {
+        "selective-transfer",
+        "batch-transfer",
+        "batch-query",
+        "batch-check",
+        "broadcast",
+    }
     an_up.wait_for(lambda: set(an_up.deployments().values()) == {"READY"}, "a worker that polls for every deployment")
 
 

@@ -47,7 +47,7 @@ _WORDS: Mapping[RowVerdict, _Word] = {
     RowVerdict.MISMATCH: _Word(
         "Another patient",
         "red",
-        "The study belongs to another patient than the row says.",
+        "The study belongs to another patient than the row says, or its patient ID or pseudonym cannot be used.",
         "belongs to another patient",
     ),
     RowVerdict.EXCLUDED: _Word(

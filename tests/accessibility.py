@@ -6,10 +6,14 @@ from tests.clinic import Window
 
 _NOT_OURS = ("gdg-", "glide")
 """Parts of Streamlit's table, which it paints and describes itself."""
+_IS_DRAWN = """() => [...document.querySelectorAll('[data-stale]')].every(
+    element => element.dataset.stale === 'false' && getComputedStyle(element).opacity === '1')"""
+"""Whether nothing is pale, or on its way back from it: Streamlit pales what a run may replace."""
 
 
 def serious_problems(window: Window) -> list[str]:
     """What axe-core calls serious or critical by WCAG 2 A and AA; what is not ours to mend is left out."""
+    window.page.wait_for_function(_IS_DRAWN)
     result = Axe().run(window.page, options={"runOnly": ["wcag2a", "wcag2aa"]})
     return [
         f"{found['id']}: {node['target']}"

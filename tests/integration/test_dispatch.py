@@ -71,6 +71,7 @@ def a_database(some_settings: Settings, a_clock: Clock) -> Database:
     db.migrate()
     with db.transaction() as session:  # job ids of their own for every test: they share a Prefect server
         values = {"last": next(_thousands)}
+        session.execute(text("DELETE FROM sqlite_sequence WHERE name = 'jobs'"))
         session.execute(text("INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', :last)"), values)
     return db
 

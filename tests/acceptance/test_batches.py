@@ -97,35 +97,35 @@ def lose(pacs: Peer, study_uid: str) -> None:
 def test_a_spreadsheet_becomes_a_finished_cohort(a_clinic: Clinic, cohort: list[StudyFiles]) -> None:
     for study in cohort:
         a_clinic.pacs.upload(study.files)
-    a_clinic.researcher("marie", Permission.ADD_BATCH_QUERY)
+    a_clinic.researcher("cecilia", Permission.ADD_BATCH_QUERY)
     rows, lost = rows_of(cohort), cohort[0]
     wrong = [list(row) for row in rows]
     wrong[2][2], wrong[4][3], wrong[6][1] = "", "soon", "PATID*"
-    with a_clinic.window("marie") as marie:
+    with a_clinic.window("cecilia") as cecilia:
         # a file with mistakes: all are shown at once, and nothing is made
-        marie.open("/batch-query")
-        hand_in(marie, a_file(wrong))
-        marie.sees("There are 3 problems")
-        assert marie.table("Problems of the file").column(0) == ["4", "6", "8"]
-        found_wrong = looked_at(marie, "problems")
-        marked = table_of(downloaded(marie, "annotated"))
+        cecilia.open("/batch-query")
+        hand_in(cecilia, a_file(wrong))
+        cecilia.sees("There are 3 problems")
+        assert cecilia.table("Problems of the file").column(0) == ["4", "6", "8"]
+        found_wrong = looked_at(cecilia, "problems")
+        marked = table_of(downloaded(cecilia, "annotated"))
         assert [number for number, row in enumerate(marked) if row["Problems"]] == [2, 4, 6]
 
         # the file without them: a query
-        marie.press("another-file")
-        hand_in(marie, a_file(rows))
-        found_wrong += looked_at(marie, "query-form")
-        describe(marie, "query-job-")
-        marie.press("send")
-        query_id = job_at(marie)
+        cecilia.press("another-file")
+        hand_in(cecilia, a_file(rows))
+        found_wrong += looked_at(cecilia, "query-form")
+        describe(cecilia, "query-job-")
+        cecilia.press("send")
+        query_id = job_at(cecilia)
         a_clinic.wait_for_end(query_id, State.FAILURE)  # one patient is not known
-        marie.sees("Your file with a verdict for each row")
-        found_wrong += looked_at(marie, "query-job")
-        told = table_of(downloaded(marie, "verdict-file"))
+        cecilia.sees("Your file with a verdict for each row")
+        found_wrong += looked_at(cecilia, "query-job")
+        told = table_of(downloaded(cecilia, "verdict-file"))
         assert len(told) == PATIENTS + 1
         assert told[-1]["Verdict"].startswith("Failed. The server knows no patient")
         assert all(row["Verdict"].startswith("Done.") for row in told[:-1])
-        export = downloaded(marie, "results-xlsx")
+        export = downloaded(cecilia, "results-xlsx")
         found = table_of(export)
         assert {row["StudyInstanceUID"] for row in found if row["QueryResult"] == "found"} == {
             study.study_uid for study in cohort
@@ -134,33 +134,33 @@ def test_a_spreadsheet_becomes_a_finished_cohort(a_clinic: Clinic, cohort: list[
 
         # what it has found, as it is: the check of a transfer, for which one study has gone meanwhile
         lose(a_clinic.pacs, lost.study_uid)
-        marie.open("/batch-transfer")
-        hand_in(marie, export, "results.xlsx")
-        marie.sees(f"{STUDIES} rows")
-        marie.pick("batch-destination", "RESEARCH")
-        found_wrong += looked_at(marie, "transfer-form")
-        describe(marie, "batch-")
-        marie.enter("batch-ethics_application_id", "S-123/2026")
-        marie.press("send")
-        check_id = job_at(marie)
+        cecilia.open("/batch-transfer")
+        hand_in(cecilia, export, "results.xlsx")
+        cecilia.sees(f"{STUDIES} rows")
+        cecilia.pick("batch-destination", "RESEARCH")
+        found_wrong += looked_at(cecilia, "transfer-form")
+        describe(cecilia, "batch-")
+        cecilia.enter("batch-ethics_application_id", "S-123/2026")
+        cecilia.press("send")
+        check_id = job_at(cecilia)
         a_clinic.wait_for_end(check_id, State.WARNING)  # one study is not found
-        marie.sees("1 study: not found.")
-        found_wrong += looked_at(marie, "check-job")
-        expect(marie.keyed("check-totals")).to_contain_text(str(2 * (STUDIES - 1)))
+        cecilia.sees("1 study: not found.")
+        found_wrong += looked_at(cecilia, "check-job")
+        expect(cecilia.keyed("check-totals")).to_contain_text(str(2 * (STUDIES - 1)))
         before = set(a_clinic.research.sop_uids())
 
         # the transfer
-        expect(marie.keyed("transfer").get_by_role("button")).to_be_disabled()
-        marie.tick(f"leave-out-not_found-{check_id}")
-        expect(marie.keyed("transfer").get_by_role("button")).to_be_enabled()
-        marie.press("transfer")
-        marie.sees(f"To its check, job {check_id}")
-        job_id = job_at(marie)
+        expect(cecilia.keyed("transfer").get_by_role("button")).to_be_disabled()
+        cecilia.tick(f"leave-out-not_found-{check_id}")
+        expect(cecilia.keyed("transfer").get_by_role("button")).to_be_enabled()
+        cecilia.press("transfer")
+        cecilia.sees(f"To its check, job {check_id}")
+        job_id = job_at(cecilia)
         a_clinic.stack.wait_for_end(jobs.get(a_clinic.stack.installation.db, TESTER, job_id), timeout_s=900)
         a_clinic.wait_for_end(job_id, State.SUCCESS)
-        marie.open(f"/job?id={job_id}")
-        found_wrong += looked_at(marie, "transfer-job")
-        verdicts = table_of(downloaded(marie, "verdict-file"))
+        cecilia.open(f"/job?id={job_id}")
+        found_wrong += looked_at(cecilia, "transfer-job")
+        verdicts = table_of(downloaded(cecilia, "verdict-file"))
     assert found_wrong == []
 
     # every row of the file has its verdict

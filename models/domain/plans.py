@@ -4,7 +4,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from functools import cached_property
 
-from models.domain.refs import InstanceFound, Level, Selection, SeriesFound, StudyFound, StudyRef
+from models.domain.refs import InstanceFound, Level, Selection, SeriesFound, StudyFound, StudyRef, known_total
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,7 @@ class Plan:
     @property
     def announced_count(self) -> int | None:
         """How many instances the source announced: the larger of its list and its count; None when it gave neither."""
-        counts = [planned.announced_count for planned in self.series]
-        known = [count for count in counts if count is not None]
-        return sum(known) if len(known) == len(counts) else None
+        return known_total(planned.announced_count for planned in self.series)
 
     def selections(self, done: Set[str]) -> Iterator[Selection]:
         """Yield the fewest requests that fetch what is not in ``done`` (SOP Instance UIDs).

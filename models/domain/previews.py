@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from models.domain.plans import LeftOutSeries
 from models.domain.quotas import Usage
-from models.domain.refs import SeriesFound, StudyFound
+from models.domain.refs import SeriesFound, StudyFound, known_total
 from models.domain.requests import StudyWish
 
 
@@ -34,9 +34,7 @@ class PreviewedStudy:
     @property
     def instance_count(self) -> int | None:
         """How many instances would be moved, or None where the source does not tell of all series."""
-        counts = [series.instance_count for series in self.series]
-        known = [count for count in counts if count is not None]
-        return sum(known) if len(known) == len(counts) else None
+        return known_total(series.instance_count for series in self.series)
 
     @property
     def size_bytes(self) -> int:
@@ -53,9 +51,7 @@ class Preview:
     @property
     def instance_count(self) -> int | None:
         """How many instances would be moved, or None where the source does not tell of all."""
-        counts = [study.instance_count for study in self.studies]
-        known = [count for count in counts if count is not None]
-        return sum(known) if len(known) == len(counts) else None
+        return known_total(study.instance_count for study in self.studies)
 
     @property
     def size_bytes(self) -> int:

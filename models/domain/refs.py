@@ -1,7 +1,9 @@
 """What identifies a study, a series or instances at a peer, and what a peer tells about them."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)*")
@@ -13,6 +15,21 @@ def is_uid(text: str) -> bool:
     Components with leading zeros are accepted, because archives do hold such studies.
     """
     return len(text) <= 64 and UID_PATTERN.fullmatch(text) is not None
+
+
+def dicom_date(day: date | None) -> str:
+    """A day as DICOM writes it (VR DA, PS3.5 section 6.2); empty for none."""
+    return day.isoformat().replace("-", "") if day else ""
+
+
+def known_total(counts: Iterable[int | None]) -> int | None:
+    """The sum of counts, or None where one of them is not known."""
+    total = 0
+    for count in counts:
+        if count is None:
+            return None
+        total += count
+    return total
 
 
 class Level(StrEnum):

@@ -14,7 +14,16 @@ from models.domain.answers import Answer, CheckedStudy, RowVerdict
 from models.domain.batches import BatchQueryRow, BatchTransferItem
 from models.domain.errors import Ambiguous, DataError, IdentityConflict, NotFound
 from models.domain.nodes import Server
-from models.domain.refs import PatientFound, PatientQuery, SeriesFound, StudyFound, StudyQuery, StudyRef
+from models.domain.refs import (
+    PatientFound,
+    PatientQuery,
+    SeriesFound,
+    StudyFound,
+    StudyQuery,
+    StudyRef,
+    dicom_date,
+    known_total,
+)
 from services import planning
 from services.searching import sizes
 from services.searching.previewing import counted
@@ -93,7 +102,7 @@ def check(
         _told(series, len(found.left_out)),
         found.study,
         series,
-        _sum(series),
+        known_total(one.instance_count for one in series),
         sum(sizes.estimated_bytes(one, one.instance_count) for one in series),
     )
 
@@ -111,7 +120,7 @@ def is_there(finder: Finder, study_uid: str, wanted: Sequence[SeriesFound]) -> b
 
 def _patients(server: Server, finder: Finder, row: BatchQueryRow) -> tuple[PatientFound, ...]:
     if not row.patient_id:
-        named = PatientQuery(patient_name=row.patient_name, birth_date=_day(row.birth_date))
+        named = PatientQuery(patient_name=row.patient_name, birth_date=dicom_date(row.birth_date))
         found = tuple(one for one in finder.find_patients(named) if _is_told_by_name(row, one))
         if not found:
             raise NotFound("The server knows no patient with this name and birth date.")
@@ -122,7 +131,7 @@ def _patients(server: Server, finder: Finder, row: BatchQueryRow) -> tuple[Patie
     if not same:
         raise NotFound("The server knows no patient with this ID.")
     if not any(_is_named(row, one) for one in same):  # or another person of this ID was listed
-        exact = replace(by_id, patient_name=row.patient_name, birth_date=_day(row.birth_date))
+        exact = replace(by_id, patient_name=row.patient_name, birth_date=dicom_date(row.birth_date))
         same = [one for one in finder.find_patients(exact) if plain_id(one.patient_id) == wanted]
     named = [one for one in same if _is_named(row, one)]
     if not named:
@@ -133,7 +142,7 @@ def _patients(server: Server, finder: Finder, row: BatchQueryRow) -> tuple[Patie
 def _is_named(row: BatchQueryRow, found: PatientFound | StudyFound) -> bool:
     """Whether name and birth date are those of the row; what either does not say is no contradiction."""
     is_same_name = matches_name(row.patient_name, found.patient_name)
-    return is_same_name and matches_date(_day(row.birth_date), found.birth_date)
+    return is_same_name and matches_date(dicom_date(row.birth_date), found.birth_date)
 
 
 def _check_one_person(patient: PatientFound, studies: Collection[StudyFound]) -> None:
@@ -161,7 +170,7 @@ def _study_query(row: BatchQueryRow, patient: PatientFound) -> StudyQuery:
     return StudyQuery(
         patient_id=patient.patient_id,
         patient_name="" if row.patient_id else row.patient_name,
-        birth_date="" if row.patient_id else _day(row.birth_date),
+        birth_date="" if row.patient_id else dicom_date(row.birth_date),
         accession_number=row.accession_number,
         study_date=_span(row.from_date, row.until_date),
         study_description=row.study_description,
@@ -217,7 +226,7 @@ def _resolved(server: Server, finder: Finder, item: BatchTransferItem) -> StudyR
     query = StudyQuery(
         patient_id=item.patient_id,
         accession_number=item.accession_number,
-        study_date=_day(item.study_date),
+        study_date=dicom_date(item.study_date),
         modalities=item.modalities,
     )
     if server.needs_patient and not item.patient_id:
@@ -236,7 +245,7 @@ def _fits(item: BatchTransferItem, study: StudyFound) -> bool:
     """An empty answer to what the row names is no reason to move a study that may be another one."""
     is_of_patient = not item.patient_id or plain_id(study.patient_id) == plain_id(item.patient_id)
     has_number = not item.accession_number or study.accession_number.strip() == item.accession_number
-    return is_of_patient and has_number and (item.study_date is None or study.study_date == _day(item.study_date))
+    return is_of_patient and has_number and (item.study_date is None or study.study_date == dicom_date(item.study_date))
 
 
 def _has_modality(finder: Finder, item: BatchTransferItem, study: StudyFound) -> bool:
@@ -252,7 +261,7 @@ def _has_modality(finder: Finder, item: BatchTransferItem, study: StudyFound) ->
 
 
 def _told(series: Sequence[SeriesFound], left_out: int) -> str:
-    total = _sum(series)
+    total = known_total(one.instance_count for one in series)
     instances = (
         "an unknown number of instances" if total is None else "1 instance" if total == 1 else f"{total} instances"
     )
@@ -260,15 +269,5 @@ def _told(series: Sequence[SeriesFound], left_out: int) -> str:
     return f"{told} {left_out} series of excluded modalities stay behind." if left_out else told
 
 
-def _sum(series: Sequence[SeriesFound]) -> int | None:
-    counts = [one.instance_count for one in series]
-    known = [count for count in counts if count is not None]
-    return sum(known) if len(known) == len(counts) else None
-
-
-def _day(day: date | None) -> str:
-    return day.isoformat().replace("-", "") if day else ""
-
-
 def _span(first: date | None, last: date | None) -> str:
-    return f"{_day(first)}-{_day(last)}" if first or last else ""
+    return f"{dicom_date(first)}-{dicom_date(last)}" if first or last else ""

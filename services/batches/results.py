@@ -5,7 +5,6 @@ from typing import Literal
 
 from models.db.engine import Database
 from models.db.jobs import JobStore
-from models.db.nodes import NodeStore
 from models.db.questions import QuestionStore
 from models.domain.answers import Answer, ResultRow
 from models.domain.audit import AuditAction
@@ -13,7 +12,8 @@ from models.domain.batches import BatchQueryRow, QueryResultLine
 from models.domain.errors import BadRequest, NotFound
 from models.domain.jobs import FINISHED, Item, Job, JobKind
 from models.domain.people import Actor
-from services import audit
+from models.domain.refs import dicom_date
+from services import audit, nodes
 from services.batch_files import results
 from services.batch_files.tables import FileKind
 from services.batch_files.writing import Download
@@ -54,8 +54,9 @@ def export(
         check_knows_patients(actor, job)
     if job.state not in FINISHED:
         raise BadRequest.of({"job": "it has not ended yet."})
-    names = {node.id: node.name for node in NodeStore(db).list()}
-    made = results.export(_lines(db, job, names, source_id), FileKind(kind), f"batch_query_job_{job.id}_results")
+    made = results.export(
+        _lines(db, job, nodes.names(db), source_id), FileKind(kind), f"batch_query_job_{job.id}_results"
+    )
     audit.record(db, actor, AuditAction.DOWNLOAD, f"results of job {job.id}")
     return made
 
@@ -112,7 +113,7 @@ def _not_found(row: BatchQueryRow, item: Item, source: str) -> QueryResultLine:
         outcome=item.message or "Nothing was found.",
         patient_id=row.patient_id,
         patient_name=row.patient_name,
-        birth_date=row.birth_date.isoformat().replace("-", "") if row.birth_date else "",
+        birth_date=dicom_date(row.birth_date),
         accession_number=row.accession_number,
         pseudonym=row.pseudonym,
         source=source,

@@ -15,7 +15,7 @@ from models.domain.batches import BatchTransferItem
 from models.domain.errors import BadRequest, NotPermitted
 from models.domain.jobs import Job, JobKind
 from models.domain.people import Actor
-from models.domain.refs import SeriesFound, StudyFound
+from models.domain.refs import SeriesFound, StudyFound, known_total
 from models.domain.requests import StudyWish, TransferRequest, refuse
 from models.settings import Settings
 from services import audit, submitting
@@ -125,8 +125,6 @@ def _wish(study_uid: str, parts: Sequence[_Part]) -> StudyWish:
     """One whole-study row among them takes the study whole; its count is then the one that counts."""
     whole = [part for part in parts if not part.item.series_uids]
     series = {one.series_uid: one for part in whole[:1] or parts for one in part.series}
-    counts = [one.instance_count for one in series.values()]
-    known = [count for count in counts if count is not None]
     return StudyWish(
         study_uid,
         patient_id=next((part.patient_id for part in parts if part.patient_id), ""),
@@ -135,7 +133,7 @@ def _wish(study_uid: str, parts: Sequence[_Part]) -> StudyWish:
         expected_bytes=sum(sizes.estimated_bytes(one, one.instance_count) for one in series.values()),
         lines=tuple(sorted(line for part in parts for line in part.item.lines)),
         row_id=", ".join(dict.fromkeys(filter(None, (row_id_of(part.item) for part in parts)))),
-        planned_count=sum(known) if len(known) == len(counts) else None,
+        planned_count=known_total(one.instance_count for one in series.values()),
     )
 
 

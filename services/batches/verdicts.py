@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 
 from models.db.engine import Database
 from models.db.jobs import JobStore
-from models.db.nodes import NodeStore
 from models.db.questions import BatchFileStore, QuestionStore
 from models.domain.answers import RowVerdict
 from models.domain.audit import AuditAction
@@ -13,7 +12,7 @@ from models.domain.batches import BatchKind
 from models.domain.errors import NotFound
 from models.domain.jobs import Item, Job, JobKind, State
 from models.domain.people import Actor
-from services import audit
+from services import audit, nodes
 from services.batch_files import annotating
 from services.batch_files.limits import limits_of
 from services.batch_files.reading import read_table
@@ -79,7 +78,7 @@ def by_line(db: Database, job: Job) -> Mapping[int, str]:
 def _of_query(db: Database, job: Job) -> Iterator[tuple[int, str]]:
     """Yield what each server said to each line."""
     items = JobStore(db).items(job.id)
-    names = {node.id: node.name for node in NodeStore(db).list()}
+    names = nodes.names(db)
     asks_several = len({item.source_id for item in items}) > 1
     for item in items:
         name = f"{names.get(item.source_id, '?')}: " if asks_several else ""

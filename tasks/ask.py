@@ -14,16 +14,14 @@ from prefect.cache_policies import NO_CACHE
 from dicom.network.ports import Finder
 from models.domain.answers import Answer, CheckedStudy, RowVerdict
 from models.domain.errors import (
+    OUT_OF_REACH,
     AditError,
-    AssociationRejected,
     Bug,
     DeidError,
     LeaseLost,
     PeerError,
     Refused,
     Retry,
-    TimedOut,
-    Unreachable,
 )
 from models.domain.jobs import Item, JobKind, Lease, State
 from models.domain.nodes import Server
@@ -37,7 +35,6 @@ log = logging.getLogger(__name__)
 AT_ONCE = 4
 """Threads for each server; they leave half of its budget to transfers and to people who search."""
 _AGAIN_AFTER_S = 1.0
-_OUT_OF_REACH = (Unreachable, AssociationRejected, TimedOut)
 _STATES: Mapping[RowVerdict, State] = {RowVerdict.FOUND: State.SUCCESS, RowVerdict.FAILED: State.FAILURE}
 
 
@@ -192,7 +189,7 @@ class _Crew:
             return presence.look(self._bundle.db, known, found, wanted, asker.finder(known.server))
         except PeerError as error:
             asker.check()  # a connection that was broken on purpose
-            self._destination.is_out_of_reach = isinstance(error, _OUT_OF_REACH)
+            self._destination.is_out_of_reach = isinstance(error, OUT_OF_REACH)
             return presence.unseen(found)
 
 

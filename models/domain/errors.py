@@ -126,6 +126,10 @@ class TimedOut(PeerError):
     """The server did not answer in time."""
 
 
+OUT_OF_REACH = (Unreachable, AssociationRejected, TimedOut)
+"""What fails again at once, and takes as long."""
+
+
 class PeerBusy(PeerError):
     """The server is out of resources for the moment."""
 

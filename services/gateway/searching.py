@@ -17,7 +17,7 @@ from dicom.network.matching import texts_at
 from dicom.network.ports import Finder
 from models.db.engine import Database
 from models.domain.audit import AuditAction
-from models.domain.errors import AssociationRejected, PeerError, Retry, TimedOut, Unreachable
+from models.domain.errors import PeerError
 from models.domain.nodes import Server
 from models.domain.people import Actor, Permission
 from models.domain.refs import Level
@@ -34,8 +34,6 @@ MOST_AT_ONCE = 10_000
 """Results of one answer, which is put together in memory; those behind them can be asked for by their offset."""
 LONGEST = timedelta(minutes=10)
 """How long one search may take: until then it has one of the server's connections."""
-_WAIT_BEFORE_RETRY_S = 1.0
-_FAILS_AGAIN = (Unreachable, AssociationRejected, TimedOut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +87,7 @@ class WebSearch:
         try:
             return self._tried()
         except PeerError as error:
-            if error.retry is not Retry.SOON or isinstance(error, _FAILS_AGAIN):
-                raise
-        self._visit.pause(_WAIT_BEFORE_RETRY_S)
+            self._visit.pause_before_second_try(error)
         return self._tried()
 
     def _tried(self) -> WebFound:

@@ -24,8 +24,8 @@ from dicom.place import Place, place_of
 from models.db.engine import Database
 from models.domain.audit import AuditAction
 from models.domain.errors import (
+    OUT_OF_REACH,
     AditError,
-    AssociationRejected,
     BadRequest,
     Canceled,
     NoSpace,
@@ -33,7 +33,6 @@ from models.domain.errors import (
     PeerError,
     TargetError,
     TimedOut,
-    Unreachable,
     Unreadable,
 )
 from models.domain.instances import EncodedInstance, Verdict
@@ -49,7 +48,6 @@ from services.searching.visits import Visit
 DOES_NOT_MATCH = 0xA900
 """The data set does not fit what is said about it (PS3.4 table B.2-1): another study than the address, another UID."""
 
-_FAILS_AGAIN = (Unreachable, AssociationRejected, TimedOut)
 _MOST_FAILURES = 3
 """In a row, after which a server is not asked any more."""
 _MOST_STUDIES_TOLD = 50
@@ -308,7 +306,7 @@ class _Delivery:
         """The failure reason for an error of the server; raises it where nobody has been told anything yet."""
         if not self._has_answered:
             raise error
-        self._failures = _MOST_FAILURES if isinstance(error, _FAILS_AGAIN) else self._failures + 1
+        self._failures = _MOST_FAILURES if isinstance(error, OUT_OF_REACH) else self._failures + 1
         return OUT_OF_RESOURCES if isinstance(error, PeerBusy | NoSpace) else PROCESSING_FAILURE
 
 

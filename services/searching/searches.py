@@ -8,7 +8,7 @@ from typing import ClassVar, Generic, Self, TypeVar
 from dicom.network import choose
 from dicom.network.ports import Finder
 from models.db.engine import Database
-from models.domain.errors import AssociationRejected, Canceled, PeerError, Retry, TimedOut, Unreachable
+from models.domain.errors import Canceled, PeerError
 from models.domain.nodes import Server
 from models.domain.people import Actor
 from models.domain.queries import named_keys
@@ -18,10 +18,6 @@ from services.searching import search_access
 from services.searching.visits import Visit
 
 Found = TypeVar("Found")
-
-_WAIT_BEFORE_RETRY_S = 1.0
-_FAILS_AGAIN = (Unreachable, AssociationRejected, TimedOut)
-"""What a person should hear of at once: trying again would take as long and hardly help."""
 
 
 class Search(Iterator[Found], Generic[Found]):
@@ -120,10 +116,10 @@ class Search(Iterator[Found], Generic[Found]):
                             yield one
                 return
             except PeerError as error:
-                if is_retried or error.retry is not Retry.SOON or isinstance(error, _FAILS_AGAIN):
+                if is_retried:
                     raise
                 is_retried = True
-                self._visit.pause(_WAIT_BEFORE_RETRY_S)
+                self._visit.pause_before_second_try(error)
 
     def _ask(self) -> Generator[Found]:
         finder: Finder = choose.asker(self._server, self._settings.calling_ae_title, self.limit + 1)

@@ -16,7 +16,7 @@ from uuid import uuid4
 from dicom.network.ports import Port
 from models.db.engine import Database
 from models.db.slots import SlotStore
-from models.domain.errors import AditError, Canceled, PeerBusy, TimedOut
+from models.domain.errors import OUT_OF_REACH, AditError, Canceled, PeerBusy, PeerError, Retry, TimedOut
 from models.domain.nodes import Server
 from services import budgets
 
@@ -29,6 +29,7 @@ PATIENCE = timedelta(seconds=20)
 _LEASE = timedelta(seconds=30)
 _BEAT_S = 5.0
 _LONGEST_REST_S = 60.0
+WAIT_BEFORE_SECOND_TRY_S = 1.0
 _LOOK_EVERY_S = 0.25
 _places = threading.BoundedSemaphore(AT_ONCE)
 
@@ -99,6 +100,12 @@ class Visit:
         """Raise why the visit was stopped, if it was."""
         if self._why is not None:
             raise type(self._why)(self._why.message)
+
+    def pause_before_second_try(self, error: PeerError) -> None:
+        """Wait a moment where asking once more may help; else raise the error, of which people should hear at once."""
+        if error.retry is not Retry.SOON or isinstance(error, OUT_OF_REACH):
+            raise error
+        self.pause(WAIT_BEFORE_SECOND_TRY_S)
 
     def pause(self, seconds: float) -> None:
         """Wait, but not longer than until the visit is stopped."""

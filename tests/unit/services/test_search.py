@@ -38,7 +38,7 @@ from models.domain.refs import InstanceFound, PatientFound, PatientQuery, Series
 from models.domain.requests import StudyWish
 from models.settings import Settings
 from services import audit
-from services.searching import search, searches, visits
+from services.searching import search, visits
 from tests.samples import a_folder, a_server, some_settings
 
 OPERATOR = operator("root")
@@ -152,7 +152,7 @@ def no_threads_left() -> Iterator[None]:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes seconds takes moments."""
     monkeypatch.setattr(visits, "_BEAT_S", 0.05)
-    monkeypatch.setattr(searches, "_WAIT_BEFORE_RETRY_S", 0.01)
+    monkeypatch.setattr(visits, "WAIT_BEFORE_SECOND_TRY_S", 0.01)
 
 
 def a_searcher(source: Server, **fields: object) -> Actor:

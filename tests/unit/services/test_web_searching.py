@@ -106,7 +106,7 @@ def some_studies(count: int) -> list[Item | Exception]:
 def an_archive(monkeypatch: pytest.MonkeyPatch) -> PlayedArchive:
     archive = PlayedArchive({Level.STUDY: some_studies(5)})
     monkeypatch.setattr(choose, "asker", lambda server, ae_title, page_size=0: archive)
-    monkeypatch.setattr(searching, "_WAIT_BEFORE_RETRY_S", 0.0)
+    monkeypatch.setattr(visits, "WAIT_BEFORE_SECOND_TRY_S", 0.0)
     return archive
 
 

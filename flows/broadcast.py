@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from dicom.quiet import silence_libraries
+from flows.final_states import refusal
 from models.db.engine import Database, open_database
 from models.domain.errors import AditError
 from models.domain.mails import Broadcast
@@ -31,7 +32,7 @@ def broadcast(broadcast_id: int) -> State[None]:
     try:
         _send_all(db, settings(), broadcast_id, cast(UUID, shown))
     except AditError as error:
-        return Failed(message=f"{error.code}: {error.message}")
+        return refusal(error)
     return _final_state(broadcasts.progress(db, broadcast_id))
 
 

@@ -6,16 +6,16 @@ from contextvars import copy_context
 
 from prefect.client.schemas.objects import State as RunState
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
 
 from dicom.quiet import silence_libraries
+from flows import final_states
 from flows.lane import Halt, Lane
 from flows.requests import RequestedTransfer, accepted
 from flows.steps import Way, as_task, starter
 from flows.transfer_study import transfer_study
 from models.db.engine import Database, open_database
 from models.domain.errors import AditError, BadRequest, LeaseLost
-from models.domain.jobs import Item, JobKind, JobProgress, Lease, State, summary
+from models.domain.jobs import Item, JobKind, Lease
 from models.settings import Settings, settings
 from services import work
 
@@ -36,9 +36,9 @@ def run_transfer(kind: JobKind, job_id: int | None, request: RequestedTransfer |
     try:
         job_id = _job_id(db, kind, job_id, request)
     except AditError as error:
-        return refusal(error)
+        return final_states.refusal(error)
     work_through(db, settings(), job_id)
-    return final_state(work.progress(db, job_id))
+    return final_states.of_job(work.progress(db, job_id))
 
 
 def work_through(db: Database, options: Settings, job_id: int, way: Way = as_task) -> None:
@@ -93,16 +93,3 @@ def _job_id(db: Database, kind: JobKind, job_id: int | None, request: RequestedT
             return accepted(db, settings(), kind, request, str(flow_run.get_id())).id
         case _:
             raise BadRequest("Give either the number of a job, or a request.")
-
-
-def refusal(error: AditError) -> RunState[None]:
-    """The final state of a flow run that never began, for a reason that names no patient."""
-    return Failed(message=f"{error.code}: {error.message}")
-
-
-def final_state(progress: JobProgress) -> RunState[None]:
-    """How the job stands, as the final state of a flow run; it tells counts and nothing else."""
-    message = summary(state for state, count in progress.counts.items() for _ in range(count))
-    if progress.counts.get(State.FAILURE):
-        return Failed(message=message)
-    return Completed(message=message)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from prefect.client.schemas.objects import State as RunState
 
 from dicom.quiet import silence_libraries
-from flows.items import final_state, refusal
+from flows import final_states
 from models.db.engine import Database, open_database
 from models.domain.errors import AditError
 from models.domain.jobs import JobKind
@@ -25,9 +25,9 @@ def run_questions(kind: JobKind, job_id: int) -> RunState[None]:
     try:
         work.job_of_kind(db, job_id, kind)
     except AditError as error:
-        return refusal(error)
+        return final_states.refusal(error)
     ask_through(db, settings(), job_id)
-    return final_state(work.progress(db, job_id))
+    return final_states.of_job(work.progress(db, job_id))
 
 
 def ask_through(db: Database, options: Settings, job_id: int, run: Callable[[Bundle], object] = ask) -> None:

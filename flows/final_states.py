@@ -1,0 +1,20 @@
+"""How a flow run ends, as Prefect shows it: counts, codes and sentences that name no patient."""
+
+from prefect.client.schemas.objects import State as RunState
+from prefect.states import Completed, Failed
+
+from models.domain.errors import AditError
+from models.domain.jobs import JobProgress, State, summary
+
+
+def refusal(error: AditError) -> RunState[None]:
+    """The final state of a run that an error of ours has ended."""
+    return Failed(message=f"{error.code}: {error.message}")
+
+
+def of_job(progress: JobProgress) -> RunState[None]:
+    """How the job stands, as the final state of a run that worked on it."""
+    message = summary(state for state, count in progress.counts.items() for _ in range(count))
+    if progress.counts.get(State.FAILURE):
+        return Failed(message=message)
+    return Completed(message=message)

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from anyio import CancelScope, CapacityLimiter, create_task_group, fail_after
+from anyio import CancelScope, CapacityLimiter, fail_after
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from api import problems
-from api.liveness import until_dead
-from api.threads import QUICK, SLOW, in_thread
-from models.domain.errors import AditError, NotPermitted, TimedOut
+from api.liveness import Watch, watching
+from api.threads import SLOW, in_thread
+from models.domain.errors import AditError, TimedOut
 
 LONGEST_REST_S = 60.0
 """How long a caller may take for one piece."""
@@ -45,71 +45,36 @@ class Stream(Response):
         self._stop = stop
         self._is_alive = is_alive
         self._limiter = limiter
-        self._is_revoked = False
-        self._has_ended = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the answer."""
-        failure: Exception | None = None
         try:
-            async with create_task_group() as group:
-                group.start_soon(self._watch, receive)
-                group.start_soon(self._look)
-                try:
-                    await self._serve(scope, receive, within_a_minute(send))
-                except Exception as error:
-                    failure = error
-                self._has_ended = True
-                group.cancel_scope.cancel()
+            async with watching(receive, self._stop, self._is_alive) as watch:
+                await self._serve(watch, scope, receive, within_a_minute(send))
         finally:
             with CancelScope(shield=True):
                 await in_thread(self._close, limiter=self._limiter)
-        if failure is not None:
-            raise failure
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, watch: Watch, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            piece = await self._next()
+            piece = await self._next(watch)
         except Exception as error:
             await problems.of(error)(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         while piece is not None:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
-            piece = await self._next()
+            piece = await self._next(watch)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _next(self) -> bytes | None:
+    async def _next(self, watch: Watch) -> bytes | None:
         try:
             piece = await in_thread(lambda: next(self._pieces, None), limiter=self._limiter)
         except AditError:
-            self._check()
+            watch.check()
             raise
-        self._check()
+        watch.check()
         return piece
-
-    def _check(self) -> None:
-        if self._is_revoked:
-            raise NotPermitted("The token was revoked or has expired.")
-
-    async def _watch(self, receive: Receive) -> None:
-        """Stop the work when the caller hangs up, or the server does."""
-        try:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-        finally:
-            if not self._has_ended and self._stop is not None:
-                with CancelScope(shield=True):
-                    await in_thread(self._stop, limiter=QUICK)
-
-    async def _look(self) -> None:
-        """Stop the work when the token does not count any more."""
-        if self._is_alive is None:
-            return
-        await until_dead(self._is_alive)
-        self._is_revoked = True
-        if self._stop is not None:
-            await in_thread(self._stop, limiter=QUICK)
 
     def _close(self) -> None:
         if close := getattr(self._pieces, "close", None):

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from anyio import CancelScope, CapacityLimiter, create_task_group
+from anyio import CapacityLimiter
 from starlette.types import Receive
 
-from api.liveness import until_dead
-from api.threads import QUICK, in_thread
-from models.domain.errors import NotPermitted
+from api.liveness import watching
+from api.threads import in_thread
 
 T = TypeVar("T")
 
@@ -25,35 +24,11 @@ async def unless_hung_up(
     ``is_alive`` is asked now and then whether the token still counts; raises NotPermitted when it does not any more.
     Only for requests whose body has been read or does not matter.
     """
-    found: list[T] = []
-    failure: Exception | None = None
-    is_revoked = False
-
-    async def look() -> None:
-        nonlocal is_revoked
-        await until_dead(is_alive)
-        is_revoked = True
-        await in_thread(stop, limiter=QUICK)
-
-    async def watch() -> None:
+    async with watching(receive, stop, is_alive) as watch:
         try:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-        finally:
-            if not found and failure is None:
-                with CancelScope(shield=True):
-                    await in_thread(stop, limiter=QUICK)
-
-    async with create_task_group() as group:
-        group.start_soon(watch)
-        group.start_soon(look)
-        try:
-            found.append(await in_thread(work, limiter=threads))
-        except Exception as error:
-            failure = error
-        group.cancel_scope.cancel()
-    if is_revoked:
-        raise NotPermitted("The token was revoked, or has expired.") from failure
-    if failure is not None:
-        raise failure
-    return found[0]
+            found = await in_thread(work, limiter=threads)
+        except Exception:
+            watch.check()
+            raise
+        watch.check()
+    return found

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
+from prefect.client.base import PrefectHttpxSyncClient
 
 from deployments.demo import studies
 from deployments.demo.studies import StudyFiles
@@ -70,17 +72,19 @@ def a_person(running: Stack, name: str, rights: set[Permission], source: Server,
     return name
 
 
-class Prefect(httpx.Client):
-    """Prefect's API as a script uses it."""
+class Prefect(PrefectHttpxSyncClient):
+    """Prefect's API as a script uses it: a call that the busy server answered with 503 is sent again."""
 
     def __init__(self, running: Stack) -> None:
         user, _, password = (running.installation.settings.data_dir / "prefect.auth").read_text().strip().partition(":")
-        super().__init__(base_url=f"http://127.0.0.1:{running.prefect_port}/api", auth=(user, password), timeout=60)
+        url = f"http://127.0.0.1:{running.prefect_port}/api"
+        super().__init__(base_url=url, auth=(user, password), timeout=60, raise_on_all_errors=False)
         self._running = running
 
     def start(self, deployment: str, **parameters: Any) -> httpx.Response:
         found = self.get(f"/deployments/name/{deployment}/{deployment}").raise_for_status().json()
-        return self.post(f"/deployments/{found['id']}/create_flow_run", json={"parameters": parameters})
+        wish = {"parameters": parameters, "idempotency_key": str(uuid4())}
+        return self.post(f"/deployments/{found['id']}/create_flow_run", json=wish)
 
     def ended(self, started: httpx.Response) -> dict[str, Any]:
         """The flow run when it has ended."""

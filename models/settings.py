@@ -9,17 +9,18 @@ from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cryptography.fernet import Fernet
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 EXAMPLE_MASTER_KEY = "ZXhhbXBsZSBrZXksIG5ldmVyIGluIHByb2R1Y3Rpb24="
 """The key printed in ``example.env``: everybody knows it, so production refuses it."""
 
 _GUESSED_PASSWORDS = frozenset({"", "adit", "admin", "changeme", "change-me", "password", "postgres", "secret"})
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")
 _USER_AND_PASSWORD = re.compile(r"[!-9;-~]+:[!-~]+")
 
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[!-\[\]-~]([ -\[\]-~]*[!-\[\]-~])?$")]
@@ -47,10 +48,18 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         default=Path("data"), description="Where the spool, logs and the SQLite database live; holds patient data."
     )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="How programs write their logs: text for people, json for programs that collect them.",
+    )
     database_url: str = Field(
         default="",
         repr=False,
         description="Empty for SQLite in the data directory (one machine), else postgresql+psycopg://user:pw@host/name.",
+    )
+    database_password: SecretStr = Field(
+        default=SecretStr(""),
+        description="The password that database_url and prefect_database_url leave out. Empty: theirs, or none.",
     )
     master_key: SecretStr = Field(
         description="Encrypts linkage keys and credentials in the database. Keep a copy apart from the backups. "
@@ -60,8 +69,26 @@ class Settings(BaseSettings):
     receiver_ae_title: AeTitle = Field(default="ADIT", description="The AE title to which servers send on C-MOVE.")
     receiver_host: str = Field(default="0.0.0.0", description="The address on which the C-MOVE receiver listens.")
     receiver_port: Port = Field(default=11112, description="The port on which the C-MOVE receiver listens.")
-    prefect_host: str = Field(default="127.0.0.1", description="Host of the Prefect server.")
-    prefect_port: Port = Field(default=4200, description="Port of the Prefect server.")
+    prefect_host: str = Field(default="127.0.0.1", description="The address on which the Prefect server listens.")
+    prefect_port: Port = Field(default=4200, description="The port on which the Prefect server listens.")
+    prefect_url: str = Field(
+        default="",
+        description="How everything else reaches the Prefect server: https:// through a TLS proxy from other machines. "
+        "Empty: at prefect_host and prefect_port.",
+    )
+    prefect_page_url: str = Field(
+        default="", description="How browsers reach Prefect's page. Empty: as everything else does."
+    )
+    prefect_ca_file: Path | None = Field(
+        default=None,
+        description="Certificates (PEM) by which prefect_url is trusted. Empty: those of public authorities.",
+    )
+    prefect_database_url: str = Field(
+        default="",
+        repr=False,
+        description="Prefect's own database: postgresql+asyncpg://user:pw@host/name. "
+        "Empty: SQLite in the data directory.",
+    )
     prefect_auth: SecretStr = Field(
         default=SecretStr(""),
         description="user:password of Prefect's API, which can run any program as our user. "
@@ -109,6 +136,11 @@ class Settings(BaseSettings):
         default="127.0.0.1",
         description="Addresses of reverse proxies whose word on the caller's address is taken, with commas between.",
     )
+    metrics_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="The bearer token by which Prometheus reads /metrics. "
+        "Empty: only programs of the same machine read it.",
+    )
     api_requests_per_minute: int = Field(
         default=600, ge=1, description="How many requests one person may send with API tokens in a minute."
     )
@@ -149,7 +181,7 @@ class Settings(BaseSettings):
     )
     oidc_name: str = Field(default="single sign-on", description="What the sign-in page calls the provider.")
 
-    @field_validator("profiles_dir")
+    @field_validator("profiles_dir", "prefect_ca_file")
     @classmethod
     def _is_absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().absolute() if value else None
@@ -173,9 +205,11 @@ class Settings(BaseSettings):
             raise ValueError("not a time zone, such as Europe/Berlin") from None
         return value
 
-    @field_validator("web_url")
+    @field_validator("web_url", "prefect_url", "prefect_page_url")
     @classmethod
-    def _is_an_address(cls, value: str) -> str:
+    def _is_an_address(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.field_name != "web_url":
+            return value
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.path.strip("/"):
             raise ValueError("not of the form https://host or http://host:port")
@@ -196,6 +230,13 @@ class Settings(BaseSettings):
             raise ValueError("only postgresql+psycopg:// and sqlite:/// are supported")
         return value
 
+    @field_validator("prefect_database_url")
+    @classmethod
+    def _is_a_database_of_prefect(cls, value: str) -> str:
+        if value and not value.startswith("postgresql+asyncpg://"):
+            raise ValueError("only postgresql+asyncpg:// is supported")
+        return value
+
     @field_validator("master_key")
     @classmethod
     def _is_a_fernet_key(cls, value: SecretStr) -> SecretStr:
@@ -203,6 +244,13 @@ class Settings(BaseSettings):
             Fernet(value.get_secret_value())
         except ValueError:
             raise ValueError("not a Fernet key (32 bytes in URL-safe base64)") from None
+        return value
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _is_a_token(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not _TOKEN.fullmatch(value.get_secret_value()):
+            raise ValueError("not a token of 16 or more letters, digits and -._~+/=")
         return value
 
     @field_validator("prefect_auth")
@@ -217,8 +265,10 @@ class Settings(BaseSettings):
         if self.is_production:
             problems = [
                 *_unsafe_key(self.master_key),
-                *_unsafe_password(self.database_url),
+                *_unsafe_password("database_url", self.url),
+                *_unsafe_password("prefect_database_url", self.prefect_database),
                 *_unsafe_prefect(self.prefect_host, self.prefect_auth),
+                *_unsafe_way_to_prefect(self.prefect_url),
                 *_unsafe_web(self.web_host, self.web_url),
                 *_unsafe_admin(self.admin_password),
             ]
@@ -238,16 +288,27 @@ class Settings(BaseSettings):
     @property
     def url(self) -> str:
         """The database to use; SQLite is fine in production as long as all workers run on this machine."""
-        return self.database_url or f"sqlite:///{self.data_dir / 'adit.db'}"
+        return self._with_password(self.database_url) or f"sqlite:///{self.data_dir / 'adit.db'}"
+
+    @property
+    def prefect_database(self) -> str:
+        """Prefect's own database."""
+        at_home = f"sqlite+aiosqlite:///{self.data_dir / 'prefect' / 'prefect.db'}"
+        return self._with_password(self.prefect_database_url) or at_home
+
+    @property
+    def prefect_server_url(self) -> str:
+        """The address of the Prefect server for programs."""
+        return self.prefect_url or f"http://{_reachable(self.prefect_host)}:{self.prefect_port}"
 
     @property
     def prefect_ui_url(self) -> str:
-        """The address of Prefect's page."""
-        return f"http://{self.prefect_host}:{self.prefect_port}"
+        """The address of Prefect's page for browsers."""
+        return self.prefect_page_url or self.prefect_server_url
 
     @property
     def prefect_api_url(self) -> str:
-        return f"{self.prefect_ui_url}/api"
+        return f"{self.prefect_server_url}/api"
 
     @property
     def cookies_are_secure(self) -> bool:
@@ -262,6 +323,13 @@ class Settings(BaseSettings):
     def retry_wait(self) -> timedelta:
         return timedelta(seconds=self.retry_wait_s)
 
+    def _with_password(self, url: str) -> str:
+        """The address of a database, with the password that it leaves out."""
+        parts, password = urlsplit(url), self.database_password.get_secret_value()
+        if not password or not parts.username or parts.password is not None:
+            return url
+        return url.replace("@", f":{quote(password, safe='')}@", 1)
+
 
 def _split_at_commas(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
@@ -273,11 +341,11 @@ def _unsafe_key(key: SecretStr) -> list[str]:
     return []
 
 
-def _unsafe_password(url: str) -> list[str]:
+def _unsafe_password(name: str, url: str) -> list[str]:
     """Complain about a password anybody would try first; none at all is for sockets that check the caller's user."""
     password = urlsplit(url).password
     if password is not None and unquote(password).lower() in _GUESSED_PASSWORDS:
-        return ["database_url: its password is one that everybody knows; choose your own."]
+        return [f"{name}: its password is one that everybody knows; choose your own."]
     return []
 
 
@@ -286,6 +354,15 @@ def _unsafe_prefect(host: str, auth: SecretStr) -> list[str]:
     password = auth.get_secret_value().partition(":")[2]
     if password.lower() in _GUESSED_PASSWORDS and (password or not _is_loopback(host)):
         return ["prefect_auth: needed where others reach prefect_host, with a password that nobody guesses."]
+    return []
+
+
+def _unsafe_way_to_prefect(url: str) -> list[str]:
+    """Complain about a password that would cross a network in clear; names without a dot are those of containers."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "http" and not _is_loopback(host) and ("." in host or ":" in host):
+        return ["prefect_url: it must begin with https://, since whoever reads its password runs programs as our user."]
     return []
 
 
@@ -302,6 +379,13 @@ def _unsafe_admin(password: SecretStr) -> list[str]:
     if text and text.lower() in _GUESSED_PASSWORDS:
         return ["admin_password: one that everybody knows; choose your own."]
     return []
+
+
+def _reachable(host: str) -> str:
+    """Where this machine reaches what listens on an address, as it stands in a URL."""
+    if host in {"0.0.0.0", "::"}:
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
 
 
 def _is_loopback(host: str) -> bool:

@@ -108,3 +108,16 @@ def test_profiles_are_read_from_an_absolute_place_or_none(monkeypatch: pytest.Mo
     assert (chosen.profile, chosen.escrow) == ("basic", True)
     monkeypatch.setenv("ADIT_PROFILES_DIR", "")
     assert settings().profiles_dir is None
+
+
+@pytest.mark.parametrize("token", ["short", "with spaces in the middle", "ümlaut-ümlaut-ümlaut"])
+def test_a_token_for_metrics_that_cannot_stand_in_a_header_or_is_guessed_is_refused(token: str) -> None:
+    with pytest.raises(ValidationError, match="16 or more letters"):
+        settings(metrics_token=token)
+
+
+def test_logs_are_for_people_unless_somebody_wants_them_for_programs() -> None:
+    assert settings().log_format == "text"
+    assert settings(log_format="json").log_format == "json"
+    with pytest.raises(ValidationError):
+        settings(log_format="xml")

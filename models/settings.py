@@ -21,6 +21,8 @@ EXAMPLE_MASTER_KEY = "ZXhhbXBsZSBrZXksIG5ldmVyIGluIHByb2R1Y3Rpb24="
 
 _GUESSED_PASSWORDS = frozenset({"", "adit", "admin", "changeme", "change-me", "password", "postgres", "secret"})
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")
+_CRON_FIELDS = ("minute", "hour", "day", "month", "weekday")
+_CRON_FIELD = re.compile(r"[0-9A-Za-z*/,#-]+")
 _USER_AND_PASSWORD = re.compile(r"[!-9;-~]+:[!-~]+")
 
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[!-\[\]-~]([ -\[\]-~]*[!-\[\]-~])?$")]
@@ -172,6 +174,17 @@ class Settings(BaseSettings):
     admin_password: SecretStr = Field(
         default=SecretStr(""), description="The password of the first superuser; remove it after the first start."
     )
+    backup_dir: Path | None = Field(
+        default=None,
+        description="Where backups of the database are kept; better on another disk. Empty: backups in the data "
+        "directory.",
+    )
+    backup_keep: int = Field(default=30, ge=1, description="How many backups are kept; older ones are removed.")
+    backup_enabled: bool = Field(default=True, description="Whether the database is backed up at set times.")
+    backup_cron: str = Field(
+        default="30 1 * * *",
+        description="When it is backed up: minute, hour, day, month and weekday, as in a crontab, in time_zone.",
+    )
     oidc_issuer: str = Field(
         default="", description="The issuer URL of an OpenID Connect provider for signing in. Empty: passwords only."
     )
@@ -181,7 +194,7 @@ class Settings(BaseSettings):
     )
     oidc_name: str = Field(default="single sign-on", description="What the sign-in page calls the provider.")
 
-    @field_validator("profiles_dir", "prefect_ca_file")
+    @field_validator("profiles_dir", "prefect_ca_file", "backup_dir")
     @classmethod
     def _is_absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().absolute() if value else None
@@ -195,6 +208,13 @@ class Settings(BaseSettings):
     @classmethod
     def _are_domains(cls, value: object) -> object:
         return _split_at_commas(value.lower().replace("@", "")) if isinstance(value, str) else value
+
+    @field_validator("backup_cron")
+    @classmethod
+    def _is_a_cron_line(cls, value: str) -> str:
+        if not all(_CRON_FIELD.fullmatch(field) for field in value.split()) or len(value.split()) != len(_CRON_FIELDS):
+            raise ValueError(f"not of the form {' '.join(_CRON_FIELDS)}, such as 30 1 * * *")
+        return value
 
     @field_validator("time_zone")
     @classmethod

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.orm import Session
@@ -114,6 +114,11 @@ class Database:
             schema.upgrade(self._engine, lambda connection: hold(connection, Lock.MIGRATION))
         self._check_seal()
 
+    def is_current(self) -> bool:
+        """Whether the tables are those of this program's version, so that there is nothing to migrate."""
+        with self.reading() as session:
+            return schema.is_current(session.connection())
+
     def close(self) -> None:
         """Close every pooled connection; the database can be used again afterwards."""
         self._engine.dispose()
@@ -123,6 +128,12 @@ class Database:
         _inherited.append(self._engine.pool)
         self._engine.dispose(close=False)
         self._open = threading.local()
+
+    def check_key(self) -> None:
+        """Raise NotPermitted when the master key is not the one that this database was first used with."""
+        with self.reading() as session:
+            if inspect(session.connection()).has_table(SealRow.__tablename__) and (seal := session.get(SealRow, 1)):
+                self.vault.decrypt(seal.ciphertext)
 
     def _check_seal(self) -> None:
         with self.transaction() as session:

@@ -8,6 +8,8 @@ from typing import cast
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -18,6 +20,12 @@ def upgrade(engine: Engine, lock: Callable[[Connection], None]) -> None:
     with _migrating(engine) as connection:
         lock(connection)
         command.upgrade(_config(connection), "head")
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether the tables are those of this program's version."""
+    known = ScriptDirectory.from_config(_config(connection)).get_heads()
+    return set(MigrationContext.configure(connection).get_current_heads()) == set(known)
 
 
 def downgrade(engine: Engine, revision: str = "base") -> None:

@@ -26,6 +26,11 @@ class Vault:
         """A key of 32 bytes for one purpose only; it tells nothing about the master key or other purposes' keys."""
         return HKDF(SHA256(), 32, salt=None, info=f"adit {purpose}".encode()).derive(self._secret)
 
+    @property
+    def fingerprint(self) -> str:
+        """Tells one master key from another, and nothing about either."""
+        return self.key_for("fingerprint")[:8].hex()
+
     def encrypt(self, secret: bytes) -> bytes:
         return self._fernet.encrypt(secret)
 

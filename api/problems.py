@@ -3,8 +3,10 @@
 Nothing of the request comes back: it may name a patient, and programs write what they are told into their logs.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from models.domain import errors
-from models.domain.errors import AditError, BadRequest
+from models.domain.errors import AditError, BadRequest, HeldBack
 from services import faults
 
 MEDIA_TYPE = "application/problem+json"
@@ -26,10 +28,14 @@ STATUS: Mapping[type[AditError], int] = {
     errors.BadRequest: 422,
     errors.WrongState: 409,
     errors.Outdated: 409,
+    errors.WrongVersion: 503,
     errors.TooManyTries: 429,
     errors.OverQuota: 409,
     errors.AppLocked: 423,
     errors.UnderMaintenance: 503,
+    errors.HeldBack: 503,
+    errors.OutsideWindow: 503,
+    errors.ServerStopped: 503,
     errors.PeerError: 502,
     errors.Unreachable: 502,
     errors.AssociationRejected: 502,
@@ -62,6 +68,8 @@ STATUS: Mapping[type[AditError], int] = {
 """The status of every kind of error."""
 
 _RETRY_AFTER_S = {429: 60, 503: 10}
+_HELD_BACK_RETRY_AFTER_S = 300
+"""Of a server that somebody has stopped, nobody knows until when."""
 _PLACES = frozenset({"body", "query", "path", "header", "cookie"})
 _MOST_NAMED = 20
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
@@ -129,9 +137,18 @@ def of(error: BaseException) -> JSONResponse:
     if isinstance(error, Problem):
         return answer(error.status, error.code, error.detail, error.errors, error.headers, more=error.more)
     if isinstance(error, AditError) and (status := status_of(error)) != 500:
-        return answer(status, error.code, error.message, error.problems if isinstance(error, BadRequest) else None)
+        problems = error.problems if isinstance(error, BadRequest) else None
+        return answer(status, error.code, error.message, problems, _until(error))
     reference = faults.record(error)
     return answer(500, "Bug", faults.apology(reference), reference=reference)
+
+
+def _until(error: AditError) -> dict[str, str]:
+    """The header that says how long to wait for a server that is held back."""
+    if not isinstance(error, HeldBack):
+        return {}
+    wait_s = _HELD_BACK_RETRY_AFTER_S if error.until is None else (error.until - datetime.now(UTC)).total_seconds()
+    return {"retry-after": str(max(1, math.ceil(wait_s)))}
 
 
 def status_of(error: AditError) -> int:

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from models.db import schema
 from models.db.tables import SealRow
 from models.db.vault import Vault
-from models.domain.errors import AditError, Bug, NoSpace, PeerBusy, Unreachable
+from models.domain.errors import AditError, Bug, NoSpace, PeerBusy, Unreachable, WrongVersion
 from models.settings import Settings
 
 T = TypeVar("T")
@@ -108,16 +108,37 @@ class Database:
     def migrate(self) -> None:
         """Bring the tables to this version; processes that start at the same time wait for one another.
 
-        Raises NotPermitted when the master key is not the one that this database was first used with.
+        Raises WrongVersion when they are of a newer one, NotPermitted when the master key is not the one that this
+        database was first used with.
         """
         with _translated():
             schema.upgrade(self._engine, lambda connection: hold(connection, Lock.MIGRATION))
         self._check_seal()
 
     def is_current(self) -> bool:
-        """Whether the tables are those of this program's version, so that there is nothing to migrate."""
+        """Whether the tables are those of this program's version; raises WrongVersion when they are of a newer one."""
         with self.reading() as session:
             return schema.is_current(session.connection())
+
+    def check_is_current(self) -> None:
+        """Raise WrongVersion unless the tables are those of this program's version."""
+        if not self.is_current():
+            raise WrongVersion(
+                "The database is not of this version of ADIT yet. Run adit init, or start adit up, which migrate it."
+            )
+
+    @contextmanager
+    def refilled(self, fill: Callable[[Connection], None]) -> Generator[None]:
+        """A transaction that begins with other tables, which ``fill`` puts there, brought to this version.
+
+        What the block does joins it. Raises WrongVersion, and NotPermitted when the master key is not theirs.
+        """
+        with self.transaction() as session:
+            hold(session.connection(), Lock.MIGRATION)
+            fill(session.connection())
+            schema.upgrade_in_place(session.connection())
+            self._check_seal()
+            yield
 
     def close(self) -> None:
         """Close every pooled connection; the database can be used again afterwards."""

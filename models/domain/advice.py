@@ -45,6 +45,10 @@ _ADVICE: Mapping[str, Advice] = {
         "Reload the page and enter your change again.",
         "Two people have changed the same thing; the later one has to look at the first change.",
     ),
+    "WrongVersion": Advice(
+        "Show this page to an administrator.",
+        "Install the same version on all machines and start it; a database is never taken back to an earlier version.",
+    ),
     "TooManyTries": Advice(
         "Wait some minutes, then try again.",
         "Look at the audit trail who tried so often, and from where.",
@@ -60,6 +64,18 @@ _ADVICE: Mapping[str, Advice] = {
     "UnderMaintenance": Advice(
         "Come back after the maintenance; what you have submitted is kept.",
         "End maintenance in the project settings when the work is done.",
+    ),
+    "HeldBack": Advice(
+        "Nothing: it goes on by itself when the server may be used again.",
+        "Look at the server's windows, and whether somebody has stopped it.",
+    ),
+    "OutsideWindow": Advice(
+        "Nothing: it goes on by itself when the server opens.",
+        "Look at the transfer windows of the server; they are in the time zone of the settings.",
+    ),
+    "ServerStopped": Advice(
+        "Nothing: it goes on by itself when an administrator lets the server go on.",
+        "Let the server go on when the reason is gone; the audit trail tells who stopped it.",
     ),
     "PeerError": Advice(
         "Retry the failed items in a while; if they fail again, show this page to an administrator.",

@@ -6,10 +6,13 @@ AditError
 │   ├── BadRequest
 │   ├── WrongState
 │   ├── Outdated
+│   ├── WrongVersion
 │   ├── TooManyTries
 │   ├── OverQuota
 │   ├── AppLocked
-│   └── UnderMaintenance
+│   ├── UnderMaintenance
+│   └── HeldBack
+│       └── OutsideWindow · ServerStopped
 ├── PeerError     the other side of a connection
 │   ├── Unreachable · AssociationRejected · TimedOut · PeerBusy     (retried)
 │   ├── Unsupported                                                 (never)
@@ -30,7 +33,9 @@ AditError
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
+from typing import Self
 
 
 class Retry(StrEnum):
@@ -92,6 +97,10 @@ class Outdated(Refused):
     """Somebody else has changed this in the meantime. Reload the page and enter your change again."""
 
 
+class WrongVersion(Refused):
+    """The database and this program are of different versions of ADIT."""
+
+
 class TooManyTries(Refused):
     """Too many tries. Wait some minutes, then try again."""
 
@@ -106,6 +115,28 @@ class AppLocked(Refused):
 
 class UnderMaintenance(Refused):
     """ADIT is under maintenance. Try again later."""
+
+
+class HeldBack(Refused):
+    """A server that this needs may not be used now. Jobs wait and go on by themselves."""
+
+    until: datetime | None = None
+    """When it may be used again, where that is known."""
+
+    @classmethod
+    def because(cls, message: str, until: datetime | None = None) -> Self:
+        """The error with the moment at which the server may be used again."""
+        error = cls(message)
+        error.until = until
+        return error
+
+
+class OutsideWindow(HeldBack):
+    """The server is outside its transfer windows. Jobs wait and go on by themselves when it opens."""
+
+
+class ServerStopped(HeldBack):
+    """An administrator has stopped the server. Jobs wait and go on by themselves when it may go on."""
 
 
 class PeerError(AditError):

@@ -56,6 +56,23 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetRule:
+    """The association budget of a server at certain hours of the week, instead of the usual one."""
+
+    hours: Window
+    budget: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """That somebody has stopped a server: until it is let go on, nothing but connection tests reaches it."""
+
+    by: str
+    at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """A PACS or research archive with its protocols, as an administrator configured it."""
 
@@ -82,7 +99,9 @@ class Server:
     tls: Tls | None = None
     timeouts: Timeouts = Timeouts()
     association_budget: int = 8
-    """How many associations and DICOMweb connections all workers together may hold."""
+    """How many associations and DICOMweb connections all workers together may hold, where no rule says otherwise."""
+    budget_rules: tuple[BudgetRule, ...] = ()
+    """Other budgets at certain hours. Where several count at a time, the smallest does."""
     store_associations: int = 2
     """How many instances are sent at the same time. More than 2 gains nothing and breaks some archives."""
     uses_pynetdicom: bool = False
@@ -91,6 +110,8 @@ class Server:
     """How many answers this server gives to one query at most, as far as is known; searches show no more."""
     windows: tuple[Window, ...] = ()
     """When transfers may use it; empty: always."""
+    stop: Stop | None = None
+    """Who has stopped it. No setting: it is changed on its own."""
     version: int = 1
 
     @property

@@ -3,14 +3,15 @@
 import itertools
 import json
 import logging
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from starlette.responses import JSONResponse
 
 from api import problems
-from api.problems import STATUS, field_problems
+from api.problems import STATUS, field_problems, of
 from models.domain import errors
-from models.domain.errors import AditError, BadRequest, Bug
+from models.domain.errors import AditError, BadRequest, Bug, HeldBack, OutsideWindow, ServerStopped
 from services.people import accounts
 from tests.api_site import Site
 
@@ -109,3 +110,19 @@ def test_a_field_is_named_by_its_path_unless_the_name_may_be_anything() -> None:
 def test_no_more_than_twenty_fields_are_named() -> None:
     many = ({"loc": ("body", number), "type": "missing", "msg": ""} for number in itertools.count())
     assert list(field_problems(many)) == [str(number) for number in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("error", "least", "most"),
+    [
+        (OutsideWindow.because("It opens later.", datetime.now(UTC) + timedelta(hours=2)), 7_100, 7_200),
+        (OutsideWindow.because("It has opened since.", datetime.now(UTC) - timedelta(hours=2)), 1, 1),
+        (ServerStopped("Somebody has stopped it."), 300, 300),
+    ],
+)
+def test_who_meets_a_server_that_is_held_back_is_told_when_to_come_again(
+    error: HeldBack, least: int, most: int
+) -> None:
+    answer = of(error)
+    assert answer.status_code == 503
+    assert least <= int(answer.headers["retry-after"]) <= most

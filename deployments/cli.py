@@ -2,7 +2,7 @@
 
 import typer
 
-from deployments.commands import accounts, batches, jobs, machine, nodes, offline, privacy, profiles, project
+from deployments.commands import accounts, batches, jobs, machine, nodes, offline, privacy, profiles, programs, project
 
 app = typer.Typer(
     help="Moves DICOM studies between archives and folders, pseudonymized on the way.",
@@ -15,9 +15,9 @@ for command in (jobs.verify, jobs.hurry, jobs.restart, jobs.delete, project.main
     app.command()(command)
 app.command("status")(jobs.show)
 app.command("create-admin")(accounts.create_admin)
-app.command("web")(machine.web)
-app.command("dispatch")(machine.dispatch)
-app.command("receiver")(machine.receiver)
+for command in (programs.init, programs.web, programs.dispatch, programs.worker, programs.receiver):
+    app.command()(command)
+app.command("prefect-server")(programs.run_prefect_server)
 app.add_typer(nodes.app, name="node")
 app.add_typer(batches.app, name="batch")
 app.add_typer(profiles.app, name="profile")

@@ -3,17 +3,21 @@
 Whoever may use its API can run any program as our user, so it asks for user and password (``ADIT_PREFECT_AUTH``).
 """
 
+import ssl
 import sys
 from collections.abc import Mapping
 from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
 
 import httpx
 
+from models.domain.errors import NotPermitted
 from models.settings import Settings
 
 POOL = "transfers"
 WORKER = "adit"
-_FLOW_RUNS_AT_A_TIME = 4
+FLOW_RUNS_AT_A_TIME = 4
 """Flow runs of one worker. How much a server has to bear is limited by its association budget, not by this."""
 _TIMEOUT_S = 5.0
 _BATCHES = {
@@ -34,8 +38,9 @@ def environment(settings: Settings) -> Mapping[str, str]:
         "PREFECT_HOME": str(home),
         "PREFECT_PROFILES_PATH": str(home / "profiles.toml"),
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": settings.prefect_database,
         "PREFECT_API_URL": settings.prefect_api_url,
+        "PREFECT_SERVER_UI_API_URL": f"{ui_url(settings)}/api",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ui_url(settings),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
@@ -47,6 +52,8 @@ def environment(settings: Settings) -> Mapping[str, str]:
         # a flow run ends when its last log lines are sent: with the default of 2 s that is a second after its work
         "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.2",
         **{f"PREFECT_SERVER_SERVICES_{name}": value for name, value in _BATCHES.items()},
+        **({"PREFECT_API_SSL_CERT_FILE": str(settings.prefect_ca_file)} if settings.prefect_ca_file else {}),
+        **_log_format(settings),
         **_passwords(settings),
     }
 
@@ -57,11 +64,10 @@ def server_command(settings: Settings) -> tuple[str, ...]:
     return (sys.executable, "-m", "prefect", "server", "start", *address)
 
 
-def worker_command() -> tuple[str, ...]:
-    """How a worker is started that runs flows as processes of this machine."""
-    limit = ("--limit", str(_FLOW_RUNS_AT_A_TIME))
-    place = ("--pool", POOL, "--type", "process", "--name", WORKER)
-    return (sys.executable, "-m", "prefect", "worker", "start", *place, *limit)
+def worker_command(name: str = WORKER, limit: int = FLOW_RUNS_AT_A_TIME) -> tuple[str, ...]:
+    """How a worker is started that runs at most so many flows at a time, as processes of this machine."""
+    place = ("--pool", POOL, "--type", "process", "--name", name)
+    return (sys.executable, "-m", "prefect", "worker", "start", *place, "--limit", str(limit))
 
 
 def ui_url(settings: Settings) -> str:
@@ -72,20 +78,48 @@ def ui_url(settings: Settings) -> str:
 def is_ready(settings: Settings) -> bool:
     """Whether the server answers and has its database; it says so without a password."""
     try:
-        return httpx.get(f"{settings.prefect_api_url}/ready", timeout=_TIMEOUT_S, trust_env=False).is_success
+        with _client(settings) as client:
+            return client.get("/ready").is_success
     except httpx.HTTPError:
         return False
 
 
+def is_set_up(settings: Settings) -> bool:
+    """Whether the server has all that a worker needs; raises NotPermitted when it wants another password."""
+    try:
+        with _client(settings) as client:
+            status = client.get(f"/work_pools/{POOL}").status_code
+    except httpx.HTTPError:
+        return False
+    if status == HTTPStatus.UNAUTHORIZED:
+        raise NotPermitted("Prefect's API wants another password. Check ADIT_PREFECT_AUTH.")
+    return status == HTTPStatus.OK
+
+
 def has_worker(settings: Settings, since: datetime) -> bool:
     """Whether the worker of the pool has reported itself since a moment."""
-    url = f"{settings.prefect_api_url}/work_pools/{POOL}/workers/filter"
     try:
-        answer = httpx.post(url, json={}, auth=_auth(settings), timeout=_TIMEOUT_S, trust_env=False)
+        with _client(settings) as client:
+            answer = client.post(f"/work_pools/{POOL}/workers/filter", json={})
         heartbeats = [datetime.fromisoformat(worker["last_heartbeat_time"]) for worker in answer.json()]
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return False
     return any(heartbeat >= since for heartbeat in heartbeats)
+
+
+def _client(settings: Settings) -> httpx.Client:
+    """A client of the server's API that trusts the certificates of the settings, and goes through no proxy."""
+    trusted = ssl.create_default_context(cafile=settings.prefect_ca_file) if settings.prefect_ca_file else True
+    return httpx.Client(
+        base_url=settings.prefect_api_url, auth=_auth(settings), verify=trusted, timeout=_TIMEOUT_S, trust_env=False
+    )
+
+
+def _log_format(settings: Settings) -> Mapping[str, str]:
+    """Where Prefect finds how to log, if that is not its own way."""
+    if settings.log_format == "text":
+        return {}
+    return {"PREFECT_LOGGING_SETTINGS_PATH": str(Path(__file__).with_name("prefect_logging.yaml"))}
 
 
 def _passwords(settings: Settings) -> Mapping[str, str]:

@@ -33,7 +33,7 @@ def start(supervisor: Supervisor, settings: Settings) -> None:
     begun_at = datetime.now(UTC)
     _lay_out(settings)
     supervisor.start(_program(settings, "prefect-server", *prefect_server.server_command(settings)))
-    _migrate(settings)
+    migrate(settings)
     for name in ("receiver", "dispatcher"):
         supervisor.start(_program(settings, name, *module(name)))
     supervisor.complete(_program(settings, "prefect-setup", *module("prefect_setup")), _READY_WITHIN_S)
@@ -71,7 +71,12 @@ def end_leftovers(settings: Settings) -> None:
 def environment(settings: Settings) -> Mapping[str, str]:
     """What every process of the stack gets: all settings, so that none depends on the working directory."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ADIT_", "PREFECT_"))}
-    not_by_proxy = [*filter(None, [inherited.get("NO_PROXY")]), settings.prefect_host, "127.0.0.1", "localhost"]
+    not_by_proxy = [
+        *filter(None, [inherited.get("NO_PROXY")]),
+        _host_of(settings.prefect_server_url),
+        "127.0.0.1",
+        "localhost",
+    ]
     return {
         **inherited,
         **installation.exported(settings),
@@ -80,7 +85,7 @@ def environment(settings: Settings) -> Mapping[str, str]:
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), inherited.get("PYTHONPATH")])),
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
-        "TMPDIR": str(_temporary(settings)),
+        "TMPDIR": str(temporary(settings)),
         "NO_PROXY": ",".join(not_by_proxy),
         "no_proxy": ",".join(not_by_proxy),
     }
@@ -91,19 +96,23 @@ def module(name: str) -> tuple[str, ...]:
     return sys.executable, "-m", f"deployments.{name}"
 
 
+def _host_of(url: str) -> str:
+    return httpx.URL(url).host
+
+
 def _lay_out(settings: Settings) -> None:
     """Make the directories. What processes left in the temporary one when they were killed is removed."""
-    shutil.rmtree(_temporary(settings), ignore_errors=True)
-    for directory in (settings.data_dir / "prefect", settings.data_dir / "logs", _temporary(settings)):
+    shutil.rmtree(temporary(settings), ignore_errors=True)
+    for directory in (settings.data_dir / "prefect", settings.data_dir / "logs", temporary(settings)):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
-def _temporary(settings: Settings) -> Path:
+def temporary(settings: Settings) -> Path:
     """Prefect's worker and flow runs get their working directories here."""
     return settings.data_dir / "tmp"
 
 
-def _migrate(settings: Settings) -> None:
+def migrate(settings: Settings) -> None:
     """Bring our tables to this version, and make the first administrator.
 
     The imports take a second that the server's start has begun by now.

@@ -10,13 +10,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from deployments import processes
 from models.domain.errors import Interrupted, TimedOut, Unreachable
@@ -26,13 +26,15 @@ _LOOK_EVERY_S = 0.1
 _LOG_LIMIT_BYTES = 10_000_000
 _LONGEST_DELAY_S = 30.0
 _KILL_WITHIN_S = 5.0
+_KILLED = 128
+"""To which shells add the number of the signal for the exit status."""
 _HEALTHY_AFTER_S = 60.0
 """A program that has run for so long before it ended is started again without delay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run. ``environment`` is all that it gets; what it prints is added to ``log``.
+    """What to run. ``environment`` is all that it gets; what it prints is added to ``log``, or goes where ours goes.
 
     ``ends_its_own`` says that it ends what it has started when it is asked to end, so nobody else needs to ask those.
     """
@@ -40,7 +42,7 @@ class Program:
     name: str
     command: tuple[str | Path, ...]
     environment: Mapping[str, str] = field(repr=False)
-    log: Path
+    log: Path | None
     ends_its_own: bool = False
 
 
@@ -100,6 +102,15 @@ class Supervisor:
         del self._children[program.name]
         if child.process.returncode:
             raise Unreachable(f"{program.name}: {_outcome(child.process.returncode)}. See {program.log}.")
+
+    def see_out(self, program: Program) -> int:
+        """Run a program until it ends or a signal asks for the end; return its exit status, 0 on request."""
+        child = self._children[program.name] = self._spawn(program, is_kept=False)
+        with suppress(Interrupted):
+            while (status := child.process.poll()) is None:
+                self.look_after(_LOOK_EVERY_S)
+            return status if status >= 0 else _KILLED - status
+        return 0
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         """Look after the programs until something has come true.
@@ -202,15 +213,14 @@ class Supervisor:
 
     def _popen(self, program: Program) -> "subprocess.Popen[bytes]":
         """The program in a new session, so that Ctrl-C at the terminal reaches only the supervisor."""
-        _rotate(program.log)
-        with program.log.open("ab") as log:
+        with _output(program.log) as output:
             return subprocess.Popen(
                 program.command,
                 env=program.environment,
                 cwd=self._directory,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=output,
+                stderr=output and subprocess.STDOUT,
                 start_new_session=True,
                 preexec_fn=partial(processes.die_with_parent, os.getpid()),
             )
@@ -224,6 +234,17 @@ def _outcome(status: int) -> str:
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
     return f"ended with status {status}"
+
+
+@contextmanager
+def _output(log: Path | None) -> Generator[BinaryIO | None]:
+    """What a program prints to; None is our own output."""
+    if log is None:
+        yield None
+        return
+    _rotate(log)
+    with log.open("ab") as file:
+        yield file
 
 
 def _rotate(log: Path) -> None:

@@ -1,4 +1,4 @@
-"""`adit up`, `web`, `receiver`, `dispatch`, `demo`: what runs until it is told to stop."""
+"""`adit up`, which runs everything on one machine, and `adit demo`, which shows it."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -7,15 +7,12 @@ from typing import Annotated
 import typer
 
 from deployments import installation, ports, prefect_server, stack
+from deployments.commands.programs import WebPort
 from deployments.commands.session import DataDir
 from deployments.screen import console, errors_shown, say
 from deployments.supervisor import Supervisor
 from models.domain.errors import Interrupted
 from models.settings import Settings
-
-WebPort = Annotated[
-    int | None, typer.Option(envvar="ADIT_WEB_PORT", min=0, max=65535, help="Of the web pages; 0: any free one.")
-]
 
 
 def up(
@@ -37,35 +34,6 @@ def up(
         with installation.locked(settings):
             _run(settings)
     say("Stopped.")
-
-
-def web(web_port: WebPort = None, data_dir: DataDir = None) -> None:
-    """Serve the web pages alone, until Ctrl-C or SIGTERM."""
-    with errors_shown():
-        settings = installation.open_settings(data_dir, makes_key=True, web_port=_port(web_port))
-        settings = installation.with_web_url(settings)
-        ports.check_is_free(settings.web_host, settings.web_port, "--web-port")
-        from deployments.web import main
-
-        main()
-
-
-def receiver(data_dir: DataDir = None) -> None:
-    """Run the C-STORE receiver alone, until SIGTERM."""
-    with errors_shown():
-        installation.open_settings(data_dir)
-        from deployments.receiver import main
-
-        main()
-
-
-def dispatch(data_dir: DataDir = None) -> None:
-    """Run the dispatcher alone, which starts flow runs for due jobs, until SIGTERM."""
-    with errors_shown():
-        installation.open_settings(data_dir)
-        from deployments.dispatcher import main
-
-        main()
 
 
 def demo(

@@ -59,5 +59,5 @@ def test_the_way_back_in_has_to_be_forced(adit: Adit) -> None:
 def test_the_stack_makes_the_admin_of_the_settings(a_data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("USERNAME", "root"), ("USER_EMAIL", "root@example.org"), ("PASSWORD", PASSWORD)):
         monkeypatch.setenv(f"ADIT_ADMIN_{name}", value)
-    stack._migrate(open_settings(a_data_dir, makes_key=True))
+    stack.migrate(open_settings(a_data_dir, makes_key=True))
     assert signs_in(PASSWORD)

@@ -121,3 +121,62 @@ def test_logs_are_for_people_unless_somebody_wants_them_for_programs() -> None:
     assert settings(log_format="json").log_format == "json"
     with pytest.raises(ValidationError):
         settings(log_format="xml")
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("10.1.2.3", "10.1.2.3"), ("fd00::1", "[fd00::1]")],
+)
+def test_prefect_is_reached_where_it_listens_unless_said_otherwise(host: str, reached: str) -> None:
+    chosen = settings(prefect_host=host)
+    assert chosen.prefect_api_url == f"http://{reached}:4200/api"
+    assert chosen.prefect_ui_url == f"http://{reached}:4200"
+
+
+def test_programs_and_browsers_may_reach_prefect_on_ways_of_their_own() -> None:
+    chosen = settings(prefect_host="0.0.0.0", prefect_url="https://adit.example.org:4443/")
+    assert chosen.prefect_api_url == "https://adit.example.org:4443/api"
+    assert chosen.prefect_ui_url == "https://adit.example.org:4443"
+    inside = settings(prefect_url="http://prefect-server:4200", prefect_page_url="https://adit.example.org:4443")
+    assert inside.prefect_api_url == "http://prefect-server:4200/api"
+    assert inside.prefect_ui_url == "https://adit.example.org:4443"
+    with pytest.raises(ValidationError, match="prefect_url"):
+        settings(prefect_url="adit.example.org:4443")
+
+
+@pytest.mark.parametrize("url", ["http://adit.example.org:4200", "http://10.1.2.3:4200", "http://[fd00::1]:4200"])
+def test_the_password_of_prefect_crosses_no_network_in_clear_in_production(url: str) -> None:
+    assert settings(prefect_url=url).prefect_server_url == url
+    with pytest.raises(ValidationError, match="prefect_url: it must begin with https"):
+        settings(prefect_url=url, environment="production")
+    assert settings(prefect_url=url.replace("http:", "https:"), environment="production").is_production
+    assert settings(prefect_url="http://prefect-server:4200", environment="production").is_production
+    assert settings(prefect_url="http://127.0.0.1:4200", environment="production").is_production
+
+
+def test_prefect_keeps_its_database_in_the_data_directory_or_where_it_is_told(tmp_path: Path) -> None:
+    assert settings(data_dir=tmp_path).prefect_database == f"sqlite+aiosqlite:///{tmp_path}/prefect/prefect.db"
+    url = "postgresql+asyncpg://prefect:Yei7aeph@db/prefect"
+    assert settings(prefect_database_url=url).prefect_database == url
+    with pytest.raises(ValidationError, match="prefect_database_url: its password"):
+        settings(prefect_database_url=url.replace("Yei7aeph", "postgres"), environment="production")
+    with pytest.raises(ValidationError, match="prefect_database_url"):
+        settings(prefect_database_url="postgresql+psycopg://db/prefect")
+
+
+def test_one_password_goes_into_both_addresses_that_leave_it_out() -> None:
+    chosen = settings(
+        database_url="postgresql+psycopg://adit@db/adit",
+        prefect_database_url="postgresql+asyncpg://adit@db/prefect",
+        database_password="with@/:signs",
+    )
+    assert chosen.url == "postgresql+psycopg://adit:with%40%2F%3Asigns@db/adit"
+    assert chosen.prefect_database == "postgresql+asyncpg://adit:with%40%2F%3Asigns@db/prefect"
+    own = settings(database_url="postgresql+psycopg://adit:own@db/adit", database_password="another")
+    assert own.url == "postgresql+psycopg://adit:own@db/adit"
+    assert settings(database_url="postgresql+psycopg:///adit", database_password="another").url.endswith(":///adit")
+    with pytest.raises(ValidationError, match="database_url: its password"):
+        settings(
+            database_url="postgresql+psycopg://adit@db/adit", database_password="changeme", environment="production"
+        )
+    assert "with@" not in repr(chosen)

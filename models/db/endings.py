@@ -1,4 +1,4 @@
-"""Keeps which ends of jobs their owners have been told about."""
+"""Keeps which ends of jobs were looked at, to tell their owners by mail what these want to hear."""
 
 from sqlalchemy import and_, or_, select, update
 
@@ -7,7 +7,6 @@ from models.db.tables import JobRow
 from models.domain.jobs import FINISHED
 
 _IS_UNTOLD = and_(
-    JobRow.send_finished_mail,
     JobRow.state.in_(FINISHED),
     JobRow.ended_at.is_not(None),
     or_(JobRow.finished_mail_at.is_(None), JobRow.finished_mail_at < JobRow.ended_at),
@@ -15,18 +14,18 @@ _IS_UNTOLD = and_(
 
 
 class EndingStore:
-    """Ends of jobs whose owners want a mail."""
+    """Ends of jobs, of which each is looked at once, whether or not the owner wants a mail."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def untold(self, limit: int) -> tuple[int, ...]:
-        """The ids of jobs that have ended, or ended again, since their owner was told."""
+        """The ids of jobs that have ended, or ended again, since they were looked at."""
         with self._db.reading() as session:
             return tuple(session.scalars(select(JobRow.id).where(_IS_UNTOLD).order_by(JobRow.ended_at).limit(limit)))
 
     def mark_told(self, job_id: int) -> bool:
-        """Say that the owner is being told; False when somebody else has told them already, or the job goes on."""
+        """Say that the end is being looked at; False when somebody else has done so already, or the job goes on."""
         with self._db.transaction() as session:
             mine = update(JobRow).where(JobRow.id == job_id, _IS_UNTOLD).values(finished_mail_at=JobRow.ended_at)
             return session.execute(mine.returning(JobRow.id)).first() is not None

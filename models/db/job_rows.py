@@ -11,10 +11,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from models.db.job_events import tell
 from models.db.tables import ItemRow, JobRow
 from models.domain.errors import NotFound
 from models.domain.jobs import FINISHED, Item, Job, State, check_item_move, check_job_move, derived_state, summary
 from models.domain.requests import JobHead, TransferRequest
+from models.domain.webhooks import Event
 
 _BEGUN = frozenset({State.IN_PROGRESS, State.CANCELING})
 _UNENDED = (State.IN_PROGRESS, State.PENDING)
@@ -94,7 +96,7 @@ def derive(session: Session, job: JobRow, now: datetime) -> State:
     if state is job.state:
         return state
     if state in FINISHED:
-        finish(job, state, counts, now)
+        finish(session, job, state, counts, now)
     else:
         move_job(job, state)
     return state
@@ -106,11 +108,12 @@ def _has_unended(job_id: int) -> ColumnElement[bool]:
     return or_(*with_state)
 
 
-def finish(job: JobRow, state: State, counts: Counter[State], now: datetime) -> None:
-    """End a job, with a message that says what has become of its items."""
+def finish(session: Session, job: JobRow, state: State, counts: Counter[State], now: datetime) -> None:
+    """End a job, with a message that says what has become of its items, and let webhooks be told."""
     move_job(job, state)
     job.ended_at = now
     job.message = summary(counts.elements())
+    tell(session, Event.CANCELED if state is State.CANCELED else Event.FINISHED, job, counts, now)
 
 
 def new_job(owner: str, head: JobHead, scope_id: int | None, policy_digest: str, state: State, now: datetime) -> JobRow:

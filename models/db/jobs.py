@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.orm import Session
 
+from models.db.job_events import tell
 from models.db.job_questions import JobQuestions, has_delivered, is_used
 from models.db.job_rows import (
     counts_of,
@@ -32,6 +33,7 @@ from models.domain.errors import WrongState
 from models.domain.job_actions import check_allows, check_item_allows
 from models.domain.jobs import FINISHED, Item, ItemAction, Job, JobAction, State
 from models.domain.requests import TransferRequest
+from models.domain.webhooks import Event
 
 
 class JobStore(JobQuestions, LeaseStore):
@@ -49,6 +51,7 @@ class JobStore(JobQuestions, LeaseStore):
             session.add(row)
             session.flush()
             session.add_all(new_items(row.id, request))
+            tell(session, Event.ACCEPTED, row, {State.PENDING: len(request.studies)}, row.created_at)
             return job_of(row)
 
     def made_of(self, check_id: int) -> Job | None:
@@ -88,7 +91,7 @@ class JobStore(JobQuestions, LeaseStore):
             if counts[State.IN_PROGRESS]:
                 move_job(row, State.CANCELING)
             else:
-                finish(row, State.CANCELED, counts, now)
+                finish(session, row, State.CANCELED, counts, now)
             return job_of(row)
 
     def finish_canceled(self, now: datetime | None = None) -> tuple[int, ...]:
@@ -175,7 +178,9 @@ class JobStore(JobQuestions, LeaseStore):
     def delete(self, job_id: int) -> None:
         """Remove a job nobody has begun; raises WrongState for any other, and when something of it was delivered."""
         with self._db.transaction() as session:
-            session.delete(_row_that_allows(session, JobAction.DELETE, job_id))
+            row = _row_that_allows(session, JobAction.DELETE, job_id)
+            tell(session, Event.DELETED, row, {}, self._db.clock())
+            session.delete(row)
 
     def set_flow_run(self, job_id: int, flow_run_id: str, requested_at: datetime | None = None) -> None:
         """Remember which flow run was asked to work on the job, and when."""

@@ -7,11 +7,23 @@ from sqlalchemy import Select, and_, select
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database
-from models.db.job_rows import derive, end, is_abandoned, item_of, locked, move_item, move_job, waits_no_longer
+from models.db.job_events import tell
+from models.db.job_rows import (
+    counts_of,
+    derive,
+    end,
+    is_abandoned,
+    item_of,
+    locked,
+    move_item,
+    move_job,
+    waits_no_longer,
+)
 from models.db.project import has_to_wait
 from models.db.tables import ItemRow, JobRow
 from models.domain.errors import LeaseLost
 from models.domain.jobs import Item, Lease, State
+from models.domain.webhooks import Event
 
 CANCELED_TEXT = "Canceled on request."
 _ABANDONED_TEXT = "Its worker died without a word during the last attempt."
@@ -42,6 +54,7 @@ class LeaseStore:
             lease = _begin(row, now, lease_for)
             if job.state is State.PENDING:
                 move_job(job, State.IN_PROGRESS)
+                tell(session, Event.STARTED, job, counts_of(session, job_id), now)
             job.started_at = job.started_at or now
             return item_of(row), lease
 

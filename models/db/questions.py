@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
 
 from models.db.engine import Database
+from models.db.job_events import tell
 from models.db.job_rows import item_of, job_of, new_item, new_job
 from models.db.leases import LeaseStore
 from models.db.tables import AnswerRow, BatchFileRow, ItemRow, JobRow, QuestionRow, ReceiptRow
@@ -21,6 +22,7 @@ from models.domain.errors import NotFound
 from models.domain.jobs import FINISHED, Item, Job, Lease, State
 from models.domain.receipts import Completeness
 from models.domain.requests import JobHead
+from models.domain.webhooks import Event
 
 T = TypeVar("T")
 
@@ -67,6 +69,7 @@ class QuestionStore:
                 QuestionRow(item_id=item.id, content=self._db.vault.encrypt(one.content))
                 for item, one in zip(items, questions, strict=True)
             )
+            tell(session, Event.ACCEPTED, job, {State.PENDING: len(items)}, job.created_at)
             return job_of(job)
 
     def content(self, item_id: int) -> bytes:

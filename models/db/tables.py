@@ -15,6 +15,7 @@ from models.domain.people import LinkPurpose, Permission
 from models.domain.project import App
 from models.domain.receipts import Completeness
 from models.domain.reviews import Decision
+from models.domain.webhooks import Event, NoticeState
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -231,6 +232,7 @@ class ItemRow(Row):
         Index("ix_items_job_state_position", "job_id", "state", "position"),
         Index("ix_items_state", "state"),
         Index("ix_items_study_destination", "study_uid", "destination_id"),
+        Index("ix_items_ended_at", "ended_at"),
         NEVER_REUSE_IDS,
     )
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -546,3 +548,58 @@ class MailRow(Row):
     created_at: Mapped[datetime]
     not_before_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
+
+
+class WebhookRow(Row):
+    """An address that is told of events. Its secrets are encrypted; ``old_secret`` is empty where there is none.
+
+    ``rests_until_at`` is set while its listener is out of reach: until then nothing is sent there.
+    """
+
+    __tablename__ = "webhooks"
+    __table_args__ = NEVER_REUSE_IDS
+    id: Mapped[int] = mapped_column(primary_key=True)
+    url: Mapped[str] = mapped_column(String(2000))
+    description: Mapped[str] = mapped_column(String(200))
+    events: Mapped[list[str]] = mapped_column(JSON)
+    is_active: Mapped[bool]
+    secret: Mapped[bytes]
+    old_secret: Mapped[bytes]
+    old_secret_until_at: Mapped[datetime | None]
+    failing_since_at: Mapped[datetime | None]
+    rests_until_at: Mapped[datetime | None]
+    created_by: Mapped[str] = mapped_column(String(150))
+    created_at: Mapped[datetime]
+    version: Mapped[int]
+
+
+class NoticeRow(Row):
+    """One event that one webhook is told; ``body`` is what is sent. The job may be gone by now."""
+
+    __tablename__ = "webhook_notices"
+    __table_args__ = (Index("ix_webhook_notices_due", "webhook_id", "state", "not_before_at"), NEVER_REUSE_IDS)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    webhook_id: Mapped[int] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    event_id: Mapped[str] = mapped_column(String(40))
+    event: Mapped[Event] = mapped_column(word(Event))
+    job_id: Mapped[int | None]
+    body: Mapped[str] = mapped_column(Text)
+    state: Mapped[NoticeState] = mapped_column(word(NoticeState))
+    attempts: Mapped[int]
+    status: Mapped[int | None]
+    trouble: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    not_before_at: Mapped[datetime]
+    give_up_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+
+
+class AlarmRow(Row):
+    """Something that is wrong: since when, when that was last seen, and when administrators were told, if they were."""
+
+    __tablename__ = "alarms"
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    since_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    told_at: Mapped[datetime | None]
+    text: Mapped[str] = mapped_column(Text)

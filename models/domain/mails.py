@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from models.domain.jobs import State
+
 
 class MailState(StrEnum):
     """How far a mail has come."""
@@ -11,6 +13,26 @@ class MailState(StrEnum):
     WAITING = "waiting"
     SENT = "sent"
     FAILED = "failed"
+
+
+class JobMails(StrEnum):
+    """About which ends of their jobs somebody wants a mail."""
+
+    AS_ASKED = "as_asked"
+    """Those for which they asked when they submitted the job."""
+    ALWAYS = "always"
+    TROUBLE = "trouble"
+    NEVER = "never"
+
+    def wants(self, state: State, was_asked: bool) -> bool:
+        """Whether there is a mail about a job that has ended in this state."""
+        match self:
+            case JobMails.AS_ASKED:
+                return was_asked
+            case JobMails.TROUBLE:
+                return state in {State.FAILURE, State.WARNING}
+            case _:
+                return self is JobMails.ALWAYS
 
 
 @dataclass(frozen=True, slots=True)

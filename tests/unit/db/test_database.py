@@ -16,6 +16,7 @@ from sqlalchemy.exc import StatementError
 
 from models.db import schema
 from models.db.audit import AuditStore
+from models.db.endings import EndingStore
 from models.db.engine import Database, open_database
 from models.db.escrow import EscrowStore
 from models.db.groups import GroupStore
@@ -28,6 +29,7 @@ from models.db.reviews import ReviewStore
 from models.db.scopes import ScopeStore
 from models.db.slots import SlotStore
 from models.db.tables import (
+    AlarmRow,
     ApiTokenNodeRow,
     ApiTokenRow,
     AppRow,
@@ -45,6 +47,7 @@ from models.db.tables import (
     UserRow,
     WebSessionRow,
 )
+from models.db.webhooks import NoticeStore, WebhookStore
 from models.domain.answers import Answer
 from models.domain.audit import DONE, AuditAction
 from models.domain.batch_requests import BatchFile
@@ -57,6 +60,7 @@ from models.domain.receipts import Receipt
 from models.domain.refs import StudyFound
 from models.domain.requests import JobHead
 from models.domain.reviews import Decision
+from models.domain.webhooks import WebhookWish
 from models.settings import Settings
 from tests.databases import Clock
 from tests.samples import a_server, add_job, add_nodes
@@ -85,6 +89,7 @@ def fill(db: Database) -> None:
     _fill_people(db, folder_id)
     _fill_questions(db, source_id)
     _fill_mails(db)
+    _fill_webhooks(db)
     IdempotencyStore(db).keep("ada", "key", "digest", job.id)
 
 
@@ -168,6 +173,13 @@ def _fill_mails(db: Database) -> None:
         )
 
 
+def _fill_webhooks(db: Database) -> None:
+    webhook = WebhookStore(db).add(WebhookWish("https://listener.example/adit"), b"secret", "eve")
+    NoticeStore(db).add_test(webhook.id)
+    with db.transaction() as session:
+        session.add(AlarmRow(name="stall", since_at=db.clock(), seen_at=db.clock(), text="Nothing moves."))
+
+
 def table_names(db: Database) -> set[str]:
     with db.reading() as session:
         return set(inspect(session.connection()).get_table_names())
@@ -225,6 +237,16 @@ def test_the_sixth_migration_keeps_jobs_and_never_gives_an_id_again(database: Da
     again = add_job(database)
     assert again.id > gone.id
     assert jobs.items(again.id)[0].id > jobs.items(kept.id)[-1].id + 1
+
+
+def test_the_ninth_migration_tells_nobody_of_jobs_that_ended_before(database: Database) -> None:
+    quiet, asked = add_job(database), add_job(database, send_finished_mail=True)
+    for job in (quiet, asked):
+        JobStore(database).cancel(job.id)
+    schema.downgrade(database._engine, "0008")
+    database.migrate()
+    schema.check(database._engine)
+    assert EndingStore(database).untold(10) == (asked.id,)
 
 
 def test_going_back_to_the_first_version_never_uncovers_a_patient(database: Database) -> None:

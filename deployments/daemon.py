@@ -1,12 +1,12 @@
 """What the long-running programs of ADIT have in common: logs without library chatter, and an end on request."""
 
-import logging
 import signal
-import sys
 import threading
 from types import FrameType
 
+from deployments import logs
 from dicom.quiet import silence_libraries
+from models.settings import settings
 
 
 class StopRequest:
@@ -25,9 +25,7 @@ class StopRequest:
         self._event.set()
 
 
-def write_logs() -> None:
+def write_logs(program: str) -> None:
     """Log our own messages to standard output; libraries, which quote identifiers, are silent."""
-    logging.basicConfig(
-        stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
+    logs.write(program, settings().log_format)
     silence_libraries()

@@ -26,7 +26,7 @@ _MAILS_AT_A_TIME = 20
 
 def main() -> None:
     """Dispatch until SIGTERM."""
-    write_logs()
+    write_logs("dispatcher")
     stop = StopRequest()
     db = open_database(settings())
     post = threading.Thread(target=_send_mails, args=(db, stop), name="mails", daemon=True)

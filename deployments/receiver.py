@@ -20,7 +20,7 @@ _SWEEP_EVERY_S = 300.0
 
 def main() -> None:
     """Receive until SIGTERM."""
-    write_logs()
+    write_logs("receiver")
     stop = StopRequest()
     spool = Spool(settings().spool_dir)
     inbox = Inbox(spool.inbox)

@@ -8,7 +8,7 @@ from ui.server import serve
 
 def main() -> None:
     """Serve until SIGTERM."""
-    write_logs()
+    write_logs("web")
     serve(application(context.settings(), context.database()))
 
 

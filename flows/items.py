@@ -17,7 +17,7 @@ from models.db.engine import Database, open_database
 from models.domain.errors import AditError, BadRequest, LeaseLost
 from models.domain.jobs import Item, JobKind, Lease
 from models.settings import Settings, settings
-from services import work
+from services import log_ids, work
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,11 @@ def work_through(db: Database, options: Settings, job_id: int, way: Way = as_tas
     if not count:
         return
     halt = Halt()
-    with ThreadPoolExecutor(count * _STEPS_OF_A_LANE, "step") as steps, ThreadPoolExecutor(count, "lane") as threads:
+    with (
+        log_ids.carrying(job_id=job_id),
+        ThreadPoolExecutor(count * _STEPS_OF_A_LANE, "step") as steps,
+        ThreadPoolExecutor(count, "lane") as threads,
+    ):
         lane = Lane(db, options, starter(steps, way), halt, options.stream_mb * 1_000_000 // count)
         try:
             ends = [threads.submit(copy_context().run, _work, lane, job_id) for _ in range(count)]
@@ -68,15 +72,23 @@ def _work(lane: Lane, job_id: int) -> None:
     first_fault: Exception | None = None
     while (claim := _next(lane, job_id)) is not None:
         item, lease = claim
-        try:
-            transfer_study(lane, item, lease)
-        except LeaseLost:
-            log.warning("item %s is left to another worker", item.id)
-        except Exception as fault:
-            first_fault = first_fault or fault.with_traceback(None)  # whose frames would keep the attempt
-            log.error("item %s met a fault: %s", item.id, type(fault).__name__)
+        with log_ids.carrying(item_id=item.id):
+            fault = _transferred(lane, item, lease)
+        first_fault = first_fault or fault
     if first_fault is not None:
         raise first_fault
+
+
+def _transferred(lane: Lane, item: Item, lease: Lease) -> Exception | None:
+    """Transfer an item; the fault that it met, if it met one that is not its own."""
+    try:
+        transfer_study(lane, item, lease)
+    except LeaseLost:
+        log.warning("item %s is left to another worker", item.id)
+    except Exception as fault:
+        log.error("item %s met a fault: %s", item.id, type(fault).__name__)
+        return fault.with_traceback(None)  # whose frames would keep the attempt
+    return None
 
 
 def _next(lane: Lane, job_id: int) -> tuple[Item, Lease] | None:

@@ -14,6 +14,7 @@ from models.domain.errors import AditError, WrongState
 from models.domain.jobs import Job
 from models.domain.mails import Broadcast
 from models.settings import Settings
+from services import log_ids
 from services.orchestration import Orchestration, RunState, RunStatus, queue_of
 from services.post import mails
 
@@ -34,13 +35,19 @@ def dispatch_once(db: Database, settings: Settings) -> None:
     jobs.finish_canceled()
     orchestration = Orchestration(settings.prefect_api_url, settings.prefect_auth.get_secret_value())
     for job_id in jobs.due_jobs():
-        try:
-            jobs.fail_abandoned(job_id, settings.max_attempts)
-            _see_to(db, orchestration, jobs.get(job_id), settings.lease_for)
-        except AditError as error:
-            log.warning("job %s could not be started: %s", job_id, error)
+        with log_ids.carrying(job_id=job_id):
+            _see_to_job(db, settings, orchestration, job_id)
     if mails.has_server(settings):
         _dispatch_broadcasts(db, orchestration)
+
+
+def _see_to_job(db: Database, settings: Settings, orchestration: Orchestration, job_id: int) -> None:
+    jobs = JobStore(db)
+    try:
+        jobs.fail_abandoned(job_id, settings.max_attempts)
+        _see_to(db, orchestration, jobs.get(job_id), settings.lease_for)
+    except AditError as error:
+        log.warning("job %s could not be started: %s", job_id, error)
 
 
 def _dispatch_broadcasts(db: Database, orchestration: Orchestration) -> None:

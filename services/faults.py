@@ -15,7 +15,7 @@ def record(error: BaseException) -> str:
     Messages of libraries quote the values they stumbled over, so only our own are logged, and no locals.
     """
     reference = secrets.token_hex(4)
-    log.error("fault %s: %s", reference, "\n".join(_told(error)))
+    log.error("fault %s: %s", reference, "\n".join(told(error)))
     return reference
 
 
@@ -24,7 +24,8 @@ def apology(reference: str) -> str:
     return f"Something went wrong on our side. If it happens again, tell an administrator this reference: {reference}"
 
 
-def _told(error: BaseException) -> list[str]:
+def told(error: BaseException) -> list[str]:
+    """The kinds of an error and its causes with the places they came from, and the texts of those that are ours."""
     chain: list[str] = []
     current: BaseException | None = error
     while current is not None:

@@ -4,6 +4,7 @@ import logging
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from models.domain.errors import (
 )
 from models.domain.jobs import Item, JobKind, Lease, State
 from models.domain.nodes import Server
-from services import work
+from services import log_ids, work
 from services.batches import asking, content, identities, presence
 from services.batches.presence import Presence
 from tasks.bundle import Asker, Bundle
@@ -60,9 +61,10 @@ def ask_bundle(bundle: Bundle) -> None:
     total = sum(crew.size for crew in crews)
     if not total:
         return
-    with bundle.beating(), ThreadPoolExecutor(total, "ask") as threads:
+    carrying = log_ids.carrying(job_id=bundle.job_id)
+    with carrying, bundle.beating(), ThreadPoolExecutor(total, "ask") as threads:
         try:
-            ends = [threads.submit(crew.work) for crew in crews for _ in range(crew.size)]
+            ends = [threads.submit(copy_context().run, crew.work) for crew in crews for _ in range(crew.size)]
             wait(ends)
         except BaseException:
             bundle.stop(LeaseLost())
@@ -108,7 +110,8 @@ class _Crew:
         has_one_place = any(server.association_budget == 1 for server in self._servers)
         with self._bundle.asker(self._servers, has_one_place) as asker:
             while not asker.is_stopped and (claim := self._bundle.claim(self._server.id)) is not None:
-                self._see_to(asker, *claim)
+                with log_ids.carrying(item_id=claim[0].id):
+                    self._see_to(asker, *claim)
                 asker.rest()
 
     def _see_to(self, asker: Asker, item: Item, lease: Lease) -> None:

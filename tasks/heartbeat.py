@@ -4,6 +4,8 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from contextvars import copy_context
+from functools import partial
 
 from models.domain.errors import LeaseLost
 from tasks.attempt import Attempt
@@ -19,7 +21,8 @@ def heartbeat(attempt: Attempt) -> Generator[None]:
     attempt is stopped.
     """
     ended = threading.Event()
-    thread = threading.Thread(target=_beat, args=(attempt, ended), name=f"heartbeat-{attempt.item_id}", daemon=True)
+    beat = partial(copy_context().run, _beat, attempt, ended)
+    thread = threading.Thread(target=beat, name=f"heartbeat-{attempt.item_id}", daemon=True)
     thread.start()
     try:
         yield

@@ -16,6 +16,7 @@ from flows.steps import starter
 from models.domain.errors import Bug, LeaseLost, Unreachable
 from models.domain.jobs import Item, Lease
 from models.settings import Settings
+from services import log_ids
 
 Transfer = Callable[[Lane, int], None]
 
@@ -210,3 +211,22 @@ def test_what_a_step_raises_beside_its_own_errors_is_told_too() -> None:
 
     with ThreadPoolExecutor(1) as threads:
         assert isinstance(starter(threads, way)(None, None).error(), Interruption)  # type: ignore[arg-type]
+
+
+def test_what_lanes_and_their_steps_log_carries_the_ids_of_their_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[tuple[int, dict[str, int]]] = []
+
+    class _Step:
+        name = "query"
+
+    def note(_step: object, item: Any) -> None:
+        noted.append((item, dict(log_ids.carried())))
+
+    def transfer(lane: Lane, item: int) -> None:
+        with ThreadPoolExecutor(1) as threads:
+            starter(threads, note)(_Step(), item).error()  # type: ignore[arg-type]
+
+    run(monkeypatch, Queue(6), transfer, lanes=3)
+    assert sorted(item for item, _ in noted) == list(range(6))
+    assert [ids for item, ids in noted if ids != {"job_id": 1, "item_id": item}] == []
+    assert log_ids.carried() == {}

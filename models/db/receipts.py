@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from models.db.engine import Database
 from models.db.leases import check_lease
 from models.db.tables import ItemRow, ReceiptRow
+from models.db.totals import count_delivery
 from models.domain.errors import Bug, WrongState
 from models.domain.jobs import Lease, State
 from models.domain.receipts import Completeness, Receipt, ReceiptSummary, ReceiptTotals
@@ -42,11 +43,16 @@ class ReceiptStore:
         self._db = db
 
     def save(self, lease: Lease, receipt: Receipt) -> None:
-        """Replace the item's receipt; raises LeaseLost when another worker has taken the item over."""
+        """Replace the item's receipt, and count what is new in it as delivered.
+
+        Raises LeaseLost when another worker has taken the item over.
+        """
         content = packed(receipt)
         with self._db.transaction() as session:
             check_lease(session, lease)
+            instances, size_bytes = _stored(session.get(ReceiptRow, lease.item_id))
             self._put(session, lease.item_id, content, receipt)
+            count_delivery(session, lease.item_id, len(receipt.stored) - instances, receipt.size_bytes - size_bytes)
 
     def amend(self, item_id: int, receipt: Receipt) -> None:
         """Replace the receipt of an item that nobody works on; raises WrongState when a worker has it."""
@@ -171,6 +177,13 @@ def _marked(marks: Mapping[str, int], mark: int) -> set[str]:
     return {uid for uid, value in marks.items() if value & mark}
 
 
+def _stored(row: ReceiptRow | None) -> tuple[int, int]:
+    """How many instances and bytes were stored by what the receipt says so far."""
+    if row is None:
+        return 0, 0
+    return row.stored_count, unpacked(row.content).size_bytes if row.size_bytes is None else row.size_bytes
+
+
 def _count(row: ReceiptRow, receipt: Receipt) -> None:
     row.verdict = receipt.verdict
     row.expected_count = None if receipt.expected is None else len(receipt.expected)
@@ -181,3 +194,4 @@ def _count(row: ReceiptRow, receipt: Receipt) -> None:
     row.held_count = len(receipt.held)
     row.refused_count = len(receipt.refused)
     row.missing_count = len(receipt.missing)
+    row.size_bytes = receipt.size_bytes

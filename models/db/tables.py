@@ -85,7 +85,10 @@ class NodeRow(Row):
 
 
 class ServerRow(NodeRow):
-    """A server; the authorization header is encrypted. TLS is used when ``tls_ca_file`` is not null."""
+    """A server; the authorization header is encrypted. TLS is used when ``tls_ca_file`` is not null.
+
+    It is stopped while ``stopped_at`` is not null.
+    """
 
     __tablename__ = "servers"
     id: Mapped[int] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
@@ -120,6 +123,10 @@ class ServerRow(NodeRow):
     uses_pynetdicom: Mapped[bool]
     max_search_results: Mapped[int]
     windows: Mapped[list[list[Any]]] = mapped_column(JSON)
+    budget_rules: Mapped[list[list[Any]]] = mapped_column(JSON)
+    stopped_at: Mapped[datetime | None]
+    stopped_by: Mapped[str] = mapped_column(String(150), default="")
+    stop_reason: Mapped[str] = mapped_column(String(500), default="")
     __mapper_args__ = {"polymorphic_identity": "server"}  # noqa: RUF012
 
 
@@ -297,7 +304,11 @@ class BatchFileRow(Row):
 
 
 class ReceiptRow(Row):
-    """The proof of one item: the sets, packed, and beside them what people ask for."""
+    """The proof of one item: the sets, packed, and beside them what people ask for.
+
+    ``size_bytes``, of what was stored, is None where an earlier version saved the receipt: then it stands in the
+    content alone.
+    """
 
     __tablename__ = "receipts"
     item_id: Mapped[int] = mapped_column(ForeignKey("items.id", ondelete="CASCADE"), primary_key=True)
@@ -308,10 +319,11 @@ class ReceiptRow(Row):
     stored_count: Mapped[int]
     confirmed_count: Mapped[int]
     left_out_count: Mapped[int]
-    held_count: Mapped[int]
+    held_count: Mapped[int] = mapped_column(index=True)
     refused_count: Mapped[int]
     missing_count: Mapped[int]
     saved_at: Mapped[datetime]
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class SlotRow(Row):
@@ -603,3 +615,41 @@ class AlarmRow(Row):
     seen_at: Mapped[datetime]
     told_at: Mapped[datetime | None]
     text: Mapped[str] = mapped_column(Text)
+
+
+class AttemptTotalRow(Row):
+    """How many attempts have ended in one way since this was first counted, and how long they took together.
+
+    Nodes stand here by the names that they had then. Nothing is ever taken off, so that these are counters.
+    """
+
+    __tablename__ = "attempt_totals"
+    kind: Mapped[JobKind] = mapped_column(word(JobKind), primary_key=True)
+    source: Mapped[str] = mapped_column(String(64), primary_key=True)
+    destination: Mapped[str] = mapped_column(String(64), primary_key=True)
+    state: Mapped[State] = mapped_column(word(State), primary_key=True)
+    error_code: Mapped[str] = mapped_column(String(64), primary_key=True)
+    attempts: Mapped[int] = mapped_column(BigInteger)
+    seconds: Mapped[float]
+
+
+class DeliveryTotalRow(Row):
+    """How much was stored at destinations since this was first counted."""
+
+    __tablename__ = "delivery_totals"
+    kind: Mapped[JobKind] = mapped_column(word(JobKind), primary_key=True)
+    source: Mapped[str] = mapped_column(String(64), primary_key=True)
+    destination: Mapped[str] = mapped_column(String(64), primary_key=True)
+    instances: Mapped[int] = mapped_column(BigInteger)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class SignRow(Row):
+    """A sign of life of a long-running program; one that has ended as it should leaves none."""
+
+    __tablename__ = "program_signs"
+    program: Mapped[str] = mapped_column(String(32), primary_key=True)
+    machine: Mapped[str] = mapped_column(String(255), primary_key=True)
+    version: Mapped[str] = mapped_column(String(32))
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]

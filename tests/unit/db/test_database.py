@@ -27,6 +27,7 @@ from models.db.questions import BatchFileStore, Question, QuestionStore
 from models.db.receipts import ReceiptStore
 from models.db.reviews import ReviewStore
 from models.db.scopes import ScopeStore
+from models.db.signs import SignStore
 from models.db.slots import SlotStore
 from models.db.tables import (
     AlarmRow,
@@ -47,6 +48,7 @@ from models.db.tables import (
     UserRow,
     WebSessionRow,
 )
+from models.db.totals import count_delivery
 from models.db.webhooks import NoticeStore, WebhookStore
 from models.domain.answers import Answer
 from models.domain.audit import DONE, AuditAction
@@ -91,6 +93,9 @@ def fill(db: Database) -> None:
     _fill_mails(db)
     _fill_webhooks(db)
     IdempotencyStore(db).keep("ada", "key", "digest", job.id)
+    SignStore(db).give("dispatcher", "host", "1.0", db.clock())
+    with db.transaction() as session:
+        count_delivery(session, claim[0].id, 1, 500)
 
 
 def _fill_questions(db: Database, source_id: int) -> None:

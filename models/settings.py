@@ -165,7 +165,10 @@ class Settings(BaseSettings):
     mail_from: str = Field(default="adit@localhost", description="The sender of all mails.")
     support_email: str = Field(default="", description="Where users get help; error pages and mails name it.")
     admin_email: str = Field(
-        default="", description="Who is told about new registrations and full folders. Empty: all superusers."
+        default="", description="Who is told about new registrations, full folders and alarms. Empty: all superusers."
+    )
+    webhook_http_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Other machines to which webhooks may go without TLS, such as automation.example.org."
     )
     admin_username: str = Field(
         default="", description="The first superuser, made at the start when there is none. Empty: adit create-admin."
@@ -203,6 +206,11 @@ class Settings(BaseSettings):
     @classmethod
     def _are_modalities(cls, value: object) -> object:
         return _split_at_commas(value.upper()) if isinstance(value, str) else value
+
+    @field_validator("webhook_http_hosts", mode="before")
+    @classmethod
+    def _are_hosts(cls, value: object) -> object:
+        return _split_at_commas(value.lower()) if isinstance(value, str) else value
 
     @field_validator("registration_domains", mode="before")
     @classmethod

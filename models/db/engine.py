@@ -10,11 +10,12 @@ import threading
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from enum import IntEnum
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
@@ -46,6 +47,7 @@ class Lock(IntEnum):
     QUOTAS = 0x41444959
     PEOPLE = 0x4144495A
     TRIES = 0x4144495B
+    CHORES = 0x4144495C
 
 
 def utc_now() -> datetime:
@@ -55,12 +57,14 @@ def utc_now() -> datetime:
 class Database:
     """One database and its vault. Threads share it; a forked child gets connections of its own.
 
-    ``clock`` tells the time for leases and every ``..._at`` column, so that tests need not wait.
+    ``clock`` tells the time for leases and every ``..._at`` column, so that tests need not wait; ``zone`` is that in
+    which the windows of servers are meant.
     """
 
-    def __init__(self, url: str, master_key: str, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, url: str, master_key: str, clock: Callable[[], datetime] = utc_now, zone: tzinfo = UTC) -> None:
         self.vault = Vault(master_key)
         self.clock = clock
+        self.zone = zone
         self._engine = _engine(make_url(url))
         self._reader = self._engine.execution_options(adit_begin="DEFERRED")
         self._open = threading.local()
@@ -169,7 +173,8 @@ class Database:
 def open_database(settings: Settings) -> Database:
     """The database of an installation; the data directory and an SQLite file are made for this user only."""
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return Database(settings.url, settings.master_key.get_secret_value())
+    zone = ZoneInfo(settings.time_zone)
+    return Database(settings.url, settings.master_key.get_secret_value(), zone=zone)
 
 
 def hold(connection: Connection, lock: Lock) -> None:

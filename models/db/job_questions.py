@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database
+from models.db.holding import HoldingStore, is_held_back
 from models.db.job_rows import counts_of, is_due, item_of, job_of, job_row
 from models.db.project import has_to_wait
 from models.db.tables import GroupPermissionRow, ItemRow, JobRow, MembershipRow, ReceiptRow, UserRow
@@ -110,8 +111,9 @@ class JobQuestions:
             return frozenset((source, destination) for source, destination in session.execute(wanted))
 
     def due_sources(self, job_id: int) -> Mapping[int, int]:
-        """How many items of a job are due now, by their source."""
-        due = select(ItemRow.source_id, func.count()).where(ItemRow.job_id == job_id, is_due(self._db.clock()))
+        """How many items of a job are due now, by their source; none that a server holds back."""
+        is_asked = and_(is_due(self._db.clock()), ~is_held_back(HoldingStore(self._db).reasons()))
+        due = select(ItemRow.source_id, func.count()).where(ItemRow.job_id == job_id, is_asked)
         with self._db.reading() as session:
             return dict(session.execute(due.group_by(ItemRow.source_id)).all())
 
@@ -135,15 +137,17 @@ class JobQuestions:
     def due_jobs(self, now: datetime | None = None) -> tuple[int, ...]:
         """Ids of jobs that have something to do and nobody who does it: urgent ones first, then the oldest.
 
-        None that has to wait, because its application is suspended or there is maintenance.
+        None that has to wait, because its application is suspended or there is maintenance, nor one of which servers
+        hold back all that is due.
         """
         now = now or self._db.clock()
+        held = HoldingStore(self._db).reasons()
         of_job = ItemRow.job_id == JobRow.id
         in_hand = and_(of_job, ItemRow.state == State.IN_PROGRESS, ItemRow.lease_until_at > now)
         wanted = (
             select(JobRow.id)
             .where(JobRow.state.in_([State.PENDING, State.IN_PROGRESS]))
-            .where(~has_to_wait(), exists().where(of_job, is_due(now)), ~exists().where(in_hand))
+            .where(~has_to_wait(), exists().where(of_job, is_due(now), ~is_held_back(held)), ~exists().where(in_hand))
             .order_by(JobRow.urgent.desc(), JobRow.id)
         )
         with self._db.reading() as session:

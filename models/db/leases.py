@@ -1,12 +1,14 @@
 """Keeps leases: which worker may work on which item until when, and what has become of its attempt."""
 
 import secrets
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import Select, and_, select
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database
+from models.db.holding import HoldingStore, is_held_back
 from models.db.job_events import tell
 from models.db.job_rows import (
     counts_of,
@@ -21,6 +23,7 @@ from models.db.job_rows import (
 )
 from models.db.project import has_to_wait
 from models.db.tables import ItemRow, JobRow
+from models.db.totals import count_attempt
 from models.domain.errors import LeaseLost
 from models.domain.jobs import Item, Lease, State
 from models.domain.webhooks import Event
@@ -39,7 +42,8 @@ class LeaseStore:
         """Take the next due item for an attempt, of one source where it is named, or None when there is none now.
 
         Due are pending items whose time has come and items whose worker let the lease run out. Never the same item
-        for two callers, and nothing of a job that is being canceled or has to wait (suspended, or under maintenance).
+        for two callers, nothing of a job that is being canceled or has to wait (suspended, or under maintenance), and
+        no item of which a server is stopped or outside its windows.
         """
         with self._db.transaction() as session:
             job = locked(session, job_id)
@@ -48,7 +52,7 @@ class LeaseStore:
             if session.scalar(select(JobRow.id).where(JobRow.id == job_id, has_to_wait())) is not None:
                 return None
             now = self._db.clock()
-            row = _next_due(session, job_id, now, source_id)
+            row = _next_due(session, job_id, now, source_id, HoldingStore(self._db).reasons())
             if row is None:
                 return None
             lease = _begin(row, now, lease_for)
@@ -73,6 +77,7 @@ class LeaseStore:
             for item in lost:
                 end(item, State.FAILURE, _ABANDONED_TEXT, now)
                 item.error_code = LeaseLost.__name__
+                count_attempt(session, item, State.FAILURE, item.error_code, now)
             if lost:
                 derive(session, job, now)
             return len(lost)
@@ -97,12 +102,19 @@ class LeaseStore:
             return item_of(row)
 
     def end_attempt(
-        self, lease: Lease, state: State, message: str, error_code: str = "", not_before_at: datetime | None = None
+        self,
+        lease: Lease,
+        state: State,
+        message: str,
+        error_code: str = "",
+        not_before_at: datetime | None = None,
+        is_counted: bool = True,
     ) -> None:
         """End an attempt and derive the job's state; ``pending`` means that it will be tried again.
 
-        In a job that is being canceled nothing becomes pending again: such an item is canceled. Raises LeaseLost
-        when the item is no longer the caller's, WrongState for a move that is not allowed.
+        One that is not counted leaves the item as many attempts as it had. In a job that is being canceled nothing
+        becomes pending again: such an item is canceled. Raises LeaseLost when the item is no longer the caller's,
+        WrongState for a move that is not allowed.
         """
         with self._db.transaction() as session:
             job = locked(session, _job_of(session, lease))
@@ -114,6 +126,9 @@ class LeaseStore:
                 state, not_before_at, message, error_code = State.CANCELED, None, CANCELED_TEXT, ""
             end(item, state, message, now)
             item.active_at, item.error_code, item.not_before_at = now, error_code, not_before_at
+            if not is_counted:
+                item.attempts = max(item.attempts - 1, 0)
+            count_attempt(session, item, state, error_code, now)
             derive(session, job, now)
 
 
@@ -136,9 +151,13 @@ def _job_of(session: Session, lease: Lease) -> int:
     return job_id
 
 
-def _next_due(session: Session, job_id: int, now: datetime, source_id: int | None) -> ItemRow | None:
+def _next_due(
+    session: Session, job_id: int, now: datetime, source_id: int | None, held_back: Collection[int]
+) -> ItemRow | None:
     """The first due item of the job. Asked by state, since the index then leads to it, whatever the number of items."""
     wanted = select(ItemRow).where(ItemRow.job_id == job_id).order_by(ItemRow.position).limit(1)
+    if held_back:
+        wanted = wanted.where(~is_held_back(held_back))
     if source_id is not None:
         wanted = wanted.where(ItemRow.source_id == source_id)
     found = [session.scalar(wanted.where(due)) for due in (waits_no_longer(now), is_abandoned(now))]

@@ -1,8 +1,10 @@
 """Keeps servers and folders; a server's authorization header is encrypted on its way in."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
@@ -11,7 +13,7 @@ from models.db.engine import Database, Lock, hold
 from models.db.tables import FolderRow, ItemRow, NodeRow, ServerRow
 from models.db.vault import Vault
 from models.domain.errors import BadRequest, NotFound, Outdated, WrongState
-from models.domain.nodes import Folder, Node, Server, Timeouts, Tls, Window
+from models.domain.nodes import BudgetRule, Folder, Node, Server, Stop, Timeouts, Tls, Window
 
 _SAME = (
     "ae_title",
@@ -159,7 +161,8 @@ def _fill(row: NodeRow, node: Node, vault: Vault) -> None:
 def _fill_server(row: ServerRow, server: Server, vault: Vault) -> None:
     for name in _SAME:
         setattr(row, name, getattr(server, name))
-    row.windows = [[window.weekday, f"{window.begin:%H:%M}", f"{window.end:%H:%M}"] for window in server.windows]
+    row.windows = [_window_columns(window) for window in server.windows]
+    row.budget_rules = [[*_window_columns(rule.hours), rule.budget] for rule in server.budget_rules]
     header = server.dicomweb_authorization_header
     row.dicomweb_authorization_header = vault.encrypt(header.encode()) if header else b""
     tls = server.tls
@@ -198,9 +201,9 @@ def _server(row: ServerRow, vault: Vault | None) -> Server:
         **{name: getattr(row, name) for name in _SAME},
         version=row.version,
         dicomweb_authorization_header=vault.decrypt(header).decode() if header and vault else "",
-        windows=tuple(
-            Window(weekday, time.fromisoformat(begin), time.fromisoformat(end)) for weekday, begin, end in row.windows
-        ),
+        windows=windows_of(row.windows),
+        budget_rules=_rules_of(row.budget_rules),
+        stop=stop_of(row.stopped_by, row.stopped_at, row.stop_reason),
         tls=_tls(row),
         timeouts=Timeouts(
             connect=timedelta(seconds=row.connect_timeout_s),
@@ -209,6 +212,25 @@ def _server(row: ServerRow, vault: Vault | None) -> Server:
             idle=timedelta(seconds=row.idle_timeout_s),
         ),
     )
+
+
+def windows_of(column: Iterable[Sequence[Any]]) -> tuple[Window, ...]:
+    """The windows that stand in a column."""
+    return tuple(Window(weekday, time.fromisoformat(begin), time.fromisoformat(end)) for weekday, begin, end in column)
+
+
+def _rules_of(column: Sequence[Sequence[Any]]) -> tuple[BudgetRule, ...]:
+    hours = windows_of(entry[:3] for entry in column)
+    return tuple(BudgetRule(window, entry[3]) for window, entry in zip(hours, column, strict=True))
+
+
+def stop_of(by: str, at: datetime | None, reason: str) -> Stop | None:
+    """The stop that stands in the columns, if the server is stopped."""
+    return None if at is None else Stop(by, at, reason)
+
+
+def _window_columns(window: Window) -> list[Any]:
+    return [window.weekday, f"{window.begin:%H:%M}", f"{window.end:%H:%M}"]
 
 
 def _tls(row: ServerRow) -> Tls | None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from models.domain.audit import AuditAction
+from models.domain.chores import ChoreOutcome
 from models.domain.jobs import JobKind, State
 from models.domain.mails import MailState
 from models.domain.people import LinkPurpose, Permission
@@ -192,7 +193,10 @@ class EscrowRow(Row):
 
 
 class JobRow(Row):
-    """An accepted request. One check gives one transfer: ``checked_by_job_id`` is unique."""
+    """An accepted request. One check gives one transfer: ``checked_by_job_id`` is unique.
+
+    ``emptied_at`` is when what names patients was removed from it, its items, questions and answers.
+    """
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -224,6 +228,7 @@ class JobRow(Row):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    emptied_at: Mapped[datetime | None]
 
 
 class ItemRow(Row):
@@ -334,6 +339,15 @@ class SlotRow(Row):
     node_id: Mapped[int] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
     count: Mapped[int]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class SlotWaitRow(Row):
+    """Urgent work that waits for connections to a node: until it has them, or this runs out, other work gets none."""
+
+    __tablename__ = "slot_waits"
+    holder: Mapped[str] = mapped_column(String(64), primary_key=True)
+    node_id: Mapped[int] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
+    expires_at: Mapped[datetime]
 
 
 class ReviewRow(Row):
@@ -606,6 +620,21 @@ class NoticeRow(Row):
     sent_at: Mapped[datetime | None]
 
 
+class ChoreRunRow(Row):
+    """One run of scheduled work; it is at work until ``alive_until_at``, which it puts off itself, or it has ended."""
+
+    __tablename__ = "chore_runs"
+    __table_args__ = (Index("ix_chore_runs_name_id", "name", "id"), NEVER_REUSE_IDS)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    started_at: Mapped[datetime]
+    alive_until_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    outcome: Mapped[ChoreOutcome | None] = mapped_column(word(ChoreOutcome))
+    message: Mapped[str] = mapped_column(Text)
+    flow_run_id: Mapped[str] = mapped_column(String(64))
+
+
 class AlarmRow(Row):
     """Something that is wrong: since when, when that was last seen, and when administrators were told, if they were."""
 
@@ -653,3 +682,37 @@ class SignRow(Row):
     version: Mapped[str] = mapped_column(String(32))
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]
+
+
+class RunRow(Row):
+    """A flow run that works on a job, or was asked to work on it beside others; gone when it has ended as it should.
+
+    ``heard_at`` is null until it has begun.
+    """
+
+    __tablename__ = "job_runs"
+    flow_run_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    asked_at: Mapped[datetime]
+    heard_at: Mapped[datetime | None]
+
+
+class RefusalRow(Row):
+    """Why a machine leaves a job to others, and when it last said so."""
+
+    __tablename__ = "refusals"
+    job_id: Mapped[int] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    machine: Mapped[str] = mapped_column(String(255), primary_key=True)
+    reason: Mapped[str] = mapped_column(Text)
+    refused_at: Mapped[datetime]
+
+
+class DutyRow(Row):
+    """What only one process of all machines may do at a time: which one does it, and until when it need not ask again."""
+
+    __tablename__ = "duties"
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(64))
+    until_at: Mapped[datetime]

@@ -5,7 +5,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta, timezone
 from pathlib import Path
 from threading import Barrier
 
@@ -16,10 +16,12 @@ from sqlalchemy.exc import StatementError
 
 from models.db import schema
 from models.db.audit import AuditStore
+from models.db.chores import ChoreStore
 from models.db.endings import EndingStore
 from models.db.engine import Database, open_database
 from models.db.escrow import EscrowStore
 from models.db.groups import GroupStore
+from models.db.holding import HoldingStore
 from models.db.idempotency import IdempotencyStore
 from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
@@ -56,6 +58,7 @@ from models.domain.batch_requests import BatchFile
 from models.domain.errors import AditError, BadRequest, Bug, NotPermitted, Unreachable
 from models.domain.jobs import JobKind, State
 from models.domain.mails import MailState
+from models.domain.nodes import BudgetRule, Server, Stop, Window
 from models.domain.people import LinkPurpose, Permission
 from models.domain.project import App
 from models.domain.receipts import Receipt
@@ -86,6 +89,8 @@ def fill(db: Database) -> None:
     AuditStore(db).add("eve", AuditAction.RELEASE_HELD, f"job {job.id}", "looked at it", DONE)
     source_id, folder_id = add_nodes(db)
     assert SlotStore(db).try_acquire("worker", {source_id: 1}, {source_id: 2}, LEASE)
+    assert not SlotStore(db).try_acquire("urgent", {source_id: 2}, {source_id: 2}, LEASE, urgent=True)
+    assert ChoreStore(db).begin("backup", LEASE)
     with db.transaction() as session:
         session.add(ReservationRow(item_id=claim[0].id, folder_id=folder_id, size_bytes=1))
     _fill_people(db, folder_id)
@@ -242,6 +247,19 @@ def test_the_sixth_migration_keeps_jobs_and_never_gives_an_id_again(database: Da
     again = add_job(database)
     assert again.id > gone.id
     assert jobs.items(again.id)[0].id > jobs.items(kept.id)[-1].id + 1
+
+
+def test_the_seventh_migration_keeps_servers_and_lets_those_go_on_that_were_stopped(database: Database) -> None:
+    windows = (Window(0, time(20), time(6)),)
+    rules = tuple(BudgetRule(window, 12) for window in windows)
+    added = NodeStore(database).add(a_server("PACS", windows=windows, budget_rules=rules))
+    HoldingStore(database).stop(added.id, Stop("eve", database.clock(), "It swaps its disks."))
+    schema.downgrade(database._engine, "0006")
+    database.migrate()
+    schema.check(database._engine)
+    kept = NodeStore(database).get(added.id)
+    assert isinstance(kept, Server)
+    assert (kept.windows, kept.budget_rules, kept.stop) == (windows, (), None)
 
 
 def test_the_ninth_migration_tells_nobody_of_jobs_that_ended_before(database: Database) -> None:

@@ -11,7 +11,7 @@ import pytest
 from models.db.engine import Database
 from models.db.nodes import NodeStore
 from models.domain.errors import BadRequest, NotFound, Outdated, WrongState
-from models.domain.nodes import Folder, Server, Timeouts, Tls, Window
+from models.domain.nodes import BudgetRule, Folder, Server, Timeouts, Tls, Window
 from tests.samples import a_folder, a_server, add_job
 
 FULL_SERVER = a_server(
@@ -34,6 +34,7 @@ FULL_SERVER = a_server(
     store_associations=1,
     max_search_results=50,
     windows=(Window(0, time(20), time(6, 30)), Window(5, time(0), time(0))),
+    budget_rules=(BudgetRule(Window(0, time(20), time(6, 30)), 12), BudgetRule(Window(5, time(0), time(0)), 2)),
 )
 
 

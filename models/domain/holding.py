@@ -1,0 +1,30 @@
+"""What holds work back at a server: an administrator has stopped it, or it is outside its windows."""
+
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+
+from models.domain import windows
+from models.domain.errors import HeldBack, OutsideWindow, ServerStopped
+from models.domain.nodes import Stop, Window
+
+
+def reason(name: str, hours: Sequence[Window], stop: Stop | None, moment: datetime, zone: tzinfo) -> HeldBack | None:
+    """Why a server may not be used at a moment, and until when; None when it may."""
+    if stop is not None:
+        return stopped(name, stop, zone)
+    if windows.is_open(hours, moment, zone):
+        return None
+    opens_at = windows.opens_at(hours, moment, zone)
+    return OutsideWindow.because(f"{name} is outside its transfer windows until {words(opens_at, zone)}.", opens_at)
+
+
+def stopped(name: str, stop: Stop, zone: tzinfo) -> ServerStopped:
+    """What is said of a server that somebody has stopped."""
+    why = stop.reason.strip()
+    told = f": {why}{'' if why[-1] in '.!?' else '.'}" if why else "."
+    return ServerStopped(f"An administrator has stopped {name} on {words(stop.at, zone)}{told}")
+
+
+def words(moment: datetime, zone: tzinfo) -> str:
+    """A moment as people read it: ``Mon 2026-07-06 20:00``."""
+    return f"{windows.WEEKDAYS[moment.astimezone(zone).weekday()]} {moment.astimezone(zone):%Y-%m-%d %H:%M}"

@@ -12,9 +12,11 @@ from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database, Lock, hold
-from models.db.tables import SlotRow
+from models.db.tables import SlotRow, SlotWaitRow
 
 _FORGOTTEN_AFTER = timedelta(days=1)
+_WAITS_FOR = timedelta(seconds=10)
+"""An urgent holder that waits asks again within a second; one that has died holds nobody up for longer."""
 
 
 class SlotStore:
@@ -24,11 +26,18 @@ class SlotStore:
         self._db = db
 
     def try_acquire(
-        self, holder: str, wanted: Mapping[int, int], budgets: Mapping[int, int], lease_for: timedelta
+        self,
+        holder: str,
+        wanted: Mapping[int, int],
+        budgets: Mapping[int, int],
+        lease_for: timedelta,
+        urgent: bool = False,
     ) -> bool:
         """Take ``wanted`` slots (node id to count) if every node has that many free; else take none.
 
         ``budgets`` says how many slots each node has. What the holder has of these nodes already is replaced.
+        An urgent holder that gets none is noted down as waiting, and for some seconds others that are not urgent get
+        none of these nodes either, so that it has the next that come free.
         """
         with self._db.transaction() as session:
             hold(session.connection(), Lock.SLOTS)
@@ -37,8 +46,13 @@ class SlotStore:
             if any(_is_to_be_expired(row, now) for row in rows):
                 _expire(session, now)
             taken = _taken_by_others(rows, holder, now)
-            if any(taken[node_id] + count > budgets[node_id] for node_id, count in wanted.items()):
+            lacks = any(taken[node_id] + count > budgets[node_id] for node_id, count in wanted.items())
+            if lacks or (not urgent and _urgent_work_waits(session, holder, wanted.keys(), now)):
+                if urgent:
+                    _note_waiting(session, holder, wanted.keys(), now)
                 return False
+            if urgent:
+                _wait_no_longer(session, holder)
             if any(row.holder == holder for row in rows):
                 _drop(session, holder, wanted.keys())
             until = now + lease_for
@@ -63,6 +77,12 @@ class SlotStore:
             hold(session.connection(), Lock.SLOTS)
             session.execute(delete(SlotRow).where(SlotRow.holder == holder))
 
+    def give_up(self, holder: str) -> None:
+        """Forget that an urgent holder waits, which has its slots or wants none any more."""
+        with self._db.transaction() as session:
+            hold(session.connection(), Lock.SLOTS)
+            _wait_no_longer(session, holder)
+
     def taken(self, node_id: int) -> int:
         """How many slots of a node are in use now."""
         with self._db.reading() as session:
@@ -76,6 +96,23 @@ def _rows(session: Session, node_ids: Collection[int]) -> "Sequence[Row[str, int
     """Holder, node, count and end of every row of these nodes: a handful, which costs one question for each attempt."""
     columns = (SlotRow.holder, SlotRow.node_id, SlotRow.count.label("held"), SlotRow.expires_at)
     return session.execute(select(*columns).where(SlotRow.node_id.in_(node_ids))).all()
+
+
+def _urgent_work_waits(session: Session, holder: str, node_ids: Collection[int], now: datetime) -> bool:
+    ahead = SlotWaitRow.node_id.in_(node_ids), SlotWaitRow.holder != holder, SlotWaitRow.expires_at > now
+    return session.scalar(select(SlotWaitRow.holder).where(*ahead).limit(1)) is not None
+
+
+def _note_waiting(session: Session, holder: str, node_ids: Collection[int], now: datetime) -> None:
+    _wait_no_longer(session, holder)
+    session.execute(delete(SlotWaitRow).where(SlotWaitRow.expires_at <= now))
+    until = now + _WAITS_FOR
+    noted = [{"holder": holder, "node_id": node_id, "expires_at": until} for node_id in sorted(node_ids)]
+    session.execute(insert(SlotWaitRow), noted)
+
+
+def _wait_no_longer(session: Session, holder: str) -> None:
+    session.execute(delete(SlotWaitRow).where(SlotWaitRow.holder == holder))
 
 
 def _row(holder: str, node_id: int, count: int, until: datetime) -> dict[str, Any]:

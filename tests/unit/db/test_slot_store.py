@@ -114,3 +114,37 @@ def test_eight_threads_never_exceed_the_budget(slots: SlotStore, nodes: tuple[in
     assert successes
     assert most <= 5
     assert slots.taken(node) == 0
+
+
+def test_an_urgent_holder_that_waits_gets_the_next_slots(slots: SlotStore, nodes: tuple[int, int]) -> None:
+    node, other = nodes
+    budgets = {node: 2, other: 1}
+    assert slots.try_acquire("first", {node: 2}, budgets, LEASE)
+    assert not slots.try_acquire("urgent", {node: 2}, budgets, LEASE, urgent=True)
+    slots.release("first")
+    assert not slots.try_acquire("normal", {node: 1}, budgets, LEASE), "these are kept for who is urgent"
+    assert slots.try_acquire("normal", {other: 1}, budgets, LEASE), "other nodes are free"
+    assert slots.try_acquire("urgent", {node: 1}, budgets, LEASE, urgent=True)
+    assert slots.try_acquire("normal", {node: 1}, budgets, LEASE), "the urgent one waits no longer"
+
+
+def test_urgent_holders_do_not_hold_up_one_another(slots: SlotStore, nodes: tuple[int, int]) -> None:
+    node, _ = nodes
+    assert slots.try_acquire("first", {node: 1}, {node: 1}, LEASE)
+    for holder in ("one", "two"):
+        assert not slots.try_acquire(holder, {node: 1}, {node: 1}, LEASE, urgent=True)
+    slots.release("first")
+    assert slots.try_acquire("two", {node: 1}, {node: 1}, LEASE, urgent=True)
+
+
+def test_an_urgent_holder_that_gives_up_or_dies_holds_nobody_up(
+    slots: SlotStore, nodes: tuple[int, int], clock: Clock
+) -> None:
+    node, _ = nodes
+    assert slots.try_acquire("first", {node: 1}, {node: 2}, LEASE)
+    for holder in ("gives-up", "dies"):
+        assert not slots.try_acquire(holder, {node: 2}, {node: 2}, LEASE, urgent=True)
+    slots.give_up("gives-up")
+    assert not slots.try_acquire("normal", {node: 1}, {node: 2}, LEASE)
+    clock.pass_by(10)
+    assert slots.try_acquire("normal", {node: 1}, {node: 2}, LEASE)

@@ -2,7 +2,20 @@
 
 import typer
 
-from deployments.commands import accounts, batches, jobs, machine, nodes, offline, privacy, profiles, programs, project
+from deployments.commands import (
+    accounts,
+    batches,
+    containers,
+    jobs,
+    machine,
+    nodes,
+    offline,
+    privacy,
+    profiles,
+    programs,
+    project,
+    workspace,
+)
 
 app = typer.Typer(
     help="Moves DICOM studies between archives and folders, pseudonymized on the way.",
@@ -18,6 +31,16 @@ app.command("create-admin")(accounts.create_admin)
 for command in (programs.init, programs.web, programs.dispatch, programs.worker, programs.receiver):
     app.command()(command)
 app.command("prefect-server")(programs.run_prefect_server)
+for command in (workspace.init_workspace, workspace.randomize_env_secrets, workspace.env_check):
+    app.command()(command)
+for command in (workspace.generate_auth_token, workspace.generate_secure_password):
+    app.command()(command)
+for command in (workspace.generate_certificate_files, workspace.generate_certificate_chain):
+    app.command()(command)
+for command in (containers.stack_deploy, containers.stack_rm, containers.compose_up, containers.compose_down):
+    app.command()(command)
+for command in (containers.compose_build, containers.compose_pull):
+    app.command()(command)
 app.add_typer(nodes.app, name="node")
 app.add_typer(batches.app, name="batch")
 app.add_typer(profiles.app, name="profile")

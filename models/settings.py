@@ -188,6 +188,10 @@ class Settings(BaseSettings):
         default="30 1 * * *",
         description="When it is backed up: minute, hour, day, month and weekday, as in a crontab, in time_zone.",
     )
+    admin_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="A token for the API that the first superuser gets, good for a year: adit generate-auth-token.",
+    )
     oidc_issuer: str = Field(
         default="", description="The issuer URL of an OpenID Connect provider for signing in. Empty: passwords only."
     )

@@ -10,7 +10,7 @@ from models.domain.errors import BadRequest
 from models.domain.people import Profile, User
 from models.settings import Settings
 from services import audit
-from services.people import passwords
+from services.people import passwords, tokens
 from services.people.account_rules import cleaned, profile_problems, refuse, username_problems
 
 _SHELL, _SETTINGS = "(shell)", "(settings)"
@@ -27,12 +27,20 @@ def create_admin(db: Database, username: str, email: str, password: str, renews:
 
 
 def ensure_admin(db: Database, settings: Settings) -> None:
-    """Make the superuser that the settings name, unless there is any; raises BadRequest when that cannot be."""
+    """Make the superuser that the settings name, unless there is any, and the token that they give them.
+
+    Raises BadRequest when that cannot be.
+    """
     if not settings.admin_username or UserStore(db).has_superuser():
         return
     profile = Profile(settings.admin_user_email, "", "")
     try:
-        _create(db, settings.admin_username, profile, settings.admin_password.get_secret_value(), False, _SETTINGS)
+        with db.transaction():
+            user = _create(
+                db, settings.admin_username, profile, settings.admin_password.get_secret_value(), False, _SETTINGS
+            )
+            if token := settings.admin_token.get_secret_value():
+                tokens.add_first(db, user, token, _SETTINGS)
     except BadRequest as error:
         if not UserStore(db).has_superuser():  # else another process that starts now was faster
             raise BadRequest(f"The administrator that ADIT_ADMIN_... name cannot be made: {error.message}") from error

@@ -26,6 +26,7 @@ MOST_TOKENS = 100
 """How many one person may have."""
 
 _BEGINNING_LENGTH = 9
+_FIRST_LIFE = timedelta(days=365)
 _SECRET = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")
 
 
@@ -44,6 +45,24 @@ class NewToken:
 
     token: Token
     secret: str = field(repr=False)
+
+
+def new_secret() -> str:
+    """A secret that nobody guesses, in the form of a token."""
+    return f"{PREFIX}{secrets.token_urlsafe(32)}"
+
+
+def add_first(db: Database, user: User, secret: str, by: str) -> None:
+    """Give the first superuser a token whose secret stands in the settings; it is good for a year.
+
+    Raises BadRequest when the secret has not the form of a token.
+    """
+    if not _SECRET.fullmatch(secret):
+        raise BadRequest("ADIT_ADMIN_TOKEN is no token. Make one with adit generate-auth-token.")
+    wish = TokenWish("first token, from the settings", db.clock() + _FIRST_LIFE)
+    with db.transaction():
+        token = TokenStore(db).add(user.id, secret, secret[:_BEGINNING_LENGTH], wish)
+        audit.record(db, by, AuditAction.ADD_TOKEN, f"{_subject(token, user.username)}: {_words(db, token)}")
 
 
 def bearer(db: Database, token: str, address: str) -> Bearer | None:
@@ -78,7 +97,7 @@ def add(db: Database, actor: Actor, wish: TokenWish) -> NewToken:
     wish = _cleaned(wish)
     if problems := _problems(actor, wish, db.clock()):
         raise BadRequest.of(problems)
-    secret = f"{PREFIX}{secrets.token_urlsafe(32)}"
+    secret = new_secret()
     with db.transaction():
         store = TokenStore(db)
         if store.count(owner) >= MOST_TOKENS:

@@ -18,7 +18,8 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def entries() -> dict[str, str]:
-    return dict(re.findall(r"^([A-Z_0-9]+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE))
+    """Settings only: what is behind them is for containers (test_containers.py)."""
+    return dict(re.findall(r"^(ADIT_[A-Z_0-9]+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE))
 
 
 def test_the_example_names_every_setting_in_order_and_no_other() -> None:

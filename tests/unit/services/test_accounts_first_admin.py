@@ -1,6 +1,7 @@
 """An installation gets its first superuser from the settings or at the shell, once."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from models.domain.errors import BadRequest
 from models.domain.people import Standing, operator
 from models.settings import Settings
 from services import audit
-from services.people import accounts, sessions
+from services.people import accounts, sessions, tokens
 from tests.people import ANOTHER_PASSWORD, PASSWORD, a_session, a_user
 from tests.samples import add_job, some_settings
 
@@ -33,6 +34,30 @@ def test_the_admin_of_the_settings_is_made_once(database: Database, tmp_path: Pa
     assert accounts.sign_in(database, settings, "root", PASSWORD, HERE, "")
     first = audit.entries(database, operator("x"))[-1]
     assert (first.actor, first.subject) == ("(settings)", "account root: superuser")
+
+
+def test_the_admin_of_the_settings_gets_their_token_once(database: Database, tmp_path: Path) -> None:
+    secret = tokens.new_secret()
+    settings = with_admin(tmp_path, admin_token=secret)
+    for _ in range(2):
+        accounts.ensure_admin(database, settings)
+    bearer = tokens.bearer(database, secret, HERE)
+    assert bearer is not None and bearer.user.username == "root" and bearer.actor.is_staff
+    assert bearer.token.expires_at == database.clock() + timedelta(days=365)
+    (token,) = tokens.list(database, bearer.actor)
+    told = [(entry.actor, entry.subject) for entry in audit.entries(database, operator("x"))]
+    assert any(actor == "(settings)" and "token" in subject for actor, subject in told)
+    assert not any(secret in f"{entry}" for entry in told)
+    tokens.revoke(database, bearer.actor, token.id)
+    accounts.ensure_admin(database, settings)
+    assert tokens.bearer(database, secret, HERE) is None, "what was revoked does not come back with the next start"
+
+
+def test_with_a_token_that_is_none_nobody_is_made(database: Database, tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match="ADIT_ADMIN_TOKEN is no token") as raised:
+        accounts.ensure_admin(database, with_admin(tmp_path, admin_token="guessed"))
+    assert "guessed" not in raised.value.message
+    assert UserStore(database).count("", None) == 0
 
 
 def test_processes_that_start_at_once_make_one_admin(database: Database, tmp_path: Path) -> None:

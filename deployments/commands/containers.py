@@ -1,0 +1,105 @@
+"""`adit stack-deploy`, `stack-rm`, `compose-...`: ADIT in containers, in production and in development."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deployments import docker, environment_file
+from deployments.commands.workspace import EnvFile, problems_of
+from deployments.screen import errors_shown, say
+from models.domain.errors import BadRequest, NotPermitted
+
+Simulate = Annotated[bool, typer.Option("--simulate", help="Print the calls of Docker instead of running them.")]
+Extra = Annotated[list[str] | None, typer.Argument(help="More for docker compose, behind --.")]
+
+
+def stack_deploy(
+    build: Annotated[bool, typer.Option(help="Build the image first.")] = True,
+    simulate: Simulate = False,
+    env_file: EnvFile = Path(".env"),
+) -> None:
+    """Build and start the containers for production, in a swarm; again, to bring them to a new version or .env."""
+    with errors_shown():
+        values = _values_for_production(env_file)
+        if not simulate:
+            docker.check_swarm()
+        run = _run(simulate)
+        if build:
+            run(docker.build(values))
+        run(docker.deploy(env_file, values))
+        _say_done(
+            simulate, f"{docker.name_of(values)} is deployed. See: docker stack services {docker.name_of(values)}"
+        )
+
+
+def stack_rm(simulate: Simulate = False, env_file: EnvFile = Path(".env")) -> None:
+    """Remove the containers for production; the data stays."""
+    with errors_shown():
+        _run(simulate)(docker.remove(environment_file.values_of(env_file)))
+
+
+def compose_up(extra: Extra = None, simulate: Simulate = False, env_file: EnvFile = Path(".env")) -> None:
+    """Start containers for development, in which the code of this clone runs; refuses a production environment."""
+    with errors_shown():
+        if environment_file.values_of(env_file).get("ADIT_ENVIRONMENT") == "production":
+            raise NotPermitted(f"{env_file} is of production: use adit stack-deploy.")
+        _compose(env_file, simulate, "up", "--detach", "--wait", extra=extra)
+
+
+def compose_down(extra: Extra = None, simulate: Simulate = False, env_file: EnvFile = Path(".env")) -> None:
+    """Stop and remove containers of development; the data stays."""
+    with errors_shown():
+        _compose(env_file, simulate, "down", extra=extra)
+
+
+def compose_build(extra: Extra = None, simulate: Simulate = False, env_file: EnvFile = Path(".env")) -> None:
+    """Build the image for development."""
+    with errors_shown():
+        _compose(env_file, simulate, "build", extra=extra)
+
+
+def compose_pull(extra: Extra = None, simulate: Simulate = False, env_file: EnvFile = Path(".env")) -> None:
+    """Download the images that are not built here, such as PostgreSQL's; those of production are the same."""
+    with errors_shown():
+        _compose(env_file, simulate, "pull", "--ignore-buildable", extra=extra)
+
+
+def _compose(env_file: Path, simulate: bool, *words: str, extra: list[str] | None) -> None:
+    values = environment_file.values_of(env_file)
+    if not simulate:
+        docker.check_compose()
+    _run(simulate)(docker.compose(env_file, values, *words, extra=extra or ()))
+
+
+def _values_for_production(env_file: Path) -> dict[str, str]:
+    """The values of a file with which a stack may be deployed; raises BadRequest or NotPermitted, saying why not."""
+    values = environment_file.values_of(env_file)
+    if values.get("ADIT_ENVIRONMENT") != "production":
+        raise NotPermitted(f"{env_file} is of development: set ADIT_ENVIRONMENT=production, or use adit compose-up.")
+    if names := environment_file.quoted(env_file):
+        raise BadRequest(f"{env_file}: remove the quotes around the values of {', '.join(names)}.")
+    empty = [name for name in _NEEDED if not values.get(name)]
+    missing = [name for name in _FILES if values.get(name) and not (env_file.parent / values[name]).exists()]
+    problems = problems_of(env_file) + [f"{name}: needed in containers." for name in empty]
+    problems += [f"{name}: there is no such file; see adit generate-certificate-files." for name in missing]
+    if problems:
+        raise BadRequest(f"{env_file}: {' '.join(problems)}")
+    return values
+
+
+_FILES = ("STACK_CERTIFICATE_FILE", "STACK_KEY_FILE")
+_NEEDED = ("ADIT_MASTER_KEY", "ADIT_DATABASE_PASSWORD", "ADIT_PREFECT_AUTH", *_FILES)
+
+
+def _run(simulate: bool) -> docker.Run:
+    return _print if simulate else docker.run
+
+
+def _print(call: docker.Call) -> None:
+    say(str(call))
+
+
+def _say_done(simulate: bool, line: str) -> None:
+    if not simulate:
+        say(line)

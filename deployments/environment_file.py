@@ -1,0 +1,112 @@
+"""The file `.env` beside `example.env`: what stands in both, what an update has brought, and how a line is changed.
+
+Values are what stands behind the equals sign, to the end of the line: containers read the file, too, and take quotes
+for a part of the value.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from models.domain.errors import BadRequest, NotFound
+
+_LINE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
+_OTHERS_BITS = 0o077
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What an administrator has to look at in ``.env`` after an update; all by names, values may be secret."""
+
+    new: tuple[str, ...] = ()
+    """In the example only: the default counts."""
+    changed: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    """Whose default has changed since ``.env`` was settled: before, and now."""
+    unknown: tuple[str, ...] = ()
+    """In ``.env`` only: mistyped, or no setting any more."""
+    quoted: tuple[str, ...] = ()
+    twice: tuple[str, ...] = ()
+    is_open: bool = False
+    """Whether other users of the machine may read the file."""
+
+
+def values_of(path: Path) -> dict[str, str]:
+    """Names and values of a file; the last line of a name counts. Raises NotFound."""
+    return dict(_lines(_read(path)))
+
+
+def compare(env: Path, example: Path, settled: Path) -> Comparison:
+    """``settled`` is the example as it was when ``.env`` was last brought up to date; it may be missing."""
+    lines, examples = _lines(_read(env)), values_of(example)
+    names = [name for name, _ in lines]
+    before = values_of(settled) if settled.exists() else examples
+    return Comparison(
+        new=tuple(name for name in examples if name not in names),
+        changed={name: (before[name], now) for name, now in examples.items() if before.get(name, now) != now},
+        unknown=tuple(dict.fromkeys(name for name in names if name not in examples)),
+        quoted=quoted(env),
+        twice=tuple(sorted({name for name in names if names.count(name) > 1})),
+        is_open=bool(env.stat().st_mode & _OTHERS_BITS),
+    )
+
+
+def quoted(path: Path) -> tuple[str, ...]:
+    """Names whose values stand in quotes."""
+    return tuple(name for name, value in _lines(_read(path)) if value[:1] in {"'", '"'})
+
+
+def begin(env: Path, example: Path, settled: Path) -> None:
+    """Make ``.env`` from the example; raises BadRequest when there is one."""
+    if env.exists():
+        raise BadRequest(f"{env} is there already, and is left as it is. See adit env-check.")
+    settle(example, settled)
+    _write(env, _read(example))
+
+
+def settle(example: Path, settled: Path) -> None:
+    """Note that ``.env`` has been brought up to date with the example."""
+    _write(settled, _read(example))
+
+
+def change(env: Path, values: Mapping[str, str]) -> None:
+    """Put values in their lines, and names that have none at the end. Whoever reads sees all of it or nothing."""
+    text = _read(env)
+    for name, value in values.items():
+        line = f"{name}={value}"
+        text, count = re.subn(rf"^{name}=.*$", lambda _, line=line: line, text, flags=re.MULTILINE)
+        if not count:
+            text = f"{text.rstrip()}\n{line}\n"
+    _write(env, text)
+
+
+def _lines(text: str) -> list[tuple[str, str]]:
+    matches = (_LINE.fullmatch(line.strip()) for line in text.splitlines())
+    return [(match["name"], match["value"].strip()) for match in matches if match]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as exc:
+        raise NotFound(f"There is no {path}. Begin with adit init-workspace in the clone of the project.") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise BadRequest(f"{path} cannot be read.") from exc
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file at once by one that only this user may read (mkstemp makes it so)."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise

@@ -1,0 +1,137 @@
+"""Containers at the shell: what would be run, and when nothing is run at all."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from deployments import docker
+from deployments.cli import app
+from models.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def an_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One that is ready for production."""
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"ADIT_{name.upper()}", raising=False)
+    call("init-workspace")
+    call("randomize-env-secrets")
+    call("generate-certificate-files", "--host", "adit.hospital.org")
+    put("ADIT_ENVIRONMENT=development", "ADIT_ENVIRONMENT=production")
+    put("ADIT_WEB_URL=http://localhost:8000", "ADIT_WEB_URL=https://adit.hospital.org")
+    return tmp_path / ".env"
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(app, words)
+
+
+def put(old: str, new: str) -> None:
+    env = Path(".env")
+    assert old in env.read_text()
+    env.write_text(env.read_text().replace(old, new))
+
+
+def test_a_stack_is_built_and_deployed() -> None:
+    told = call("stack-deploy", "--simulate")
+    build, deploy = told.output.splitlines()
+    assert told.exit_code == 0
+    assert build.startswith("docker build ") and "--tag adit:local" in build
+    assert deploy.startswith("docker stack deploy ") and deploy.endswith(" adit")
+    assert call("stack-deploy", "--simulate", "--no-build").output.splitlines() == [deploy]
+    assert call("stack-rm", "--simulate").output == "docker stack rm adit\n"
+
+
+def test_secrets_are_in_no_printed_call() -> None:
+    told = call("stack-deploy", "--simulate").output + call("compose-down", "--simulate").output
+    secrets = [line.split("=", 1)[1] for line in Path(".env").read_text().splitlines() if "PASSWORD=" in line]
+    assert secrets and not any(secret in told for secret in secrets)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("ADIT_ENVIRONMENT=production", "ADIT_ENVIRONMENT=development", "of development"),
+        (
+            "ADIT_MAIL_FROM=adit@localhost",
+            "ADIT_MAIL_FROM='adit@localhost'",
+            "quotes around the values of ADIT_MAIL_FROM",
+        ),
+        ("ADIT_WEB_URL=https", "ADIT_WEB_URL=http", "web_url"),
+        ("ADIT_LEASE_S=20", "ADIT_LEASE_S=no", "ADIT_LEASE_S"),
+        ("ADIT_DATABASE_PASSWORD=", "ADIT_DATABASE_PASSWORD=\n#", "ADIT_DATABASE_PASSWORD: needed"),
+        ("certificates/adit.key", "certificates/gone.key", "STACK_KEY_FILE: there is no such file"),
+    ],
+)
+def test_unsafe_or_unfinished_settings_are_not_deployed(old: str, new: str, why: str) -> None:
+    put(old, new)
+    told = call("stack-deploy", "--simulate")
+    assert (told.exit_code, "docker" in told.output) == (2, False), told.output
+    assert why in told.output
+
+
+def test_containers_for_development_refuse_a_production_environment() -> None:
+    refused = call("compose-up", "--simulate")
+    assert (refused.exit_code, "stack-deploy" in refused.output) == (2, True)
+    put("ADIT_ENVIRONMENT=production", "ADIT_ENVIRONMENT=development")
+    told = call("compose-up", "--simulate", "--", "--force-recreate")
+    assert told.exit_code == 0, told.output
+    assert told.output.startswith("docker compose ") and told.output.endswith("up --detach --wait --force-recreate\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "ends"), [("down", "down"), ("build", "build"), ("pull", "pull --ignore-buildable")]
+)
+def test_containers_of_development_are_driven_by_compose(command: str, ends: str) -> None:
+    told = call(f"compose-{command}", "--simulate")
+    assert (told.exit_code, told.output.endswith(f" {ends}\n")) == (0, True), told.output
+
+
+@pytest.mark.parametrize("command", ["stack-deploy", "stack-rm", "compose-down", "compose-pull"])
+def test_without_docker_it_says_what_to_install(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    told = call(command)
+    assert (told.exit_code, "Install Docker Engine" in told.output) == (2, True), told.output
+
+
+def test_a_changed_env_file_makes_a_new_secret_of_the_swarm(an_env_file: Path) -> None:
+    before = docker.deploy(an_env_file, {}).variables
+    put("ADIT_LEASE_S=20", "ADIT_LEASE_S=30")
+    after = docker.deploy(an_env_file, {}).variables
+    assert before["STACK_ENVIRONMENT_DIGEST"] != after["STACK_ENVIRONMENT_DIGEST"]
+    assert before["STACK_ENVIRONMENT_FILE"] == after["STACK_ENVIRONMENT_FILE"] == str(an_env_file)
+
+
+def a_docker(directory: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A docker command that does as a script says."""
+    program = directory / "bin" / "docker"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+
+
+def test_a_machine_outside_of_a_swarm_is_told_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_docker(tmp_path, "echo inactive", monkeypatch)
+    told = call("stack-deploy")
+    assert (told.exit_code, "docker swarm init" in told.output) == (2, True)
+
+
+def test_docker_gets_what_the_files_leave_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_docker(tmp_path, 'echo active; echo "$@" "$STACK_WORKERS" "$STACK_KEY_FILE" >>calls', monkeypatch)
+    monkeypatch.setattr(docker, "ROOT", tmp_path)
+    told = call("stack-deploy")
+    assert told.exit_code == 0, told.output
+    _, build, deploy = (tmp_path / "calls").read_text().splitlines()
+    assert build.startswith("build ")
+    assert deploy.endswith(f" adit 2 {tmp_path}/certificates/adit.key")
+
+
+def test_a_failed_build_deploys_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_docker(tmp_path, 'echo active; echo "$1" >>calls; test "$1" != build', monkeypatch)
+    monkeypatch.setattr(docker, "ROOT", tmp_path)
+    told = call("stack-deploy")
+    assert (told.exit_code, "ended with status 1" in told.output) == (2, True)
+    assert "stack" not in (tmp_path / "calls").read_text()

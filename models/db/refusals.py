@@ -1,0 +1,35 @@
+"""Keeps which machines leave a job to others, since something that it needs is not there."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from sqlalchemy import delete, select
+
+from models.db.engine import Database
+from models.db.tables import RefusalRow
+
+
+class RefusalStore:
+    """Refusals by job and machine."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def refuse(self, job_id: int, machine: str, reason: str) -> None:
+        """Write down that the machine leaves the job to others, and why."""
+        with self._db.transaction() as session:
+            session.merge(RefusalRow(job_id=job_id, machine=machine, reason=reason, refused_at=self._db.clock()))
+
+    def withdraw(self, job_id: int, machine: str) -> None:
+        """Say that the machine can work on the job now."""
+        with self._db.transaction() as session:
+            session.execute(delete(RefusalRow).where(RefusalRow.job_id == job_id, RefusalRow.machine == machine))
+
+    def of_job(self, job_id: int, within: timedelta) -> Mapping[str, str]:
+        """Why machines have refused the job in this time, by machine."""
+        since = self._db.clock() - within
+        wanted = select(RefusalRow.machine, RefusalRow.reason).where(
+            RefusalRow.job_id == job_id, RefusalRow.refused_at >= since
+        )
+        with self._db.reading() as session:
+            return dict(session.execute(wanted.order_by(RefusalRow.machine)).all())

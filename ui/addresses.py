@@ -10,6 +10,11 @@ TO_PROVIDER = "/login/oidc"
 FROM_PROVIDER = "/oidc/callback"
 ALIVE = "/account/alive"
 HEALTH = ("/health", "/health/")
+READY = ("/ready", "/ready/")
+METRICS = "/metrics"
+WATCHED = (*HEALTH, *READY, METRICS)
+"""What programs ask that watch us; answered by whatever name they call us, and under maintenance too."""
+
 API = "/api/"
 
 OUR_STATIC = "/app/static/"
@@ -51,7 +56,7 @@ def moved(path: str) -> str | None:
 
 def is_nowhere(path: str) -> bool:
     """Whether nothing can be there: Streamlit would send a page that stays white, since pages have one name each."""
-    return path.count("/") > 1 and path not in (*FORMS, *HEALTH) and not path.startswith(_NESTED)
+    return path.count("/") > 1 and path not in (*FORMS, *WATCHED) and not path.startswith(_NESTED)
 
 
 def local(address: str) -> str:

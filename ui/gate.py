@@ -88,7 +88,7 @@ class Gate:
     async def _answer(self, visitor: "_Visitor") -> Response | None:
         """The answer of the gate itself; None for what may pass."""
         path = visitor.path
-        if path in addresses.HEALTH or path.startswith(addresses.STATIC):
+        if path in addresses.WATCHED or path.startswith(addresses.STATIC):
             return None
         if not self._trust.knows_host(visitor.connection.headers.get("host", "")):
             return self._problem(visitor, 400, "Wrong address", "This site is not served under that name.")

@@ -25,6 +25,7 @@ from ui.files import Files
 from ui.gate import Gate
 from ui.headers import allowed_hosts
 from ui.parts import script_errors
+from ui.watching import Watching
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +91,7 @@ def application(settings: Settings, db: Database, api: FastAPI | None = None) ->
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Gate, settings=settings, db=db)
-    for path in addresses.HEALTH:
-        app.add_api_route(path, _health, methods=["GET", "HEAD"])
+    app.include_router(Watching(settings, db).router())
     app.include_router(Account(settings, db).router())
     app.include_router(Files(db).router())
     if api is not None:
@@ -110,10 +110,6 @@ async def _running(api: FastAPI | None) -> AsyncGenerator[None]:
         return
     async with api.router.lifespan_context(api):
         yield
-
-
-async def _health() -> dict[str, str]:
-    return {"status": "ok"}
 
 
 async def _nothing() -> Response:

@@ -1,0 +1,94 @@
+"""Whether Prefect's server answers, and which workers it has heard of: for processes that must not import Prefect.
+
+What is asked is small and has short time-outs. Raises Unreachable when the server does not answer, NotPermitted when
+it wants another password.
+"""
+
+import ssl
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from models.domain.errors import NotPermitted, Unreachable
+from models.settings import Settings
+
+POOL = "transfers"
+HEARD_WITHIN = timedelta(minutes=2)
+"""Workers report themselves every 30 seconds; one that has been silent for so long is gone."""
+_TIMEOUT_S = 3.0
+
+
+def check_is_ready(settings: Settings) -> None:
+    """Raise Unreachable unless the server answers and has its database; it says so without a password."""
+    _asked(settings, "GET", "/ready")
+
+
+def workers(settings: Settings) -> Mapping[str, datetime]:
+    """When each worker of our pool was heard of last, by its name."""
+    told: Any = _asked(settings, "POST", f"/work_pools/{POOL}/workers/filter").json()
+    try:
+        return {worker["name"]: _moment(worker["last_heartbeat_time"]) for worker in told}
+    except (KeyError, TypeError, ValueError) as exc:
+        raise Unreachable("What answers in the place of Prefect's API is something else.") from exc
+
+
+def has_worker(settings: Settings) -> bool:
+    """Whether any worker lives, as far as its signs tell."""
+    heard_since = datetime.now(UTC) - HEARD_WITHIN
+    return any(heard_at >= heard_since for heard_at in workers(settings).values())
+
+
+def version(settings: Settings) -> str:
+    """The version of the server."""
+    told: Any = _asked(settings, "GET", "/admin/version").json()
+    return str(told)
+
+
+def deployments(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
+    """What the server knows of each deployment, by its name."""
+    told: Any = _asked(settings, "POST", "/deployments/filter").json()
+    return {deployment["name"]: deployment for deployment in told}
+
+
+def has_pool(settings: Settings) -> bool:
+    """Whether the server has our work pool."""
+    with _client(settings) as client:
+        return _sent(client, "GET", f"/work_pools/{POOL}").status_code == HTTPStatus.OK
+
+
+def _asked(settings: Settings, method: str, path: str) -> httpx.Response:
+    with _client(settings) as client:
+        answer = _sent(client, method, path)
+    if not answer.is_success:
+        raise Unreachable(f"Prefect's API is not ready (HTTP {answer.status_code}). Check the Prefect server.")
+    return answer
+
+
+def _sent(client: httpx.Client, method: str, path: str) -> httpx.Response:
+    try:
+        answer = client.request(method, path, json={} if method == "POST" else None)
+    except httpx.HTTPError as exc:
+        raise Unreachable("Prefect's API does not answer. Check that the Prefect server is running.") from exc
+    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        raise NotPermitted("Prefect's API wants another password. Check ADIT_PREFECT_AUTH.")
+    return answer
+
+
+def _client(settings: Settings) -> httpx.Client:
+    """A client that trusts the certificates of the settings, and goes through no proxy."""
+    trusted = ssl.create_default_context(cafile=settings.prefect_ca_file) if settings.prefect_ca_file else True
+    user, colon, password = settings.prefect_auth.get_secret_value().partition(":")
+    return httpx.Client(
+        base_url=settings.prefect_api_url,
+        auth=(user, password) if colon else None,
+        verify=trusted,
+        timeout=_TIMEOUT_S,
+        trust_env=False,
+    )
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -65,9 +65,8 @@ def server_command(settings: Settings) -> tuple[str, ...]:
 
 
 def worker_command(name: str = WORKER, limit: int = FLOW_RUNS_AT_A_TIME) -> tuple[str, ...]:
-    """How a worker is started that runs at most so many flows at a time, as processes of this machine."""
-    place = ("--pool", POOL, "--type", "process", "--name", name)
-    return (sys.executable, "-m", "prefect", "worker", "start", *place, "--limit", str(limit))
+    """How a worker is started that runs so many flows at a time, and some more for urgent work and maintenance."""
+    return (sys.executable, "-m", "deployments.worker", name, str(limit))
 
 
 def ui_url(settings: Settings) -> str:

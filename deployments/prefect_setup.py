@@ -1,35 +1,39 @@
 """Brings Prefect's work pool, its queues and the deployments of ``prefect.yaml`` to what they should be.
 
-`adit up` runs it once at each start, in a process of its own beside the starting server, because importing Prefect and
-the flows takes seconds. Through the API it takes 0.2 s; ``prefect deploy --all`` took 9 s and failed (3.8.8).
+`adit deploy` is this program; `adit up` runs it once at each start, in a process of its own beside the starting server,
+because importing Prefect and the flows takes seconds. Through the API it takes 0.2 s; ``prefect deploy --all`` took
+9 s and failed (3.8.8).
 """
 
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.client.schemas.objects import WorkQueue
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 
 from deployments import prefect_server
-from models.domain.errors import BadRequest, TimedOut
-from models.settings import Settings, settings
+from models.domain.errors import TimedOut
+from models.settings import settings
+from services.deployment_plan import DeploymentPlan, PlannedDeployment, PlannedQueue, Schedule, planned
 
-QUEUES = {"urgent": 1, "default": 2, "maintenance": 3}
-"""Work queues and their priorities; 1 goes first."""
-PREFECT_YAML = Path(__file__).resolve().parents[1] / "prefect.yaml"
+OURS = "adit"
+"""The tag of the deployments that were made from ``prefect.yaml``, and that are removed when it has them no more."""
+_FORMER_QUEUE = "urgent"
 _READY_WITHIN_S = 120.0
-_DEPLOYMENT_KEYS = {"name", "description", "entrypoint", "tags", "work_pool"}
-_WORK_POOL_KEYS = {"name", "work_queue_name"}
+_AT_MOST = 200
 JOB_TEMPLATE: dict[str, Any] = {
     "job_configuration": {"command": shlex.join([sys.executable, "-m", "prefect.engine"])},
     "variables": {"type": "object", "properties": {}, "additionalProperties": False},
@@ -41,77 +45,184 @@ Naming the command also keeps the worker from resolving a workspace in further p
 
 
 def main() -> None:
-    """Set up the server as soon as it answers."""
-    plans = planned_deployments()
-    for plan in plans:
-        _flow(plan["entrypoint"])  # the import takes longer than all the rest: do it while the server starts
-    _wait_until_ready(settings())
+    """Set up the server as soon as it answers, and say what was changed."""
+    plan = planned(settings())
+    for deployment in plan.deployments:
+        _flow(deployment.entrypoint)  # the import takes longer than all the rest: do it while the server starts
+    _wait_until_ready()
     with get_client(sync_client=True) as client:
-        set_up(client, plans)
+        for line in set_up(client, plan):
+            print(line, flush=True)
 
 
-def set_up(client: SyncPrefectClient, plans: Sequence[Mapping[str, Any]]) -> None:
-    """Create or update pool, queues and deployments; done twice it changes nothing."""
-    _set_up_pool(client)
-    for name, priority in QUEUES.items():
-        _set_up_queue(client, name, priority)
-    for plan in plans:
-        _deploy(client, plan)
+def set_up(client: SyncPrefectClient, plan: DeploymentPlan) -> list[str]:
+    """Create or update pool, queues and deployments, and tell what was done; done twice it changes nothing.
+
+    What somebody has paused in Prefect stays paused.
+    """
+    done = [*_set_up_pool(client, plan), *_set_up_queues(client, plan)]
+    left = 0
+    for deployment in plan.deployments:
+        told = _deploy(client, plan.pool, deployment)
+        done += told
+        left += not told
+    done += _remove_others(client, plan)
+    return [*done, f"{left} of {len(plan.deployments)} deployments are as they should be." if left else "Deployed."]
 
 
-def planned_deployments() -> Sequence[Mapping[str, Any]]:
-    """The deployments of ``prefect.yaml``."""
-    document = cast(dict[str, Any], yaml.safe_load(PREFECT_YAML.read_text(encoding="utf-8")))
-    return document["deployments"]
-
-
-def _wait_until_ready(settings: Settings) -> None:
+def _wait_until_ready() -> None:
     limit = time.monotonic() + _READY_WITHIN_S
-    while not prefect_server.is_ready(settings):
+    while not prefect_server.is_ready(settings()):
         if time.monotonic() > limit:
             raise TimedOut(f"Prefect's server was not ready after {_READY_WITHIN_S:.0f} seconds.")
         time.sleep(0.1)
 
 
-def _set_up_pool(client: SyncPrefectClient) -> None:
-    pool = WorkPoolCreate(name=prefect_server.POOL, type=ProcessWorker.type, base_job_template=JOB_TEMPLATE)
-    client.create_work_pool(pool, overwrite=True)
-
-
-def _set_up_queue(client: SyncPrefectClient, name: str, priority: int) -> None:
-    """Prefect keeps priorities unique in a pool by moving other queues back, so the order of the calls matters."""
+def _set_up_pool(client: SyncPrefectClient, plan: DeploymentPlan) -> Iterator[str]:
     try:
-        queue = client.read_work_queue_by_name(name, prefect_server.POOL)
+        pool = client.read_work_pool(plan.pool)
     except ObjectNotFound:
-        queue = client.create_work_queue(name, priority=priority, work_pool_name=prefect_server.POOL)
-    if queue.priority != priority:
-        client.update_work_queue(queue.id, priority=priority)
+        client.create_work_pool(WorkPoolCreate(name=plan.pool, type=ProcessWorker.type, base_job_template=JOB_TEMPLATE))
+        yield f"Created the work pool {plan.pool}."
+        return
+    if pool.base_job_template != JOB_TEMPLATE:
+        client.update_work_pool(plan.pool, WorkPoolUpdate(base_job_template=JOB_TEMPLATE))
+        yield f"Changed the work pool {plan.pool}: how runs are started."
+    if pool.is_paused:
+        yield f"The work pool {plan.pool} is paused in Prefect: nothing begins."
 
 
-def _deploy(client: SyncPrefectClient, plan: Mapping[str, Any]) -> None:
-    """Create the deployment, or bring an older one to the plan."""
-    _check_is_understood(plan)
-    flow = _flow(plan["entrypoint"])
+def _set_up_queues(client: SyncPrefectClient, plan: DeploymentPlan) -> Iterator[str]:
+    """Prefect keeps priorities unique in a pool by moving other queues back, so the order of the calls matters."""
+    for queue in plan.queues:
+        yield from _set_up_queue(client, plan.pool, queue)
+    with suppress(ObjectNotFound):
+        former = client.read_work_queue_by_name(_FORMER_QUEUE, plan.pool)
+        if not _is_used(client, former):
+            client.delete_work_queue_by_id(former.id)
+            yield f"Removed the queue {former.name}, which earlier versions used."
+
+
+def _set_up_queue(client: SyncPrefectClient, pool: str, wanted: PlannedQueue) -> Iterator[str]:
+    values = {"priority": wanted.priority, "concurrency_limit": wanted.concurrency_limit}
+    try:
+        queue = client.read_work_queue_by_name(wanted.name, pool)
+    except ObjectNotFound:
+        client.create_work_queue(
+            wanted.name,
+            work_pool_name=pool,
+            priority=wanted.priority,
+            concurrency_limit=wanted.concurrency_limit,
+        )
+        yield f"Created the queue {wanted.name}."
+        return
+    changed = {name: value for name, value in values.items() if getattr(queue, name) != value}
+    if changed:
+        client.update_work_queue(queue.id, **changed)
+        yield f"Changed the queue {wanted.name}: {_words(changed)}."
+    if queue.is_paused:
+        yield f"The queue {wanted.name} is paused in Prefect: nothing of it begins."
+
+
+def _is_used(client: SyncPrefectClient, queue: WorkQueue) -> bool:
+    """Whether runs stand in a queue that are not at an end: they would lose their place."""
+    body = {
+        "work_pool_queues": {"id": {"any_": [str(queue.id)]}},
+        "flow_runs": {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING"]}}},
+    }
+    return int(client.request("POST", "/flow_runs/count", json=body).json()) > 0
+
+
+def _deploy(client: SyncPrefectClient, pool: str, wanted: PlannedDeployment) -> Iterator[str]:
+    """Create the deployment, or bring an older one to the plan; nothing is told of one that is as it should be."""
+    flow = _flow(wanted.entrypoint)
+    values = _values(flow, pool, wanted)
+    try:
+        present = client.read_deployment_by_name(f"{flow.name}/{wanted.name}")
+    except ObjectNotFound:
+        _create(client, flow, wanted, values)
+        yield f"Created the deployment {wanted.name}."
+        return
+    now = {**_present(present), "schedules": _schedules_of(present)}
+    then = {**values, "schedules": [wanted.schedule] if wanted.schedule else []}
+    changed = [name for name, value in then.items() if now[name] != value]
+    if changed:
+        _create(client, flow, wanted, values)
+        yield f"Changed the deployment {wanted.name}: {', '.join(name.replace('_', ' ') for name in changed)}."
+    if present.paused:
+        yield f"The deployment {wanted.name} is paused in Prefect: it does not run at its times."
+
+
+def _create(
+    client: SyncPrefectClient, flow: Flow[..., Any], wanted: PlannedDeployment, values: Mapping[str, Any]
+) -> None:
     client.create_deployment(
         flow_id=client.create_flow_from_name(flow.name),
-        name=plan["name"],
-        description=plan.get("description"),
-        tags=plan.get("tags", []),
-        entrypoint=plan["entrypoint"],
-        work_pool_name=plan["work_pool"]["name"],
-        work_queue_name=plan["work_pool"]["work_queue_name"],
-        parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
-        enforce_parameter_schema=True,
-        pull_steps=[],
-        job_variables={},
+        name=wanted.name,
+        schedules=[_schedule(wanted.schedule)] if wanted.schedule else [],
+        **values,
     )
 
 
-def _check_is_understood(plan: Mapping[str, Any]) -> None:
-    """Raise BadRequest for a key that would be left out without a word."""
-    unknown = [*(plan.keys() - _DEPLOYMENT_KEYS), *(plan["work_pool"].keys() - _WORK_POOL_KEYS)]
-    if unknown:
-        raise BadRequest(f"prefect.yaml: {plan['name']}: adit up does not understand {', '.join(unknown)}.")
+def _values(flow: Flow[..., Any], pool: str, wanted: PlannedDeployment) -> dict[str, Any]:
+    return {
+        "description": wanted.description,
+        "tags": sorted({*wanted.tags, OURS}),
+        "entrypoint": wanted.entrypoint,
+        "work_pool_name": pool,
+        "work_queue_name": wanted.queue,
+        "parameters": dict(wanted.parameters),
+        "concurrency_limit": wanted.concurrency_limit,
+        "parameter_openapi_schema": parameter_schema(flow).model_dump_for_openapi(),
+        "enforce_parameter_schema": True,
+        "pull_steps": [],
+        "job_variables": {},
+    }
+
+
+def _present(deployment: DeploymentResponse) -> dict[str, Any]:
+    """The same of a deployment that is there."""
+    limit = deployment.global_concurrency_limit
+    return {
+        **{
+            name: getattr(deployment, name)
+            for name in (
+                *("description", "entrypoint", "work_pool_name", "work_queue_name", "parameters"),
+                *("parameter_openapi_schema", "enforce_parameter_schema", "job_variables"),
+            )
+        },
+        "tags": sorted(deployment.tags),
+        "concurrency_limit": limit.limit if limit else None,
+        "pull_steps": deployment.pull_steps or [],
+    }
+
+
+def _schedules_of(deployment: DeploymentResponse) -> list[object]:
+    """The times of a deployment that is there, as the plan would tell them; others as they are."""
+    return [
+        Schedule(one.schedule.cron, one.schedule.timezone or "", one.active)
+        if isinstance(one.schedule, CronSchedule)
+        else one
+        for one in deployment.schedules
+    ]
+
+
+def _schedule(wanted: Schedule) -> DeploymentScheduleCreate:
+    times = CronSchedule(cron=wanted.cron, timezone=wanted.time_zone)
+    return DeploymentScheduleCreate(schedule=times, active=wanted.is_active)
+
+
+def _remove_others(client: SyncPrefectClient, plan: DeploymentPlan) -> Iterator[str]:
+    """Remove what was deployed from an earlier ``prefect.yaml``; deployments of others are left alone."""
+    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS]))
+    for deployment in client.read_deployments(deployment_filter=ours, limit=_AT_MOST):
+        if plan.deployment(deployment.name) is None:
+            client.delete_deployment(deployment.id)
+            yield f"Removed the deployment {deployment.name}, which prefect.yaml has no more."
+
+
+def _words(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
 
 
 def _flow(entry_point: str) -> Flow[..., Any]:

@@ -1,9 +1,10 @@
 """The one door to Prefect's API: starts flow runs for jobs and broadcasts and tells what has become of them."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from enum import StrEnum
+from hashlib import sha256
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -15,12 +16,14 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
 from models.domain.errors import NotFound, NotPermitted, PeerError, Unreachable
-from models.domain.jobs import Job
+from models.domain.jobs import Job, JobKind
 from models.domain.mails import Broadcast
 
-URGENT_QUEUE = "urgent"
-DEFAULT_QUEUE = "default"
+RECOVERED_QUEUE = "recovered"
+"""For what goes on after a worker has died; it goes before everything else."""
 MAINTENANCE_QUEUE = "maintenance"
+URGENT = "urgent-"
+"""With this begin the queues of urgent jobs."""
 BROADCAST_DEPLOYMENT = "broadcast/broadcast"
 
 
@@ -31,6 +34,7 @@ class RunState(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     CANCELED = "canceled"
+    CRASHED = "crashed"
     ENDED = "ended"
     GONE = "gone"
 
@@ -53,14 +57,19 @@ class Orchestration:
         self._api_url = api_url
         self._auth = auth or None
 
-    def start_run(self, job: Job) -> str:
-        """Ask for a flow run that works on the job, and return the run's id.
+    def start_run(self, job: Job, queue: str) -> str:
+        """Ask for a flow run that works on the job and waits in this queue, and return the run's id.
 
         Asked again for the same job before the job knows of its new run, Prefect answers with the same run. Raises
         NotFound when the deployment is missing.
         """
         key = f"adit-job-{job.id}-after-{job.flow_run_id or 'none'}"
-        return self._start(job.kind.deployment, {"job_id": job.id}, key, queue_of(job))
+        return self._start(job.kind.deployment, {"job_id": job.id}, key, queue)
+
+    def start_run_beside(self, job: Job, others: Sequence[str]) -> str:
+        """Ask for a flow run that works on the job beside these, and return its id, as ``start_run`` does."""
+        which = sha256(" ".join(others).encode()).hexdigest()
+        return self._start(job.kind.deployment, {"job_id": job.id}, f"adit-job-{job.id}-beside-{which}", queue_of(job))
 
     def start_broadcast(self, broadcast: Broadcast) -> str:
         """Ask for a flow run that sends a broadcast's mails, and return the run's id, as ``start_run`` does."""
@@ -115,7 +124,13 @@ class Orchestration:
 
 def queue_of(job: Job) -> str:
     """The work queue in which runs for a job wait."""
-    return URGENT_QUEUE if job.urgent else DEFAULT_QUEUE
+    return queue_for(job.kind, job.urgent)
+
+
+def queue_for(kind: JobKind, urgent: bool) -> str:
+    """The work queue for jobs of a kind; a check asks as a batch query does, and waits with those."""
+    asked = JobKind.BATCH_QUERY if kind is JobKind.BATCH_CHECK else kind
+    return f"{URGENT if urgent else ''}{asked.value.replace('_', '-')}"
 
 
 def _run_state(state: State[Any] | None) -> RunState:
@@ -125,6 +140,8 @@ def _run_state(state: State[Any] | None) -> RunState:
         return RunState.STARTING
     if state.is_cancelled() or state.is_cancelling():
         return RunState.CANCELED
+    if state.is_crashed():
+        return RunState.CRASHED
     if state.is_final():
         return RunState.ENDED
     return RunState.RUNNING

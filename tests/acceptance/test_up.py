@@ -170,7 +170,7 @@ def test_a_second_one_on_the_same_directory_is_refused(an_up: Up) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("worker", "start"), ("deployments.dispatcher",), ("deployments.receiver",), ("deployments.web",)]
+    "words", [("deployments.worker",), ("deployments.dispatcher",), ("deployments.receiver",), ("deployments.web",)]
 )
 def test_a_process_that_was_killed_comes_back(an_up: Up, words: tuple[str, ...]) -> None:
     (before,) = an_up.pids(*words)
@@ -187,7 +187,7 @@ def test_it_survives_its_own_sudden_death_and_ends_without_a_trace(an_up: Up) ->
     try:
         following.wait_until_ready()
         assert len(following.pids("prefect", "server")) == 1
-        assert len(following.pids("worker", "start")) == 1
+        assert len(following.pids("deployments.worker")) == 1
     finally:
         following.process.send_signal(signal.SIGINT)
         assert following.process.wait(60) == 0

@@ -27,6 +27,7 @@ from models.domain.people import operator
 from models.settings import Settings
 from services import nodes
 from services.batches import checks, queries, results, transfers
+from services.deployment_plan import planned
 from services.dispatch import dispatch_once
 from tests.batches import a_query, a_transfer
 from tests.house.source_tree import ROOT
@@ -45,7 +46,7 @@ def a_prefect_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[i
     directory = tmp_path_factory.mktemp("server")
     with a_prefect_server(directory) as port:
         with client_of(f"http://127.0.0.1:{port}/api") as client:
-            prefect_setup.set_up(client, prefect_setup.planned_deployments())
+            prefect_setup.set_up(client, planned(some_settings(directory)))
         yield port, directory
 
 

@@ -25,6 +25,7 @@ from models.db.tables import MailRow
 from models.domain.mails import Broadcast, MailState
 from models.domain.people import operator
 from models.settings import Settings
+from services.deployment_plan import planned
 from services.dispatch import dispatch_once
 from services.post import broadcasts
 from tests.house.source_tree import ROOT
@@ -41,9 +42,10 @@ PEOPLE = tuple(f"user{number}" for number in range(8))
 
 @pytest.fixture(scope="module")
 def a_prefect_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with a_prefect_server(tmp_path_factory.mktemp("server")) as port:
+    directory = tmp_path_factory.mktemp("server")
+    with a_prefect_server(directory) as port:
         with client_of(f"http://127.0.0.1:{port}/api") as client:
-            prefect_setup.set_up(client, prefect_setup.planned_deployments())
+            prefect_setup.set_up(client, planned(some_settings(directory)))
         yield port
 
 

@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.flows import flow
-from prefect.states import Cancelled, Completed, Pending, Running
+from prefect.states import Cancelled, Completed, Crashed, Pending, Running
 from sqlalchemy import text
 
 from flows.items import work_through
@@ -47,10 +47,12 @@ def a_prefect_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     with prefect_server(tmp_path_factory.mktemp("server")) as port:
         with client_of(f"http://127.0.0.1:{port}/api") as client:
             client.create_work_pool(WorkPoolCreate(name="transfers", type="process"))
-            client.create_work_queue("urgent", work_pool_name="transfers")
-            for name in ("selective-transfer", "batch-transfer"):
-                flow_id = client.create_flow(flow(name=name)(lambda job_id: None))
-                client.create_deployment(flow_id, name, work_pool_name="transfers", work_queue_name="default")
+            for queue in ("recovered", "urgent-selective-transfer", "selective-transfer"):
+                client.create_work_queue(queue, work_pool_name="transfers")
+            flow_id = client.create_flow(flow(name="selective-transfer")(lambda job_id: None))
+            client.create_deployment(
+                flow_id, "selective-transfer", work_pool_name="transfers", work_queue_name="selective-transfer"
+            )
         yield port
 
 
@@ -102,6 +104,11 @@ def state_name(settings: Settings, run_id: str) -> str:
     return state.name
 
 
+def queue_of_run(settings: Settings, run_id: str) -> str | None:
+    with client_of(settings.prefect_api_url) as client:
+        return client.read_flow_run(UUID(run_id)).work_queue_name
+
+
 def test_a_submitted_job_gets_one_run_with_its_id_as_the_only_parameter(
     a_database: Database, some_settings: Settings, a_job: Job
 ) -> None:
@@ -131,9 +138,26 @@ def test_a_silent_run_is_marked_crashed_and_replaced(
     set_state(some_settings, first, Running())
     assert work.claim_next(a_database, a_job.id, LEASE)
     a_clock.ahead = timedelta(minutes=5)
-    dispatch_once(a_database, some_settings)
+    for _ in range(2):
+        dispatch_once(a_database, some_settings)
     assert state_name(some_settings, first) == "Crashed"
     assert run_of(a_database, a_job) != first
+    assert queue_of_run(some_settings, run_of(a_database, a_job)) == "recovered"
+
+
+def test_a_run_that_prefect_knows_to_be_crashed_is_replaced_before_all_others_and_stays_there(
+    a_database: Database, some_settings: Settings, a_job: Job
+) -> None:
+    dispatch_once(a_database, some_settings)
+    first = run_of(a_database, a_job)
+    set_state(some_settings, first, Crashed())
+    dispatch_once(a_database, some_settings)
+    second = run_of(a_database, a_job)
+    assert second != first
+    jobs.hurry(a_database, TESTER, a_job.id)
+    dispatch_once(a_database, some_settings)
+    assert run_of(a_database, a_job) == second
+    assert queue_of_run(some_settings, second) == "recovered"
 
 
 def test_a_run_that_is_at_work_is_left_alone(
@@ -290,18 +314,14 @@ def test_a_worker_that_dies_under_a_hold_is_replaced_afterwards(
 def test_a_waiting_run_changes_the_queue_when_its_job_is_made_urgent(
     a_database: Database, some_settings: Settings, a_job: Job
 ) -> None:
-    def queue() -> str | None:
-        with client_of(some_settings.prefect_api_url) as client:
-            return client.read_flow_run(UUID(run_of(a_database, a_job))).work_queue_name
-
     dispatch_once(a_database, some_settings)
     first = run_of(a_database, a_job)
-    assert queue() == "default"
-    for urgent, expected in ((True, "urgent"), (False, "default")):
+    assert queue_of_run(some_settings, first) == "selective-transfer"
+    for urgent, expected in ((True, "urgent-selective-transfer"), (False, "selective-transfer")):
         jobs.hurry(a_database, TESTER, a_job.id, urgent)
         for _ in range(2):
             dispatch_once(a_database, some_settings)
-        assert queue() == expected
+        assert queue_of_run(some_settings, run_of(a_database, a_job)) == expected
         assert runs_of(some_settings, a_job) == {UUID(run_of(a_database, a_job))}, "the other is withdrawn"
     assert run_of(a_database, a_job) != first
 

@@ -9,10 +9,11 @@ import pytest
 from cryptography.fernet import Fernet
 
 from deployments import prefect_server
-from deployments.prefect_setup import planned_deployments, set_up
+from deployments.prefect_setup import set_up
 from models.db.engine import Database
 from models.domain.errors import NotPermitted
 from models.settings import Settings
+from services.deployment_plan import planned
 from services.dispatch import dispatch_once
 from services.orchestration import Orchestration
 from tests.prefect_api import AUTH, client_of
@@ -33,8 +34,7 @@ def some_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings
 @pytest.fixture(scope="module")
 def a_deployment(some_settings: Settings) -> str:
     with client_of(some_settings.prefect_api_url) as client:
-        set_up(client, planned_deployments())
-        set_up(client, planned_deployments())
+        set_up(client, planned(some_settings))
         return str(client.read_deployment_by_name("selective-transfer/selective-transfer").id)
 
 

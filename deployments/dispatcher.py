@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from deployments import signs
 from deployments.daemon import StopRequest, write_logs
 from deployments.upkeep import FolderKeeper
 from models.db.engine import Database, open_database
@@ -20,6 +21,8 @@ _LOOK_EVERY_S = 1.0
 _KEEP_EVERY_S = 10.0
 _TELL_EVERY_S = 5.0
 _TIDY_EVERY_S = 3600.0
+_STUCK_AFTER_S = 120.0
+"""A look that takes longer will not end; several calls to Prefect that each time out take less."""
 _MAIL_ENDS_WITHIN_S = 5.0
 _MAILS_AT_A_TIME = 20
 
@@ -31,16 +34,19 @@ def main() -> None:
     db = open_database(settings())
     post = threading.Thread(target=_send_mails, args=(db, stop), name="mails", daemon=True)
     post.start()
-    keeper, kept_at = FolderKeeper(db), 0.0
-    while not stop.comes_within(_LOOK_EVERY_S):
-        try:
-            dispatch_once(db, settings())
-            if time.monotonic() - kept_at > _KEEP_EVERY_S:
-                keeper.look()
-                kept_at = time.monotonic()
-        except AditError as error:
-            log.warning("could not look at the jobs: %s: %s", error.code, error.message)
-    post.join(_MAIL_ENDS_WITHIN_S)
+    looked_at = time.monotonic()
+    with signs.given(db, "dispatcher", lambda: time.monotonic() - looked_at < _STUCK_AFTER_S):
+        keeper, kept_at = FolderKeeper(db), 0.0
+        while not stop.comes_within(_LOOK_EVERY_S):
+            looked_at = time.monotonic()
+            try:
+                dispatch_once(db, settings())
+                if time.monotonic() - kept_at > _KEEP_EVERY_S:
+                    keeper.look()
+                    kept_at = time.monotonic()
+            except AditError as error:
+                log.warning("could not look at the jobs: %s: %s", error.code, error.message)
+        post.join(_MAIL_ENDS_WITHIN_S)
 
 
 def _send_mails(db: Database, stop: StopRequest) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection
 
+from deployments import signs
 from deployments.daemon import StopRequest, write_logs
 from dicom.files.spool import Spool
 from dicom.network.inbox import Inbox
@@ -25,11 +26,13 @@ def main() -> None:
     spool = Spool(settings().spool_dir)
     inbox = Inbox(spool.inbox)
     _sweep(spool, inbox)
-    receiver = _receiver(settings(), open_database(settings()), inbox)
+    db = open_database(settings())
+    receiver = _receiver(settings(), db, inbox)
     receiver.start()
     try:
-        while not stop.comes_within(_SWEEP_EVERY_S):
-            _sweep(spool, inbox)
+        with signs.given(db, "receiver"):
+            while not stop.comes_within(_SWEEP_EVERY_S):
+                _sweep(spool, inbox)
     finally:
         receiver.stop()
 

@@ -1,6 +1,7 @@
 """Serves the web pages and the API: one process with one worker, beside the others."""
 
 from api.app import application
+from deployments import signs
 from deployments.daemon import write_logs
 from ui import context
 from ui.server import serve
@@ -9,7 +10,8 @@ from ui.server import serve
 def main() -> None:
     """Serve until SIGTERM."""
     write_logs("web")
-    serve(application(context.settings(), context.database()))
+    with signs.given(context.database(), "web"):
+        serve(application(context.settings(), context.database()))
 
 
 if __name__ == "__main__":

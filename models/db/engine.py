@@ -48,6 +48,7 @@ class Lock(IntEnum):
     PEOPLE = 0x4144495A
     TRIES = 0x4144495B
     CHORES = 0x4144495C
+    ALARMS = 0x4144495D
 
 
 def utc_now() -> datetime:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database
@@ -57,6 +57,13 @@ class MailStore:
             return (
                 session.scalar(select(MailRow.id).where(_is_due(self._db.clock(), broadcast_id)).limit(1)) is not None
             )
+
+    def waiting(self) -> tuple[int, datetime | None]:
+        """How many mails wait, those of broadcasts too, and since when the oldest does."""
+        waits = select(func.count(MailRow.id), func.min(MailRow.created_at)).where(MailRow.state == MailState.WAITING)
+        with self._db.reading() as session:
+            count, since = session.execute(waits).one()
+            return count, since
 
     def claim(self, broadcast_id: int | None, claim_for: timedelta, max_attempts: int) -> Claim | None:
         """Take the mail that has been due for longest, or None when none is due.

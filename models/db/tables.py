@@ -643,6 +643,7 @@ class AlarmRow(Row):
     since_at: Mapped[datetime]
     seen_at: Mapped[datetime]
     told_at: Mapped[datetime | None]
+    title: Mapped[str] = mapped_column(String(150))
     text: Mapped[str] = mapped_column(Text)
 
 

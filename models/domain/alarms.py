@@ -37,9 +37,13 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something that is wrong, in a sentence without patients; ``told_at`` is when administrators got a mail."""
+    """Something that is wrong, in a few words and in a sentence, both without patients.
+
+    ``told_at`` is when administrators got a mail; None for what is only shown.
+    """
 
     name: str
     since_at: datetime
+    title: str
     text: str
     told_at: datetime | None = None

@@ -187,7 +187,7 @@ def _fill_webhooks(db: Database) -> None:
     webhook = WebhookStore(db).add(WebhookWish("https://listener.example/adit"), b"secret", "eve")
     NoticeStore(db).add_test(webhook.id)
     with db.transaction() as session:
-        session.add(AlarmRow(name="stall", since_at=db.clock(), seen_at=db.clock(), text="Nothing moves."))
+        session.add(AlarmRow(name="stall", since_at=db.clock(), seen_at=db.clock(), title="Still", text="Nothing moves."))
 
 
 def table_names(db: Database) -> set[str]:

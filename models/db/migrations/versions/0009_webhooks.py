@@ -66,6 +66,7 @@ def upgrade() -> None:
         sa.Column("since_at", _TIME, nullable=False),
         sa.Column("seen_at", _TIME, nullable=False),
         sa.Column("told_at", _TIME, nullable=True),
+        sa.Column("title", sa.String(150), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_alarms"),
     )

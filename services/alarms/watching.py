@@ -1,0 +1,121 @@
+"""Looks whether something is wrong with the installation as a whole, and tells administrators when it begins and ends.
+
+Each is told once, in the transaction in which it is noted, however many dispatchers look.
+"""
+
+import logging
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from models.db.alarms import AlarmStore
+from models.db.engine import Database
+from models.db.failures import FailureStore
+from models.db.jobs import JobStore
+from models.domain.alarms import LOOK_BACK, Ends
+from models.domain.errors import AditError, NotPermitted, Unreachable
+from models.settings import Settings
+from services import prefect_status
+from services.post import notifications
+
+log = logging.getLogger(__name__)
+
+STANDSTILL, PREFECT, FAILURES = "standstill", "prefect", "failures-"
+STANDSTILL_AFTER = timedelta(minutes=10)
+PREFECT_AFTER = timedelta(minutes=5)
+_MOST_CODES = 5
+
+
+def look(db: Database, settings: Settings) -> None:
+    """Look for all of it once. What cannot be looked at does not keep the rest from being looked at."""
+    for part in (look_for_failures, look_at_prefect, look_for_standstill):
+        try:
+            part(db, settings)
+        except AditError as error:
+            log.warning("could not %s: %s", part.__name__.replace("_", " "), error.code)
+
+
+def look_for_failures(db: Database, settings: Settings) -> None:
+    """Whether many items fail at a server or folder within a short time, by numbers, codes and names of nodes."""
+    found = FailureStore(db).ends_since(db.clock() - LOOK_BACK)
+    for node_id, ends in found.items():
+        if ends.is_burst:
+            title = f"Many items fail at {ends.node_name}"
+            _see(db, settings, f"{FAILURES}{node_id}", title, _failures(ends))
+    for name in AlarmStore(db).names():
+        if name.startswith(FAILURES):
+            ends = found.get(int(name.removeprefix(FAILURES)))
+            if ends is None or ends.is_calm:
+                _clear(db, settings, name)
+
+
+def look_at_prefect(db: Database, settings: Settings) -> None:
+    """Whether Prefect's API has not answered for long: then no job begins, and none is told of by Prefect."""
+    try:
+        prefect_status.workers(settings)
+    except (Unreachable, NotPermitted) as error:
+        _see(db, settings, PREFECT, "Prefect does not answer", f"No job can begin. {error.message}", PREFECT_AFTER)
+    else:
+        _clear(db, settings, PREFECT)
+
+
+def look_for_standstill(db: Database, settings: Settings) -> None:
+    """Whether jobs are due, and no worker has an item for long. What is held back on purpose is not due.
+
+    While Prefect does not answer, that is told, and not what follows from it.
+    """
+    if any(alarm.name == PREFECT for alarm in AlarmStore(db).list()):
+        return
+    due = len(JobStore(db).due_jobs())
+    if not due or JobStore(db).at_work():
+        _clear(db, settings, STANDSTILL)
+    else:
+        _see(db, settings, STANDSTILL, "No job goes on", _standstill(settings, due), STANDSTILL_AFTER)
+
+
+def _see(
+    db: Database, settings: Settings, name: str, title: str, text: str, patience: timedelta = timedelta(0)
+) -> None:
+    with db.transaction():
+        if AlarmStore(db).see(name, title, text, patience):
+            log.warning("alarm %s begins", name)
+            values = {"title": title, "text": text, "link": _link(settings)}
+            notifications.tell_administrators(db, settings, "alarm", **values)
+
+
+def _clear(db: Database, settings: Settings, name: str) -> None:
+    with db.transaction():
+        if alarm := AlarmStore(db).clear(name):
+            log.info("alarm %s is over", name)
+            since = _spoken(alarm.since_at, settings)
+            values = {"title": alarm.title, "text": alarm.text, "since": since, "link": _link(settings)}
+            notifications.tell_administrators(db, settings, "alarm_over", **values)
+
+
+def _failures(ends: Ends) -> str:
+    codes = ", ".join(f"{count} {code or 'without a code'}" for code, count in ends.failures.most_common(_MOST_CODES))
+    minutes = LOOK_BACK.total_seconds() / 60
+    return (
+        f"{ends.node_name}: of {ends.total} items that ended in {minutes:.0f} minutes {ends.failed} failed ({codes})."
+    )
+
+
+def _standstill(settings: Settings, due: int) -> str:
+    jobs = "1 job is due" if due == 1 else f"{due} jobs are due"
+    return f"{jobs}, and no worker has an item. {_workers(settings)}"
+
+
+def _workers(settings: Settings) -> str:
+    try:
+        if prefect_status.has_worker(settings):
+            return "Workers report to Prefect: look into their logs, and at their runs in Prefect."
+    except AditError as error:
+        return error.message
+    return "No worker reports to Prefect: start one."
+
+
+def _spoken(moment: datetime, settings: Settings) -> str:
+    return moment.astimezone(ZoneInfo(settings.time_zone)).strftime("%Y-%m-%d %H:%M")
+
+
+def _link(settings: Settings) -> str:
+    return f"{settings.web_url}/administration"

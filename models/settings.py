@@ -188,6 +188,17 @@ class Settings(BaseSettings):
         default="30 1 * * *",
         description="When it is backed up: minute, hour, day, month and weekday, as in a crontab, in time_zone.",
     )
+    disk_warn_gb: float = Field(
+        default=20, ge=0, description="Administrators are told when a disk has fewer gigabytes free than this."
+    )
+    keep_jobs_days: int = Field(
+        default=0,
+        ge=0,
+        description="Days after their end at which jobs lose what names patients; receipts stay. 0: never.",
+    )
+    keep_runs_days: int = Field(
+        default=30, ge=0, description="Days after their end at which flow runs are deleted in Prefect. 0: never."
+    )
     admin_token: SecretStr = Field(
         default=SecretStr(""),
         description="A token for the API that the first superuser gets, good for a year: adit generate-auth-token.",

@@ -40,12 +40,12 @@ def look_for_failures(db: Database, settings: Settings) -> None:
     for node_id, ends in found.items():
         if ends.is_burst:
             title = f"Many items fail at {ends.node_name}"
-            _see(db, settings, f"{FAILURES}{node_id}", title, _failures(ends))
+            see(db, settings, f"{FAILURES}{node_id}", title, _failures(ends))
     for name in AlarmStore(db).names():
         if name.startswith(FAILURES):
             ends = found.get(int(name.removeprefix(FAILURES)))
             if ends is None or ends.is_calm:
-                _clear(db, settings, name)
+                clear(db, settings, name)
 
 
 def look_at_prefect(db: Database, settings: Settings) -> None:
@@ -53,9 +53,9 @@ def look_at_prefect(db: Database, settings: Settings) -> None:
     try:
         prefect_status.workers(settings)
     except (Unreachable, NotPermitted) as error:
-        _see(db, settings, PREFECT, "Prefect does not answer", f"No job can begin. {error.message}", PREFECT_AFTER)
+        see(db, settings, PREFECT, "Prefect does not answer", f"No job can begin. {error.message}", PREFECT_AFTER)
     else:
-        _clear(db, settings, PREFECT)
+        clear(db, settings, PREFECT)
 
 
 def look_for_standstill(db: Database, settings: Settings) -> None:
@@ -67,14 +67,13 @@ def look_for_standstill(db: Database, settings: Settings) -> None:
         return
     due = len(JobStore(db).due_jobs())
     if not due or JobStore(db).at_work():
-        _clear(db, settings, STANDSTILL)
+        clear(db, settings, STANDSTILL)
     else:
-        _see(db, settings, STANDSTILL, "No job goes on", _standstill(settings, due), STANDSTILL_AFTER)
+        see(db, settings, STANDSTILL, "No job goes on", _standstill(settings, due), STANDSTILL_AFTER)
 
 
-def _see(
-    db: Database, settings: Settings, name: str, title: str, text: str, patience: timedelta = timedelta(0)
-) -> None:
+def see(db: Database, settings: Settings, name: str, title: str, text: str, patience: timedelta = timedelta(0)) -> None:
+    """Note that something is wrong, and tell administrators once, when it has lasted for the patience."""
     with db.transaction():
         if AlarmStore(db).see(name, title, text, patience):
             log.warning("alarm %s begins", name)
@@ -82,7 +81,8 @@ def _see(
             notifications.tell_administrators(db, settings, "alarm", **values)
 
 
-def _clear(db: Database, settings: Settings, name: str) -> None:
+def clear(db: Database, settings: Settings, name: str) -> None:
+    """Note that something is not wrong, and tell administrators if they were told that it was."""
     with db.transaction():
         if alarm := AlarmStore(db).clear(name):
             log.info("alarm %s is over", name)

@@ -1,4 +1,4 @@
-"""Looks once a second whether a job needs a flow run or a mail is due, and now and then after the folders."""
+"""Looks once a second whether a job needs a flow run or somebody is to be told something, and after the folders."""
 
 import logging
 import threading
@@ -7,13 +7,16 @@ from collections.abc import Callable
 
 from deployments import signs
 from deployments.daemon import StopRequest, write_logs
+from deployments.messengers import Messengers
 from deployments.upkeep import FolderKeeper
 from models.db.engine import Database, open_database
 from models.domain.errors import AditError
 from models.settings import settings
 from services import housekeeping
+from services.alarms import watching
 from services.dispatch import dispatch_once
 from services.post import mails, notifications
+from services.webhooks import sending
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +24,7 @@ _LOOK_EVERY_S = 1.0
 _KEEP_EVERY_S = 10.0
 _TELL_EVERY_S = 5.0
 _TIDY_EVERY_S = 3600.0
+_WATCH_EVERY_S = 15.0
 _STUCK_AFTER_S = 120.0
 """A look that takes longer will not end; several calls to Prefect that each time out take less."""
 _MAIL_ENDS_WITHIN_S = 5.0
@@ -34,6 +38,8 @@ def main() -> None:
     db = open_database(settings())
     post = threading.Thread(target=_send_mails, args=(db, stop), name="mails", daemon=True)
     post.start()
+    for talk, name in ((_send_notices, "webhooks"), (_watch, "alarms")):
+        threading.Thread(target=talk, args=(db, stop), name=name, daemon=True).start()
     looked_at = time.monotonic()
     with signs.given(db, "dispatcher", lambda: time.monotonic() - looked_at < _STUCK_AFTER_S):
         keeper, kept_at = FolderKeeper(db), 0.0
@@ -59,9 +65,23 @@ def _send_mails(db: Database, stop: StopRequest) -> None:
             told_at = time.monotonic()
         if time.monotonic() - tidied_at > _TIDY_EVERY_S:
             _attempt("remove old mails", lambda: mails.remove_old(db))
+            _attempt("remove old notices", lambda: sending.remove_old(db))
             _attempt("forget old keys and tokens", lambda: housekeeping.sweep(db))
             tidied_at = time.monotonic()
         _attempt("send mails", lambda: mails.send_due(db, settings(), _MAILS_AT_A_TIME))
+
+
+def _send_notices(db: Database, stop: StopRequest) -> None:
+    """Have webhooks told what is due, until the program ends."""
+    messengers = Messengers(db, settings())
+    while not stop.comes_within(_LOOK_EVERY_S):
+        _attempt("tell webhooks", messengers.look)
+
+
+def _watch(db: Database, stop: StopRequest) -> None:
+    """Look for what is wrong with the whole; in a thread of its own, since Prefect may take its time to answer."""
+    while not stop.comes_within(_WATCH_EVERY_S):
+        _attempt("look for alarms", lambda: watching.look(db, settings()))
 
 
 def _attempt(chore: str, call: Callable[[], object]) -> None:

@@ -3,8 +3,10 @@
 from prefect.client.schemas.objects import State as RunState
 from prefect.states import Completed, Failed
 
+from models.db.engine import Database
 from models.domain.errors import AditError
-from models.domain.jobs import JobProgress, State, summary
+from models.domain.jobs import State, summary
+from services import holding, work
 
 
 def refusal(error: AditError) -> RunState[None]:
@@ -12,9 +14,11 @@ def refusal(error: AditError) -> RunState[None]:
     return Failed(message=f"{error.code}: {error.message}")
 
 
-def of_job(progress: JobProgress) -> RunState[None]:
-    """How the job stands, as the final state of a run that worked on it."""
-    message = summary(state for state, count in progress.counts.items() for _ in range(count))
+def of_job(db: Database, job_id: int) -> RunState[None]:
+    """How the job stands, as the final state of a run that worked on it; and what holds the rest of it back."""
+    progress = work.progress(db, job_id)
+    counted = summary(state for state, count in progress.counts.items() for _ in range(count))
+    message = " ".join([counted, *holding.of_jobs(db, [job_id]).values()])
     if progress.counts.get(State.FAILURE):
         return Failed(message=message)
     return Completed(message=message)

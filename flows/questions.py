@@ -27,7 +27,7 @@ def run_questions(kind: JobKind, job_id: int) -> RunState[None]:
     except AditError as error:
         return final_states.refusal(error)
     ask_through(db, settings(), job_id)
-    return final_states.of_job(work.progress(db, job_id))
+    return final_states.of_job(db, job_id)
 
 
 def ask_through(db: Database, options: Settings, job_id: int, run: Callable[[Bundle], object] = ask) -> None:

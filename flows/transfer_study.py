@@ -6,7 +6,7 @@ from queue import Empty, SimpleQueue
 from flows.lane import Lane
 from flows.opening import open_attempt
 from flows.steps import Running, Start
-from models.domain.errors import AditError, Bug, Canceled, Incomplete, LeaseLost, Retry, TargetError
+from models.domain.errors import AditError, Bug, Canceled, HeldBack, Incomplete, LeaseLost, Retry, TargetError
 from models.domain.jobs import Item, Lease, State
 from models.domain.nodes import Folder
 from models.domain.receipts import Completeness, Receipt, concerns, excluded_series, instances
@@ -42,6 +42,8 @@ def transfer_study(lane: Lane, item: Item, lease: Lease) -> None:
             _succeed(attempt)
         except Canceled as canceled:
             _cancel(attempt, canceled)
+        except HeldBack as reason:
+            _hold_back(attempt, reason)
         except LeaseLost:
             _give_up(attempt)
             raise
@@ -183,6 +185,14 @@ def _cancel(attempt: Attempt, canceled: Canceled) -> None:
     _end(attempt, State.CANCELED, canceled.message, canceled.code)
 
 
+def _hold_back(attempt: Attempt, reason: HeldBack) -> None:
+    """Let an item wait for its servers with all that it has: what was stored or staged need not come again."""
+    attempt.is_quiet_within(QUIET_WITHIN_S)
+    with attempt.record, attempt.db.transaction():
+        attempt.save_receipt()
+        work.hold_back(attempt.db, attempt.lease, reason)
+
+
 def _end(attempt: Attempt, state: State, message: str, error_code: str = "") -> None:
     with attempt.record, attempt.db.transaction():  # in this order, as everywhere: the heartbeat may be saving, too
         attempt.save_changes()
@@ -200,5 +210,5 @@ def _discard(attempt: Attempt) -> None:
 
 def _give_back_room(attempt: Attempt) -> None:
     """End what was reserved for a study that is not to be had; what earlier attempts have staged, the sweep removes."""
-    if isinstance(attempt.destination, Folder) and attempt.item.attempts <= 1:
+    if isinstance(attempt.destination, Folder) and attempt.item.attempts <= 1 and not attempt.receipt.stored:
         attempt.room.settle(0)

@@ -8,9 +8,23 @@ from datetime import timedelta
 
 from models.db.engine import Database
 from models.db.slots import SlotStore
+from models.domain import windows
 from models.domain.nodes import Server
 
 _SHORTEST_WAIT_S, _LONGEST_WAIT_S = 0.1, 1.0
+
+
+def budget(db: Database, server: Server) -> int:
+    """How many connections to a server all workers together may hold at this hour."""
+    return windows.budget_at(server.budget_rules, server.association_budget, db.clock(), db.zone)
+
+
+def is_exceeded(db: Database, server: Server) -> bool:
+    """Whether more connections are held than the budget of this hour allows, since it was larger before.
+
+    Costs a question only for servers whose budget changes.
+    """
+    return bool(server.budget_rules) and SlotStore(db).taken(server.id) > budget(db, server)
 
 
 @contextmanager
@@ -21,23 +35,31 @@ def associations(
     check: Callable[[], None],
     lease_for: timedelta,
     pause: Callable[[float], None] = time.sleep,
-) -> Generator[None]:
-    """Hold places in the budgets of servers for as long as the context is open.
+) -> Generator[Mapping[int, int]]:
+    """Hold places in the budgets of servers for as long as the context is open; how many is told by the server's id.
 
     Waits until every server has as many as are wanted, takes all at once or none, so that two waiting holders never
     block each other; ``check`` is called before each try and ends the wait by raising. More than a budget is cut to
-    the budget. The places run out after ``lease_for`` unless ``work.renew`` is called with the holder's lease.
+    the budget of the hour; who has places keeps them when it sinks. They run out after ``lease_for`` unless
+    ``work.renew`` is called with the holder's lease.
     """
     slots = SlotStore(db)
-    budgets = {server.id: server.association_budget for server in wanted}
-    counts = {server.id: min(count, server.association_budget) for server, count in wanted.items()}
     wait_s = _SHORTEST_WAIT_S
     check()
-    while not slots.try_acquire(holder, counts, budgets, lease_for):
+    while (taken := _taken(db, slots, holder, wanted, lease_for)) is None:
         pause(random.uniform(wait_s / 2, wait_s))
         wait_s = min(wait_s * 1.5, _LONGEST_WAIT_S)
         check()
     try:
-        yield
+        yield taken
     finally:
         slots.release(holder)
+
+
+def _taken(
+    db: Database, slots: SlotStore, holder: str, wanted: Mapping[Server, int], lease_for: timedelta
+) -> Mapping[int, int] | None:
+    """The places that were taken, by the server's id; None when there are not enough."""
+    budgets = {server.id: budget(db, server) for server in wanted}
+    counts = {server.id: min(count, budgets[server.id]) for server, count in wanted.items()}
+    return counts if slots.try_acquire(holder, counts, budgets, lease_for) else None

@@ -12,6 +12,7 @@ from models.domain.jobs import Item, Job, JobFilter, JobKind, JobProgress, Onloo
 from models.domain.people import Actor
 from models.domain.receipts import Receipt, ReceiptSummary, ReceiptTotals
 from models.settings import Settings
+from services import holding
 from services.job_access import actions, item_actions, may_know_patients, onlooker, visible, visible_item
 from services.job_actions import cancel, delete, delete_item, hurry, reset_item, restart, resume, retry, verify
 from services.submitting import submit
@@ -49,8 +50,11 @@ __all__ = [
 
 
 def get(db: Database, actor: Actor, job_id: int) -> Job:
-    """The job; raises NotFound, also when it is not the actor's to see."""
-    return visible(db, actor, job_id)
+    """The job; raises NotFound, also when it is not the actor's to see.
+
+    Here and in lists, the message of a job that has not ended says why something of it is held back, if it is.
+    """
+    return holding.told_jobs(db, [visible(db, actor, job_id)])[0]
 
 
 class Filters(TypedDict, total=False):
@@ -72,7 +76,7 @@ class Filters(TypedDict, total=False):
 def list(db: Database, actor: Actor, limit: int = 50, offset: int = 0, **filters: Unpack[Filters]) -> tuple[Job, ...]:
     """The jobs that are meant and that the actor may see, newest first; raises NotPermitted for ``everybody``."""
     wanted, seen_by = _meant(actor, filters)
-    return JobStore(db).list(wanted, limit, offset, seen_by)
+    return tuple(holding.told_jobs(db, JobStore(db).list(wanted, limit, offset, seen_by)))
 
 
 def count(db: Database, actor: Actor, **filters: Unpack[Filters]) -> int:
@@ -102,7 +106,8 @@ def at_work(db: Database, actor: Actor) -> int:
 def progress(db: Database, actor: Actor, job_id: int) -> JobProgress:
     """The job and how many of its items are in which state."""
     visible(db, actor, job_id)
-    return JobStore(db).progress(job_id)
+    found = JobStore(db).progress(job_id)
+    return replace(found, job=holding.told_jobs(db, [found.job])[0])
 
 
 def nodes(db: Database, actor: Actor, job_id: int) -> frozenset[tuple[int, int | None]]:
@@ -125,16 +130,17 @@ def items(
     """The items of a job in the order of the request; None means every state, or all of them.
 
     Patient IDs are empty for who neither owns the job nor may look identities up: beside the pseudonyms they would be
-    an escrow without its rules. So are the owner's own names of rows, which may be anything.
+    an escrow without its rules. So are the owner's own names of rows, which may be anything. The message of one that
+    waits says why it is held back, if it is.
     """
     job = visible(db, actor, job_id)
-    found = JobStore(db).items(job_id, states, limit, offset)
+    found = holding.told_items(db, JobStore(db).items(job_id, states, limit, offset))
     return found if may_know_patients(actor, job) else [replace(each, patient_id="", row_id="") for each in found]
 
 
 def item(db: Database, actor: Actor, item_id: int) -> Item:
-    """One item, with the patient ID as in ``items``; raises NotFound, also when its job is not the actor's to see."""
-    found = visible_item(db, actor, item_id)
+    """One item, with patient ID and message as in ``items``; raises NotFound, also when its job is not to be seen."""
+    (found,) = holding.told_items(db, [visible_item(db, actor, item_id)])
     knows = may_know_patients(actor, visible(db, actor, found.job_id))
     return found if knows else replace(found, patient_id="", row_id="")
 

@@ -28,6 +28,7 @@ def server_problems(server: Server) -> dict[str, str]:
         *_number_problems(server),
         *_timeout_problems(server),
         ("windows", windows.problem(server.windows)),
+        ("budget_rules", windows.rules_problem(server.budget_rules)),
     )
     problems = _first_of_each(found)
     if not any(getattr(server, name) for name in DIMSE_CAPABILITIES + WEB_CAPABILITIES):

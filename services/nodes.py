@@ -21,7 +21,7 @@ NO_NODE = "there is no such node, or you may not use it."
 
 N = TypeVar("N", Server, Folder)
 HEADER = "dicomweb_authorization_header"
-_NOT_ENTERED = frozenset({"id", "version", "measured_bytes", "measured_at"})
+_NOT_ENTERED = frozenset({"id", "version", "stop", "measured_bytes", "measured_at"})
 """Fields that no person fills in."""
 
 

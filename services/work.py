@@ -12,7 +12,7 @@ from models.db.receipts import ReceiptStore
 from models.db.reviews import ReviewStore
 from models.db.slots import SlotStore
 from models.domain.answers import Answer, CheckedStudy
-from models.domain.errors import AditError, BadRequest, Canceled, Retry
+from models.domain.errors import AditError, BadRequest, Canceled, HeldBack, Retry
 from models.domain.jobs import Item, Job, JobKind, JobProgress, Lease, State
 from models.domain.nodes import Node
 from models.domain.receipts import Receipt
@@ -127,6 +127,11 @@ def save_receipt(db: Database, lease: Lease, receipt: Receipt) -> None:
     ReceiptStore(db).save(lease, receipt)
 
 
+def hold_back(db: Database, lease: Lease, reason: HeldBack) -> None:
+    """End an attempt that a server holds back: the item waits, and the attempt does not count; raises LeaseLost."""
+    JobStore(db).end_attempt(lease, State.PENDING, reason.message, reason.code, is_counted=False)
+
+
 def end_attempt(db: Database, lease: Lease, state: State, message: str, error_code: str = "") -> None:
     """End the item for good; raises LeaseLost when another worker has it."""
     JobStore(db).end_attempt(lease, state, message, error_code)
@@ -135,11 +140,14 @@ def end_attempt(db: Database, lease: Lease, state: State, message: str, error_co
 def fail(db: Database, lease: Lease, item: Item, error: AditError, settings: Settings) -> State:
     """End an attempt that raised, and return the item's new state.
 
-    Pending, to be tried after a wait that grows with the attempts, if the error says so and attempts are left;
-    canceled when the job was canceled; else failure. Raises LeaseLost when another worker has the item.
+    Pending, to be tried after a wait that grows with the attempts, if the error says so and attempts are left; pending
+    as if there had been no attempt when a server holds it back; canceled when the job was canceled; else failure.
+    Raises LeaseLost when another worker has the item.
     """
     jobs = JobStore(db)
-    if isinstance(error, Canceled):
+    if isinstance(error, HeldBack):
+        hold_back(db, lease, error)
+    elif isinstance(error, Canceled):
         jobs.end_attempt(lease, State.CANCELED, error.message, error.code)
     elif error.retry is not Retry.NEVER and item.attempts < settings.max_attempts:
         again_at = db.clock() + settings.retry_wait * item.attempts

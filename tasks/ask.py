@@ -26,7 +26,7 @@ from models.domain.errors import (
 )
 from models.domain.jobs import Item, JobKind, Lease, State
 from models.domain.nodes import Server
-from services import log_ids, work
+from services import budgets, log_ids, work
 from services.batches import asking, content, identities, presence
 from services.batches.presence import Presence
 from tasks.bundle import Asker, Bundle
@@ -54,7 +54,7 @@ def ask_bundle(bundle: Bundle) -> None:
     work.fail_abandoned(bundle.db, bundle.job_id, bundle.settings.max_attempts)
     destination = _Destination(bundle)
     crews = [
-        _Crew(bundle, server, destination, min(count, _places(server)))
+        _Crew(bundle, server, destination, min(count, _places(bundle, server)))
         for source_id, count in work.due_sources(bundle.db, bundle.job_id).items()
         if isinstance(server := work.node(bundle.db, source_id), Server)
     ]
@@ -107,7 +107,7 @@ class _Crew:
 
     def work(self) -> None:
         """Ask question after question."""
-        has_one_place = any(server.association_budget == 1 for server in self._servers)
+        has_one_place = any(budgets.budget(self._bundle.db, server) == 1 for server in self._servers)
         with self._bundle.asker(self._servers, has_one_place) as asker:
             while not asker.is_stopped and (claim := self._bundle.claim(self._server.id)) is not None:
                 with log_ids.carrying(item_id=claim[0].id):
@@ -196,8 +196,8 @@ class _Crew:
             return presence.unseen(found)
 
 
-def _places(server: Server) -> int:
-    return max(1, min(AT_ONCE, server.association_budget // 2))
+def _places(bundle: Bundle, server: Server) -> int:
+    return max(1, min(AT_ONCE, budgets.budget(bundle.db, server) // 2))
 
 
 def _place(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from models.domain.nodes import Node, Server
 from models.domain.plans import Plan
 from models.domain.receipts import Receipt
 from models.settings import Settings
-from services import budgets, work
+from services import budgets, holding, work
 from services.streams import Stream
 from tasks.room import Room
 
@@ -68,6 +68,7 @@ class Attempt:
         self.room = Room(db, lease, destination)
         self.handed_on: set[str] = set()
         self.is_cut_short = False
+        self.places: Mapping[int, int] = {}
         self.record = threading.RLock()
         self._plan: Plan | None = None
         self._deidentifier: Deidentifier | None = None
@@ -200,10 +201,15 @@ class Attempt:
     def associations(self, wanted: Mapping[Server, int]) -> Generator[None]:
         """Hold places in the servers' association budgets, waiting for them if need be.
 
-        All that are needed at a time are taken together, so that two attempts never wait for each other.
+        All that are needed at a time are taken together, so that two attempts never wait for each other. ``places``
+        tells meanwhile how many there are at each server: the budget of the hour may be smaller than what was wanted.
         """
-        with budgets.associations(self.db, self.lease.token, wanted, self.check, self.settings.lease_for):
-            yield
+        lease_for = self.settings.lease_for
+        with budgets.associations(self.db, self.lease.token, wanted, self.check, lease_for) as self.places:
+            try:
+                yield
+            finally:
+                self.places = {}
 
     def touch(self) -> None:
         """Say that the receipt has changed, so that it is saved with the next heartbeat."""
@@ -221,10 +227,15 @@ class Attempt:
                 self.save_receipt()
 
     def beat(self) -> None:
-        """Renew the lease, save what has changed in the receipt, and stop when somebody says so."""
+        """Renew the lease, save what has changed in the receipt, and stop when somebody or a server's window says so.
+
+        Every beat, a second after the other, looks anew: an administrator who stops a server is obeyed at once.
+        """
         match work.renew(self.db, self.lease, self.settings.lease_for):
             case work.Signal.KEEP_GOING:
                 self.save_changes()
+                if (reason := holding.held_back(self.db, self.item.source_id, self.item.target_id)) is not None:
+                    self.stop(reason)
             case work.Signal.CANCEL:
                 self.stop(Canceled())
             case work.Signal.LOST:

@@ -10,11 +10,11 @@ from dicom.network import choose
 from dicom.network.ports import Finder
 from models.db.engine import Database
 from models.db.slots import SlotStore
-from models.domain.errors import AditError, Canceled, LeaseLost
+from models.domain.errors import AditError, Canceled, HeldBack, LeaseLost
 from models.domain.jobs import Item, Job, Lease
 from models.domain.nodes import Server
 from models.settings import Settings
-from services import budgets, work
+from services import budgets, holding, work
 
 SIZE = 100
 """Questions of one task run: a task run for each would cost Prefect more than the question costs the archive."""
@@ -52,6 +52,10 @@ class Asker:
         for finder in finders:
             finder.abort()
 
+    def held_back(self, reasons: Mapping[int, HeldBack]) -> HeldBack | None:
+        """Which of the reasons is that of a server which this thread asks, if one is."""
+        return next((reasons[server.id] for server in self._servers if server.id in reasons), None)
+
     @property
     def is_stopped(self) -> bool:
         return self._why is not None
@@ -74,7 +78,12 @@ class Asker:
         return self._finders[server.id]
 
     def rest(self) -> None:
-        """Close connections whose place nobody else could have had for a while, and let others in."""
+        """Close connections whose place nobody else could have had for a while, and let others in.
+
+        Where the budget has sunk in the meantime, the place is given back, too: it is had again when there is room.
+        """
+        if self._finders and any(budgets.is_exceeded(self._bundle.db, server) for server in self._servers):
+            self.close()
         if self._is_last_place and self._finders and time.monotonic() - self._since > HOLDS_FOR_S:
             self.close()
             self._stopped.wait(_LETS_OTHERS_IN_S)
@@ -176,7 +185,10 @@ class Bundle:
 
     @contextmanager
     def beating(self) -> Generator[None]:
-        """Keep leases and places alive as long as the context is open, and hear when somebody cancels the job."""
+        """Keep leases and places alive as long as the context is open.
+
+        Hears when somebody cancels the job, and when a server is stopped or closes.
+        """
         ended = threading.Event()
         thread = threading.Thread(target=self._beat, args=(ended,), name=f"asking-{self.job_id}", daemon=True)
         thread.start()
@@ -201,8 +213,10 @@ class Bundle:
             self.stop(Canceled())
         with self._changing:
             askers = list(self._askers)
-        slots, lease_for = SlotStore(self.db), self.settings.lease_for
+        slots, lease_for, reasons = SlotStore(self.db), self.settings.lease_for, holding.reasons(self.db)
         for asker in askers:
+            if (reason := asker.held_back(reasons)) is not None:
+                asker.stop(reason)
             lease = asker.lease
             is_lost = lease is not None and work.renew(self.db, lease, lease_for) is work.Signal.LOST
             has_no_place = not slots.renew(asker.holder, lease_for)

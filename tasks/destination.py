@@ -72,8 +72,11 @@ class ArchiveDestination:
 
     @property
     def senders(self) -> int:
-        """One on a repeated attempt: some archives refuse instances that come in parallel."""
-        most = min(self.server.store_associations, self.server.association_budget)
+        """One on a repeated attempt: some archives refuse instances that come in parallel.
+
+        Never more than the places that the attempt has got, once it has.
+        """
+        most = self.attempt.places.get(self.server.id, self.server.store_associations)
         return most if self.attempt.item.attempts <= 1 else 1
 
     @property

@@ -80,7 +80,7 @@ def _words(node: Node, kept: Node | None, findings: tuple[Finding, ...]) -> str:
 def _of_server(db: Database, settings: Settings, server: Server, kept: Server) -> tuple[Finding, ...]:
     hurried = replace(server, timeouts=_shortened(server.timeouts))
     try:
-        with Visit(db, kept, _BUDGET_PATIENCE):
+        with Visit(db, kept, _BUDGET_PATIENCE, is_test=True):
             return (*dimse_checks.findings(settings, hurried), *web_checks.findings(hurried))
     except PeerBusy as busy:
         text = f"Nothing could be tried. {busy.message} Transfers being at work shows that it can be reached."

@@ -13,7 +13,7 @@ from models.domain.errors import AditError, NotFound, NotPermitted
 from models.domain.nodes import Server
 from models.domain.people import Actor, Permission
 from models.domain.project import App
-from services import audit, project
+from services import audit, holding, project
 
 NO_SERVER = "There is no server with this AE title among those that you may use."
 _AE_TITLE = re.compile(r"[\x20-\x7e]{1,16}")
@@ -27,8 +27,9 @@ _ACTIONS: Mapping[Permission, AuditAction] = {
 def source(db: Database, actor: Actor, ae_title: str, permission: Permission) -> Server:
     """The server to ask or to read from, with its credentials; ``permission`` is WEB_QUERY or WEB_RETRIEVE.
 
-    Raises NotPermitted without the permission, UnderMaintenance, AppLocked, or NotFound when there is no such server
-    among the actor's sources. Each leaves a line in the audit trail.
+    Raises NotPermitted without the permission, UnderMaintenance, AppLocked, NotFound when there is no such server among
+    the actor's sources, or ServerStopped; OutsideWindow for all but searches, which are small. Each leaves a line in
+    the audit trail.
     """
     return _reached(db, actor, ae_title, permission, actor.access.may_read)
 
@@ -51,6 +52,10 @@ def _reached(
         subject = f"server {found.name}"
         if not may_use(found.id):
             raise NotFound
+        if permission is Permission.WEB_QUERY:
+            holding.check_not_stopped(db, found.id)
+        else:
+            holding.check(db, found.id)
         return found
     except NotFound as error:
         audit.record(db, actor, _ACTIONS[permission], subject, error.code)

@@ -31,6 +31,7 @@ from models.domain.errors import (
     NoSpace,
     PeerBusy,
     PeerError,
+    ServerStopped,
     TargetError,
     TimedOut,
     Unreadable,
@@ -143,15 +144,18 @@ class Storage:
         nothing comes for a few seconds; ``chunks`` may be empty so that this is noticed. What goes wrong with the
         server before it has said a word about any instance is raised as PeerError kinds; from then on it is told of
         each instance that was not stored. Raises BadRequest when the body is no multipart message to its end, or has
-        no part, TooLarge, NoSpace when an instance does not fit on our disk.
+        no part, TooLarge, NoSpace when an instance does not fit on our disk, ServerStopped when staff stops the server.
         """
         report = self._report
         with search_access.recorded(
             self._db, self._actor, self._server, lambda: str(report), self._details, AuditAction.WEB_STORE
         ):
             with _Delivery(self._visit, lambda: choose.sender(self._server, self._local)) as delivery:
-                for part in self._parts(_watched(chunks, delivery)):
-                    self._take(part, delivery)
+                try:
+                    for part in self._parts(_watched(chunks, delivery)):
+                        self._take(part, delivery)
+                except ServerStopped as stopped:
+                    raise ServerStopped(f"{stopped.message} {self._so_far()}") from stopped
             if not report.count:
                 raise BadRequest("The body has no part, so nothing was stored.")
             report.retrieve_url = self._study_url()

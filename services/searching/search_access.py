@@ -10,7 +10,7 @@ from models.domain.errors import AditError, AppLocked, BadRequest, Canceled, Not
 from models.domain.nodes import Node, Server
 from models.domain.people import Actor, Permission
 from models.domain.project import App
-from services import audit, project
+from services import audit, holding, project
 
 _MAY_SEARCH: Mapping[Permission, App] = {
     Permission.ADD_SELECTIVE_TRANSFER: App.SELECTIVE_TRANSFER,
@@ -25,13 +25,16 @@ def source(db: Database, actor: Actor, node_id: int) -> Server:
 
     Raises NotPermitted without one of the rights to search or for a node that is not among the actor's sources,
     UnderMaintenance, AppLocked when every application is locked for which the actor has the right, BadRequest for a
-    node that cannot be searched. Each leaves a line in the audit trail.
+    node that cannot be searched, ServerStopped. Outside its windows a server may be searched. Each leaves a line in
+    the audit trail.
     """
     try:
         _check_may_search(db, actor)
         if not actor.access.may_read(node_id):
             raise NotPermitted("This server is not among your sources. Ask an administrator for it.")
-        return _searchable(db, node_id)
+        found = _searchable(db, node_id)
+        holding.check_not_stopped(db, node_id)
+        return found
     except Refused as refused:
         audit.record(db, actor, AuditAction.SEARCH, f"node {node_id}", refused.code)
         raise

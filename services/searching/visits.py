@@ -16,9 +16,9 @@ from uuid import uuid4
 from dicom.network.ports import Port
 from models.db.engine import Database
 from models.db.slots import SlotStore
-from models.domain.errors import OUT_OF_REACH, AditError, Canceled, PeerBusy, PeerError, Retry, TimedOut
+from models.domain.errors import OUT_OF_REACH, AditError, Canceled, PeerBusy, PeerError, Retry, ServerStopped, TimedOut
 from models.domain.nodes import Server
-from services import budgets
+from services import budgets, holding
 
 P = TypeVar("P", bound=Port)
 
@@ -27,7 +27,7 @@ AT_ONCE = 16
 PATIENCE = timedelta(seconds=20)
 """How long a person waits for a place before hearing that there is none."""
 _LEASE = timedelta(seconds=30)
-_BEAT_S = 5.0
+_BEAT_S = 2.0
 _LONGEST_REST_S = 60.0
 WAIT_BEFORE_SECOND_TRY_S = 1.0
 _LOOK_EVERY_S = 0.25
@@ -39,7 +39,8 @@ class Visit:
 
     Entering waits for a place and raises PeerBusy when there is none in time; once it is left it may be entered
     again. A server that is not kept (id 0) has no budget: nobody else can use it yet. ``has_place`` is for who counts
-    visits in another way.
+    visits in another way. A server that staff has stopped is entered by tests only, and all others leave it within
+    moments: entering and using raise ServerStopped.
     """
 
     def __init__(
@@ -49,10 +50,12 @@ class Visit:
         patience: timedelta = PATIENCE,
         has_place: bool = False,
         longest: timedelta = timedelta.max,
+        is_test: bool = False,
     ) -> None:
         self._db = db
         self._server = server
         self._has_place = has_place
+        self._is_test = is_test
         self._holder = f"visit-{uuid4().hex}"
         self._patience_s = patience.total_seconds()
         self._longest_s = longest.total_seconds()
@@ -66,6 +69,7 @@ class Visit:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.enter_context(self._place())
+            self._check_not_stopped()
             if self._server.id:
                 stack.enter_context(self._slot())
                 stack.enter_context(self._heartbeat())
@@ -152,14 +156,18 @@ class Visit:
         finally:
             _places.release()
 
+    def _check_not_stopped(self) -> None:
+        if self._server.id and not self._is_test:
+            holding.check_not_stopped(self._db, self._server.id)
+
     @contextmanager
     def _slot(self) -> Generator[None]:
         end = time.monotonic() + self._patience_s
-        budget = self._server.association_budget
 
         def check() -> None:
             self.check()
             if time.monotonic() > end:
+                budget = budgets.budget(self._db, self._server)
                 raise PeerBusy(
                     f"All {budget} connections that the budget of {self._server.name} allows are in use by transfers "
                     "and searches. Try again in a minute."
@@ -183,7 +191,10 @@ class Visit:
             thread.join()
 
     def _beat(self) -> None:
-        """Keep the place in the budget; stop the visit when it is lost, takes too long, or nobody takes the results."""
+        """Keep the place in the budget. Stop the visit when it is lost, takes too long, or nobody takes the results.
+
+        And when staff stops the server, which shall be felt within five seconds.
+        """
         slots, renewed_at = SlotStore(self._db), time.monotonic()
         end = renewed_at + self._longest_s
         while not self._ended.wait(_BEAT_S):
@@ -195,8 +206,12 @@ class Visit:
                 self.stop(TimedOut("Nobody has taken the results for a minute, so the search was ended."))
                 return
             try:
+                self._check_not_stopped()
                 is_kept = slots.renew(self._holder, _LEASE)
                 renewed_at = time.monotonic()
+            except ServerStopped as stopped:
+                self.stop(stopped)
+                return
             except AditError:
                 is_kept = time.monotonic() - renewed_at < _LEASE.total_seconds()
             if not is_kept:

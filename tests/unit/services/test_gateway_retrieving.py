@@ -28,6 +28,7 @@ from models.domain.errors import (
     PeerBusy,
     PeerError,
     ResidueFound,
+    ServerStopped,
     TimedOut,
     Unreachable,
     Unsupported,
@@ -37,11 +38,12 @@ from models.domain.nodes import Server
 from models.domain.people import Actor, NodeAccess, Permission, operator
 from models.domain.refs import Level, SeriesFound
 from models.settings import Settings
-from services import audit
+from services import audit, holding
 from services.gateway import fetching, retrieving
 from services.gateway.places import Places
 from services.gateway.retrieving import NOT_LISTED, Retrieval
 from services.gateway.terms import Terms, Wanted
+from services.searching import visits
 from services.streams import Stream
 from tests.played_source import PlayedSource, play, played_ct
 from tests.samples import a_server, some_settings
@@ -617,3 +619,35 @@ def test_metadata_is_of_the_treated_instance_and_has_no_pixels(ask: Callable[...
         data_set = Dataset.from_json(said)
         assert (data_set.PatientID, data_set.SOPInstanceUID) == ("SUBJ-01", instance.sop_uid)
         assert not any(tag.startswith("7FE0") for tag in said)
+
+
+# --- servers that are held back
+
+
+def test_a_server_that_is_stopped_breaks_off_what_is_under_way(
+    ask: Callable[..., Retrieval],
+    a_source: PlayedSource,
+    a_pacs: Server,
+    db: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(visits, "_BEAT_S", 0.02)
+
+    def stop(number: int) -> None:
+        if number == 3:
+            holding.stop(db, operator("root"), a_pacs.id, "It swaps its disks.")
+            a_source.wait()
+
+    a_source.before = stop
+    try:
+        with pytest.raises(ServerStopped, match="It swaps its disks"), ask() as retrieval:
+            retrieval.begin()
+            list(retrieval)
+        assert last_line(db)[1] == "ServerStopped"
+        assert SlotStore(db).taken(a_pacs.id) == 0
+        with pytest.raises(ServerStopped):
+            ask()
+    finally:
+        holding.let_go_on(db, operator("root"), a_pacs.id)
+    a_source.before, a_source.aborted = lambda number: None, threading.Event()
+    assert len(everything(ask())) == N

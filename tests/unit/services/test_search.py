@@ -25,6 +25,7 @@ from models.domain.errors import (
     NotPermitted,
     PeerBusy,
     PeerError,
+    ServerStopped,
     TimedOut,
     UnderMaintenance,
     Unreachable,
@@ -37,7 +38,7 @@ from models.domain.queries import checked, name_pattern
 from models.domain.refs import InstanceFound, PatientFound, PatientQuery, SeriesFound, StudyFound, StudyQuery, StudyRef
 from models.domain.requests import StudyWish
 from models.settings import Settings
-from services import audit
+from services import audit, holding
 from services.searching import search, visits
 from tests.samples import a_folder, a_server, some_settings
 
@@ -656,3 +657,15 @@ def test_a_patient_that_cannot_be_is_not_asked_for(
     with pytest.raises(BadRequest):
         search.patients(database, settings, a_searcher(a_source), a_source.id, PatientQuery(), limit=0)
     assert not an_archive.opened
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_search_ends_when_its_server_is_stopped(
+    database: Database, settings: Settings, an_archive: PlayedArchive, a_source: Server
+) -> None:
+    found = search.studies(database, settings, a_searcher(a_source), a_source.id, StudyQuery())
+    next(found)
+    holding.stop(database, OPERATOR, a_source.id)
+    assert an_archive.aborted.wait(30)
+    with pytest.raises(ServerStopped):
+        list(found)

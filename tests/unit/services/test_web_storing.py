@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from models.domain.errors import (
     NoSpace,
     PeerBusy,
     PeerError,
+    ServerStopped,
     TimedOut,
     Unreachable,
 )
@@ -32,9 +34,10 @@ from models.domain.instances import EncodedInstance, StoreOutcome, Verdict
 from models.domain.nodes import Server
 from models.domain.people import operator
 from models.settings import Settings
-from services import audit
+from services import audit, holding
 from services.gateway import storing
 from services.gateway.storing import Stored, TooLarge, WrongType
+from services.searching import visits
 from tests.samples import a_server, some_settings
 
 OPERATOR = operator("root")
@@ -347,3 +350,29 @@ class _Everything:
     def delivered(self, instance: EncodedInstance) -> tuple[int, bool]:
         self.sent.append(instance)
         return 0, False
+
+
+def test_a_server_that_is_stopped_ends_the_storage_and_it_is_told_what_was_stored(
+    database: Database,
+    settings: Settings,
+    pacs: Server,
+    an_archive: PlayedArchive,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(visits, "_BEAT_S", 0.02)
+    aborted = threading.Event()
+    monkeypatch.setattr(an_archive, "abort", aborted.set)
+
+    def body() -> Iterator[bytes]:
+        yield a_part(1)
+        yield a_part(2)  # which ends where the third begins
+        holding.stop(database, OPERATOR, pacs.id)
+        assert aborted.wait(30), "nobody has broken the connection"
+        yield a_part(3)
+        yield END
+
+    stored = storing.storage(database, settings, OPERATOR, "PACS", MULTIPART)
+    with pytest.raises(ServerStopped, match=r"stopped PACS .* Instances stored before that: 1\."):
+        stored.run(body())
+    assert len(an_archive.sent) == 1
+    assert SlotStore(database).taken(pacs.id) == 0

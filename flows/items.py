@@ -38,7 +38,7 @@ def run_transfer(kind: JobKind, job_id: int | None, request: RequestedTransfer |
     except AditError as error:
         return final_states.refusal(error)
     work_through(db, settings(), job_id)
-    return final_states.of_job(work.progress(db, job_id))
+    return final_states.of_job(db, job_id)
 
 
 def work_through(db: Database, options: Settings, job_id: int, way: Way = as_task) -> None:

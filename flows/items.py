@@ -17,7 +17,7 @@ from models.db.engine import Database, open_database
 from models.domain.errors import AditError, BadRequest, LeaseLost
 from models.domain.jobs import Item, JobKind, Lease
 from models.settings import Settings, settings
-from services import log_ids, work
+from services import log_ids, sharing, work
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,8 @@ def run_transfer(kind: JobKind, job_id: int | None, request: RequestedTransfer |
         job_id = _job_id(db, kind, job_id, request)
     except AditError as error:
         return final_states.refusal(error)
-    work_through(db, settings(), job_id)
+    with sharing.at_work(db, job_id, str(flow_run.get_id())):
+        work_through(db, settings(), job_id)
     return final_states.of_job(db, job_id)
 
 

@@ -10,18 +10,17 @@ from datetime import datetime, timedelta
 from models.db.broadcasts import BroadcastStore
 from models.db.engine import Database
 from models.db.jobs import JobStore
-from models.domain.errors import AditError, WrongState
+from models.db.runs import RunStore
+from models.domain.errors import AditError
 from models.domain.jobs import Job
 from models.domain.mails import Broadcast
 from models.settings import Settings
-from services import log_ids
-from services.orchestration import Orchestration, RunState, RunStatus, queue_of
+from services import log_ids, sharing
+from services.orchestration import RECOVERED_QUEUE, Orchestration, RunState, RunStatus, queue_of
 from services.post import mails
 
 log = logging.getLogger(__name__)
 
-STARTS_WITHIN = timedelta(minutes=2)
-"""A worker that dies between taking a run and starting its process leaves it pending for ever; Prefect does not see."""
 BROADCAST_SPEAKS_WITHIN = timedelta(minutes=2)
 """Between two mails. A run that is taken for dead and is not does no harm: each mail is claimed before it is sent."""
 
@@ -37,6 +36,7 @@ def dispatch_once(db: Database, settings: Settings) -> None:
     for job_id in jobs.due_jobs():
         with log_ids.carrying(job_id=job_id):
             _see_to_job(db, settings, orchestration, job_id)
+    _share_out(db, settings, orchestration)
     if mails.has_server(settings):
         _dispatch_broadcasts(db, orchestration)
 
@@ -48,6 +48,14 @@ def _see_to_job(db: Database, settings: Settings, orchestration: Orchestration, 
         _see_to(db, orchestration, jobs.get(job_id), settings.lease_for)
     except AditError as error:
         log.warning("job %s could not be started: %s", job_id, error)
+
+
+def _share_out(db: Database, settings: Settings, orchestration: Orchestration) -> None:
+    sharing.end_silent(db, orchestration, settings.lease_for)
+    try:
+        sharing.share_out(db, orchestration, settings)
+    except AditError as error:
+        log.warning("jobs could not be shared out: %s", error)
 
 
 def _dispatch_broadcasts(db: Database, orchestration: Orchestration) -> None:
@@ -63,14 +71,16 @@ def _see_to(db: Database, orchestration: Orchestration, job: Job, lease_for: tim
     jobs = JobStore(db)
     status = _status(orchestration, job.flow_run_id)
     if status.state is RunState.CANCELED and job.run_requested_at is not None:
-        _follow_cancellation(jobs, job)
+        sharing.follow_cancellation(db, job)
         return
-    silence = _silence(db, status, jobs.last_activity_at(job.id))
-    if status.state is RunState.WAITING and status.queue not in {"", queue_of(job)}:
+    heard_at = RunStore(db).heard_at(job.flow_run_id) or jobs.last_activity_at(job.id)
+    silence = _silence(db, status, heard_at)
+    if status.state is RunState.WAITING and status.queue not in {"", queue_of(job), RECOVERED_QUEUE}:
         orchestration.withdraw(job.flow_run_id)  # the job was made urgent, or not urgent any more, since
     elif _is_in_hand(orchestration, job.flow_run_id, status, silence, lease_for):
         return
-    run_id = orchestration.start_run(job)
+    has_died = status.state in {RunState.CRASHED, RunState.RUNNING, RunState.STARTING}
+    run_id = orchestration.start_run(job, RECOVERED_QUEUE if has_died else queue_of(job))
     jobs.set_flow_run(job.id, run_id)
     log.info("job %s runs as flow run %s", job.id, run_id)
 
@@ -94,18 +104,6 @@ def _status(orchestration: Orchestration, flow_run_id: str) -> RunStatus:
     return orchestration.status(flow_run_id) if flow_run_id else RunStatus(RunState.GONE, None)
 
 
-def _follow_cancellation(jobs: JobStore, job: Job) -> None:
-    """A run that was canceled in Prefect's own UI cancels its job.
-
-    Once the job is resumed it has no requested run any more, so the old cancellation does not count again.
-    """
-    try:
-        jobs.cancel(job.id)
-    except WrongState:
-        return
-    log.info("job %s was canceled in Prefect", job.id)
-
-
 def _silence(db: Database, status: RunStatus, last_activity_at: datetime | None) -> timedelta:
     """For how long nothing has been heard of a run.
 
@@ -123,7 +121,7 @@ def _is_in_hand(
         return True
     if status.state not in {RunState.STARTING, RunState.RUNNING}:
         return False
-    if silence <= (patience if status.state is RunState.RUNNING else max(patience, STARTS_WITHIN)):
+    if silence <= (patience if status.state is RunState.RUNNING else max(patience, sharing.STARTS_WITHIN)):
         return True
     orchestration.mark_crashed(flow_run_id, "The process of this run has ended without a word.")
     return False

@@ -40,6 +40,11 @@ def policy_of(settings: Settings, job: Job) -> Policy:
     return _unchanged(job.profile, job.policy_digest, settings.profiles_dir)
 
 
+def check_is_unchanged(settings: Settings, job: Job) -> None:
+    """Raise ProfileInvalid as ``policy_of`` does, for what the profile's file says at this moment."""
+    _unchanged.__wrapped__(job.profile, job.policy_digest, settings.profiles_dir)
+
+
 def _choice(name: str, directory: Path | None) -> tuple[ProfileChoice, ...]:
     try:
         found = profile.load(name, directory)

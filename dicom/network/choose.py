@@ -64,6 +64,14 @@ def negotiates_classes(server: Server) -> bool:
     return not uses_wado and (server.study_root_get_support or server.patient_root_get_support)
 
 
+def needs_receiver(server: Server) -> bool:
+    """Whether instances can be had by C-MOVE only, for which the server sends them to our receiver."""
+    uses_wado = server.dicomweb_wado_support and bool(server.dicomweb_root_url)
+    uses_get = server.study_root_get_support or server.patient_root_get_support
+    uses_move = server.study_root_move_support or server.patient_root_move_support
+    return uses_move and not (uses_wado or uses_get)
+
+
 def sender(server: Server, local: Local) -> Sender:
     """Return C-STORE where the server has it, else STOW-RS."""
     if server.store_scp_support:

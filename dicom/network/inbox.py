@@ -2,7 +2,7 @@
 
 The inbox is a directory that the receiver's process shares with all workers of its machine::
 
-    incoming/             complete instances for the moment in which they are handed out
+    incoming/             complete instances for the moment in which they are handed out; locked by the receiver
     waiting/<random>/     one for each retrieval
         expected          the SOP Instance UIDs it waits for, locked (flock) as long as its process lives
         <time>-<n>.dcm    what has arrived for it, a file as of PS3.10
@@ -44,6 +44,7 @@ _ROOM_WITHIN_S = 20.0
 _LOOK_FOR_ROOM_EVERY_S = 0.05
 _TOUCH_EVERY_S = 1.0
 _BUFFER_BYTES = 1 << 20
+_LOCKED_WITHIN_S = 1.0
 _EXPECTED, _SUFFIX = "expected", ".dcm"
 _numbers = count()
 
@@ -76,6 +77,30 @@ class Inbox:
             expected.flush()
             hidden.rename(visible)
         return Expectation(visible, expected)
+
+    @contextmanager
+    def served(self) -> Generator[None]:
+        """Let retrievals know, as long as the context is open, that this process takes in what arrives for them."""
+        with _disk_trouble():
+            directory = os.open(self._incoming, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _lock_within(directory, _LOCKED_WITHIN_S)
+            yield
+        finally:
+            os.close(directory)
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a receiver is alive that takes in what arrives."""
+        with _disk_trouble():
+            directory = os.open(self._incoming, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(directory)
+        return False
 
     def receive(self, sop_uid: str, head: bytes) -> "Arrival":
         """Begin to take in an instance; ``head`` is what stands in its file before the data set.
@@ -289,6 +314,16 @@ def _untaken_bytes(directory: Path) -> int:
             with suppress(FileNotFoundError):
                 total += entry.stat().st_size if entry.name.endswith(_SUFFIX) else 0
     return total
+
+
+def _lock_within(descriptor: int, seconds: float) -> None:
+    """Lock a file for ourselves; whoever looks at the lock has it for an instant, and another receiver for longer."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(0.01)
 
 
 def _is_alive(directory: Path) -> bool:

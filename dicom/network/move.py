@@ -9,7 +9,7 @@ from dicom.network.inbox import Expectation, Inbox
 from dicom.network.reactor import ReactorAssociation
 from dicom.network.selections import check_final, chunks, identifier, is_refusal, model_for
 from dicom.network.status import is_pending
-from models.domain.errors import BadRequest, Canceled, PeerLied, TimedOut, Unsupported
+from models.domain.errors import BadRequest, Canceled, PeerLied, TimedOut, Unreachable, Unsupported
 from models.domain.instances import Sink
 from models.domain.nodes import Server
 from models.domain.refs import Level, Selection
@@ -36,12 +36,15 @@ class MoveRetriever(DimsePort[ReactorAssociation]):
 
         Afterwards what is missing is waited for, until nothing has come for the server's idle time-out. Costs one
         C-MOVE, at IMAGE level one for each 100 instances, or for each single one where the server refuses lists.
-        Raises Unsupported when the selection does not name its instances, NoSpace when the inbox is full.
+        Raises Unsupported when the selection does not name its instances, Unreachable when no receiver serves the
+        inbox, NoSpace when it is full.
         """
         if selection.level is Level.PATIENT:
             raise BadRequest("C-MOVE needs a study, a series or the instances of a series.")
         if not selection.sop_uids:
             raise Unsupported("C-MOVE needs the list of instances, and the server does not give one (IMAGE level).")
+        if not self._inbox.is_served:
+            raise Unreachable(f"No receiver runs here to take in what {self._server.name} sends. Start adit receiver.")
         with self._inbox.expect(selection.sop_uids) as expectation:
             transfer = _Transfer(expectation, sink, set(selection.sop_uids))
             for part in chunks(selection):

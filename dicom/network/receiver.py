@@ -4,6 +4,7 @@ It knows nobody but the inbox and a list of AE titles: what is waited for is fou
 """
 
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from io import BytesIO
 from typing import Any
 
@@ -52,6 +53,7 @@ class Receiver:
         self._inbox = inbox
         self._callers = callers
         self._server: ThreadedAssociationServer | None = None
+        self._serving = ExitStack()
 
     def start(self) -> None:
         """Listen and serve in threads of this process until ``stop``; raises BadRequest when the port is not free."""
@@ -68,9 +70,11 @@ class Receiver:
         except OSError as exc:
             host, port = self._address
             raise BadRequest(f"The receiver cannot listen on {host}:{port}. Is another one running?") from exc
+        self._serving.enter_context(self._inbox.served())
 
     def stop(self) -> None:
         """End all associations and stop listening."""
+        self._serving.close()
         server, self._server = self._server, None
         if server is None:
             return

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
-from dicom.network import echo, probe
+from dicom.network import choose, echo, probe
 from dicom.network.probe import Speech
 from models.domain.errors import AditError, AssociationRejected, PeerLied, TimedOut, Unreachable, Unsupported
 from models.domain.nodes import Server, Tls
@@ -38,7 +38,7 @@ def findings(settings: Settings, server: Server) -> Iterator[Finding]:
         return
     for name, check in services:
         yield checked(name, check)
-    if _needs_receiver(server):
+    if choose.needs_receiver(server):
         yield checked("Our receiver", lambda: _find_receiver(settings))
 
 
@@ -61,13 +61,6 @@ def _dimse_checks(settings: Settings, server: Server) -> Iterator[tuple[str, Cal
             yield f"C-MOVE ({model} root)", lambda only=only: _move(settings, only)
     if server.store_scp_support:
         yield "C-STORE", lambda: _send(server, calling)
-
-
-def _needs_receiver(server: Server) -> bool:
-    """Whether C-MOVE is all that it has: what it can do else is preferred, and comes without our receiver."""
-    gets = server.study_root_get_support or server.patient_root_get_support
-    has_wado = server.dicomweb_wado_support and bool(server.dicomweb_root_url)
-    return (server.study_root_move_support or server.patient_root_move_support) and not gets and not has_wado
 
 
 def _with_model(server: Server, model: str) -> Server:

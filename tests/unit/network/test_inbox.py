@@ -179,3 +179,34 @@ def test_a_sender_is_told_when_there_is_no_room_for_long(tmp_path: Path, monkeyp
         with pytest.raises(NoSpace):
             receive(inbox, "1.2", bytes(1000))
         assert [instance.sop_uid for instance in waiting.arrived()] == ["1.1"]
+
+
+def test_an_inbox_is_served_as_long_as_a_receiver_lives(an_inbox: Inbox) -> None:
+    other = Inbox(an_inbox.root)
+    assert not other.is_served
+    with an_inbox.served():
+        assert other.is_served
+        assert an_inbox.is_served
+        with other.served():  # two receivers of one inbox take nothing from one another
+            assert an_inbox.is_served
+        an_inbox.sweep()
+        assert other.is_served
+    assert not other.is_served
+    assert leftovers(an_inbox) == []
+
+
+def test_the_lock_of_a_killed_receiver_is_gone(an_inbox: Inbox) -> None:
+    serving = f"""
+        import time, pathlib
+        from dicom.network.inbox import Inbox
+        with Inbox(pathlib.Path({str(an_inbox.root)!r})).served():
+            print("up", flush=True)
+            time.sleep(600)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(serving)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as receiver:
+        assert receiver.stdout is not None
+        receiver.stdout.readline()
+        assert an_inbox.is_served
+        receiver.kill()
+    assert not an_inbox.is_served

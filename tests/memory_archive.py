@@ -29,6 +29,8 @@ class MemoryArchive:
     most_open: int = 0
     on_question: Callable[[object], None] = lambda _: None
     changing: threading.Lock = field(default_factory=threading.Lock)
+    aborted: threading.Event = field(default_factory=threading.Event)
+    """Set as soon as somebody has broken a connection."""
 
     def add(
         self,
@@ -85,6 +87,7 @@ class MemoryFinder:
 
     def abort(self) -> None:
         self._is_aborted = True
+        self._archive.aborted.set()
 
     def find_patients(self, query: PatientQuery) -> Iterator[PatientFound]:
         self._hear(query)

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from datetime import time as time_of_day
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from models.db.questions import QuestionStore
 from models.db.slots import SlotStore
 from models.domain.errors import Bug, PeerBusy, Unreachable, Unsupported
 from models.domain.jobs import Job, Lease, State
+from models.domain.nodes import BudgetRule, Window
 from models.domain.people import operator
 from models.domain.project import App, AppState
 from models.settings import Settings
-from services import jobs, work
+from services import holding, jobs, work
 from services.batches import checks, queries
 from tasks import ask as asks
 from tasks import bundle as bundles
@@ -299,6 +301,86 @@ def test_who_has_lost_the_place_in_the_budget_takes_up_nothing_more(
     clock.pass_by(settings.lease_s)
     run(database, settings, job)
     assert len(found(database, job)) == 5
+
+
+def held_back_by_window(db: Database, clock: Clock) -> None:
+    clock.now = datetime(2026, 3, 2, 6, tzinfo=UTC)
+
+
+def held_back_by_staff(db: Database, _clock: Clock) -> None:
+    holding.stop(db, ROOT, NodeStore(db).list()[0].id)
+
+
+@pytest.mark.parametrize("hold_back", [held_back_by_window, held_back_by_staff])
+def test_a_server_that_is_held_back_is_left_within_moments_and_asked_the_rest_later(
+    database: Database,
+    settings: Settings,
+    archives: dict[str, MemoryArchive],
+    clock: Clock,
+    hold_back: Callable[[Database, Clock], None],
+) -> None:
+    clock.now = datetime(2026, 3, 2, 5, 59, 59, tzinfo=UTC)
+    nights = tuple(Window(day, time_of_day(20), time_of_day(6)) for day in range(7))
+    job = a_job(database, settings, 30, association_budget=2, windows=nights)
+
+    def close(_: object) -> None:
+        if len(archives["ONE"].asked) == 5:
+            hold_back(database, clock)
+            assert archives["ONE"].aborted.wait(30), "nobody has broken the connection"
+
+    archives["ONE"].on_question = close
+    run(database, settings, job)
+    assert len(archives["ONE"].asked) == 5
+    items = JobStore(database).items(job.id)
+    assert {item.state for item in items} == {State.SUCCESS, State.PENDING}
+    assert all(item.attempts == (1 if item.state is State.SUCCESS else 0) for item in items)
+    assert JobStore(database).get(job.id).state is State.IN_PROGRESS
+    assert JobStore(database).due_jobs() == ()
+    assert run(database, settings, job) == 0, "a run would end at once"
+    (server,) = NodeStore(database).list()
+    assert SlotStore(database).taken(server.id) == 0
+    archives["ONE"].on_question = lambda _: None
+    holding.let_go_on(database, ROOT, server.id)
+    clock.now = datetime(2026, 3, 2, 20, tzinfo=UTC)
+    assert JobStore(database).due_jobs() == (job.id,)
+    run(database, settings, job)
+    assert found(database, job) == [(n + 1, f"1.2.{n}") for n in range(1, 31)]
+    assert {item.attempts for item in JobStore(database).items(job.id)} == {1}
+
+
+def test_a_server_that_is_stopped_holds_up_no_question_to_another(
+    database: Database, settings: Settings, archives: dict[str, MemoryArchive]
+) -> None:
+    job = a_job(database, settings, 5, "ONE", "TWO")
+    holding.stop(database, ROOT, NodeStore(database).by_name("ONE").id)
+    run(database, settings, job)
+    assert [len(archive.asked) for archive in archives.values()] == [0, 10]
+    states = {item.state for item in JobStore(database).items(job.id)}
+    assert states == {State.SUCCESS, State.PENDING}
+
+
+def test_threads_above_a_budget_that_has_sunk_give_their_places_back_after_the_question_at_hand(
+    database: Database, settings: Settings, archives: dict[str, MemoryArchive], clock: Clock
+) -> None:
+    clock.now = datetime(2026, 3, 2, 5, 59, 59, tzinfo=UTC)
+    night = tuple(BudgetRule(Window(day, time_of_day(20), time_of_day(6)), 8) for day in range(7))
+    job = a_job(database, settings, 30, association_budget=1, budget_rules=night)
+    together, begun = threading.Barrier(4, timeout=30), threading.Event()
+    open_by_day: list[int] = []
+
+    def look(_: object) -> None:
+        if not begun.is_set():
+            together.wait()  # four are at work at night
+            clock.now = datetime(2026, 3, 2, 6, tzinfo=UTC)
+            begun.set()
+        elif len(archives["ONE"].asked) > 8:
+            open_by_day.append(archives["ONE"].open_now)
+
+    archives["ONE"].on_question = look
+    run(database, settings, job)
+    assert archives["ONE"].most_open == 4
+    assert open_by_day and set(open_by_day) == {1}
+    assert len(found(database, job)) == 30
 
 
 def test_a_check_waits_while_its_application_is_suspended(

@@ -15,17 +15,24 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
-from models.db import copies
+from models.db import copies, predecessor
 from models.db.engine import Database
-from models.domain.backups import Backup, DatabaseKind
-from models.domain.errors import AditError, BadRequest, NoSpace, WriteFailed, WrongState
+from models.db.predecessor import Predecessor
+from models.db.quotas import QuotaStore
+from models.db.sessions import LinkStore, SessionStore
+from models.db.vault import Vault
+from models.domain.audit import AuditAction
+from models.domain.backups import Backup, DatabaseKind, Restored
+from models.domain.errors import AditError, BadRequest, NoSpace, NotFound, WriteFailed, WrongState
+from models.domain.people import Actor, operator
 from models.settings import Settings
-from services import manifests
+from services import audit, manifests
 
 log = logging.getLogger(__name__)
 
 _SUFFIXES = {DatabaseKind.SQLITE: ".db", DatabaseKind.POSTGRESQL: ".dump"}
 _PARTIAL = ".partial"
+_SYSTEM = operator("system")
 
 
 def directory(settings: Settings) -> Path:
@@ -55,6 +62,56 @@ def make(settings: Settings) -> Path:
             manifests.path_of(partial).unlink(missing_ok=True)
 
 
+def chosen(settings: Settings, name: str = "") -> Backup:
+    """The backup that a path or a name in the directory means, or the newest; raises NotFound, BadRequest, Unreadable.
+
+    Its manifest may be named as well. Nobody has looked whether it fits yet.
+    """
+    if not name:
+        if there := listed(settings):
+            return there[0]
+        raise NotFound(f"There is no backup in {directory(settings)}.")
+    for path in (Path(name), directory(settings) / name):
+        found = [path.with_suffix(suffix) for suffix in (path.suffix, *_SUFFIXES.values())]
+        for data in found:
+            if data.suffix in _SUFFIXES.values() and data.is_file():
+                return manifests.read(data.absolute())
+    raise NotFound(f"There is no backup {name}.")
+
+
+def check(settings: Settings, backup: Backup) -> None:
+    """Raise unless the backup is whole and fits this installation.
+
+    BadRequest for one of another kind of database, WrongVersion for one of a newer version, NotPermitted for one of
+    another master key, Unreadable for one that was changed.
+    """
+    copies.check_fits(settings.url, backup)
+    manifests.check(backup, Vault(settings.master_key.get_secret_value()))
+
+
+def restore(settings: Settings, path: Path, actor: Actor = _SYSTEM) -> Restored:
+    """Put a backup in the place of all that is in the database, at once or not at all, and bring it to this version.
+
+    All programs have to be stopped. Everybody is signed out, and links in mails are void. What the present database
+    knows to be withdrawn since the backup was made stays so: tokens, accounts, trials. Folders are measured anew.
+    Jobs go on where they were, and find by their receipts and the destinations what is there already.
+
+    Raises what ``check`` raises, WrongState while a program uses the database, NoSpace.
+    """
+    backup = manifests.read(path)
+    check(settings, backup)
+    before = _predecessor(settings)
+    told: list[Restored] = []
+    with _alone(settings):
+        copies.put_back(
+            settings.url,
+            settings.master_key.get_secret_value(),
+            backup,
+            lambda db: told.append(_finish(db, backup, before, actor)),
+        )
+    return told[0]
+
+
 def keep(settings: Settings, n: int) -> int:
     """Remove all backups but the newest ``n``, and return how many those were."""
     if n < 1:
@@ -66,6 +123,27 @@ def keep(settings: Settings, n: int) -> int:
             backup.path.unlink()
         _sync(place)
     return len(old)
+
+
+def _predecessor(settings: Settings) -> Predecessor | None:
+    db = Database(settings.url, settings.master_key.get_secret_value())
+    try:
+        return predecessor.look(db)
+    finally:
+        db.close()
+
+
+def _finish(db: Database, backup: Backup, before: Predecessor | None, actor: Actor) -> Restored:
+    """Change what must not be as it was, before anybody sees the database."""
+    with db.transaction():
+        sessions = SessionStore(db).end_everybodys()
+        LinkStore(db).void_all()
+        QuotaStore(db).forget_measured()
+        withdrawn = predecessor.withdraw(db, before) if before else None
+        ended_with = f"; the trail it replaced ended with {before.last_digest}" if before and before.last_digest else ""
+        made_at = f"{backup.made_at:%Y-%m-%d %H:%M:%S} UTC"
+        audit.record(db, actor, AuditAction.RESTORE_BACKUP, f"backup of {made_at}{ended_with}")
+    return Restored(backup, copies.head(), sessions, withdrawn)
 
 
 def _made(settings: Settings, place: Path, partial: Path) -> Path:

@@ -39,21 +39,27 @@ class Clock:
 
 
 class Cluster:
-    """A PostgreSQL server that listens on a socket in its own directory only, so no port is needed."""
+    """A PostgreSQL server that listens on a socket in its own directory, so no port is needed.
 
-    def __init__(self) -> None:
+    With an address it listens there, too, for whoever comes from the same /24 network.
+    """
+
+    def __init__(self, address: str = "", port: int = 5432) -> None:
+        self._port = port
+        self._options = [f"listen_addresses={address}", f"port={port}"]
         self.directory = Path(tempfile.mkdtemp(prefix="adit-pg-", dir="/tmp"))
         if os.geteuid() == 0:
             shutil.chown(self.directory, "postgres", "postgres")
         self._run("initdb", "-D", "data", "-U", "adit", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
-        options = [
-            "listen_addresses=",
-            "fsync=off",
-            "full_page_writes=off",
-            "shared_buffers=32MB",
-            "max_connections=60",
-        ]
-        arguments = [part for option in options for part in ("-c", option)]
+        self._options += ["fsync=off", "full_page_writes=off", "shared_buffers=32MB", "max_connections=60"]
+        if address:
+            with (self.directory / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {address}/24 trust\n")
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, also after a crash, and wait until it answers."""
+        arguments = [part for option in self._options for part in ("-c", option)]
         self._process = subprocess.Popen(
             self._command("postgres", "-D", "data", "-k", str(self.directory), *arguments),
             cwd=self.directory,
@@ -61,6 +67,11 @@ class Cluster:
             stderr=subprocess.DEVNULL,
         )
         self._wait()
+
+    def crash(self) -> None:
+        """Stop it at once: whoever is connected loses what they have not committed."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(30)
 
     def new_database(self) -> str:
         """The URL of an empty database."""
@@ -72,7 +83,8 @@ class Cluster:
         self.execute(f"DROP DATABASE {_name(url)} WITH (FORCE)")
 
     def execute(self, statement: str) -> None:
-        with psycopg.connect(f"host={self.directory} user=adit dbname=postgres", autocommit=True) as connection:
+        where = f"host={self.directory} port={self._port} user=adit dbname=postgres"
+        with psycopg.connect(where, autocommit=True) as connection:
             connection.execute(statement.encode())
 
     def stop(self) -> None:
@@ -158,8 +170,13 @@ def _fill_from_template(url: str) -> None:
     if url.startswith("sqlite"):
         Path(url.removeprefix("sqlite:///")).write_bytes(_sqlite_template())
     else:
-        cluster().drop(url)
-        cluster().execute(f"CREATE DATABASE {_name(url)} TEMPLATE {_name(_postgresql_template())} STRATEGY FILE_COPY")
+        replace_by_copy(url, _postgresql_template())
+
+
+def replace_by_copy(url: str, template: str) -> None:
+    """Make a PostgreSQL database a copy of another one, to which nobody is connected."""
+    cluster().drop(url)
+    cluster().execute(f"CREATE DATABASE {_name(url)} TEMPLATE {_name(template)} STRATEGY FILE_COPY")
 
 
 @cache

@@ -105,18 +105,26 @@ class AuditStore:
             raise NotFound("There is no such entry in the audit trail.")
         return dict(json.loads(self._db.vault.decrypt(kept))) if kept else {}
 
-    def links(self) -> Iterator[Link]:
-        """Yield every entry that is there now, the oldest first, with whether its seal holds.
+    def links(self, newest: int | None = None) -> Iterator[Link]:
+        """Yield every entry that is there now, or so many of the newest, the oldest first, with whether its seal holds.
 
         After one that does not, the next are measured by what is written, so that each break shows once.
         """
-        before, has_seals = "", False
-        for lines in self._parts(EVERYTHING, self._last_id()):
+        after, before = self._sealed_before(newest) if newest is not None else (0, "")
+        has_seals = bool(before)
+        for lines in self._parts(EVERYTHING, self._last_id(), after):
             for line in lines:
                 has_seals = has_seals or line.digest is not None
                 due = self._seal(before, line, _SEALED if has_seals else _OLDER)
                 yield Link(line.id, line.digest, not has_seals or line.digest == due)
                 before = line.digest or due
+
+    def _sealed_before(self, newest: int) -> tuple[int, str]:
+        """The id and digest of the sealed entry before the newest ones; of none where there are not so many."""
+        sealed = select(AuditRow.id, AuditRow.digest).where(AuditRow.digest.is_not(None))
+        with self._db.reading() as session:
+            found = session.execute(sealed.order_by(AuditRow.id.desc()).offset(newest).limit(1)).first()
+        return (found[0], found[1] or "") if found else (0, "")
 
     def _digest_of(self, session: Session, newest: "_Line | None") -> str:
         """What the next seal goes on from; the first one covers all entries that are older than seals."""
@@ -128,18 +136,20 @@ class AuditStore:
         return digest
 
     def _seal(self, before: str, line: "_Line", label: str) -> str:
-        """The digest of an entry. JSON tells where one value ends and the next begins."""
+        """The digest of an entry. JSON tells where one value ends and the next begins.
+
+        Entries that are older than details have a text there in SQLite, an empty one: the default of their column.
+        """
         *said, details, _ = line
-        content = json.dumps([before, label, *said, details.hex()], default=_spelled).encode()
+        content = json.dumps([before, label, *said, (details or b"").hex()], default=_spelled).encode()
         return hmac.digest(self._key, content, "sha256").hex()
 
     def _last_id(self) -> int:
         with self._db.reading() as session:
             return session.scalar(select(func.max(AuditRow.id))) or 0
 
-    def _parts(self, wanted: AuditFilter, last: int) -> Iterator[Sequence["_Line"]]:
-        """Yield the lines up to the last in parts; no transaction stays open between them."""
-        after = 0
+    def _parts(self, wanted: AuditFilter, last: int, after: int = 0) -> Iterator[Sequence["_Line"]]:
+        """Yield the lines after one and up to the last in parts; no transaction stays open between them."""
         while after < last:
             part = _LINES.where(AuditRow.id > after, AuditRow.id <= last).order_by(AuditRow.id).limit(_AT_A_TIME)
             with self._db.reading() as session:

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from models.db import schema
 from models.db.tables import SealRow
 from models.db.vault import Vault
-from models.domain.errors import AditError, Bug, NoSpace, PeerBusy, Unreachable, WrongVersion
+from models.domain.errors import AditError, Bug, NoSpace, PeerBusy, Unreachable, Unreadable, WrongVersion
 from models.settings import Settings
 
 T = TypeVar("T")
@@ -144,6 +144,20 @@ class Database:
             schema.upgrade_in_place(session.connection())
             self._check_seal()
             yield
+
+    def server_time(self) -> datetime:
+        """The time by the database's own clock, at this moment; SQLite has that of this machine."""
+        with self.reading() as session:
+            if session.connection().dialect.name == "sqlite":
+                return self.clock()
+            return session.execute(text("SELECT clock_timestamp()")).scalar_one().astimezone(UTC)
+
+    def server_version(self) -> int:
+        """The main version of PostgreSQL; 0 for SQLite."""
+        with self.reading() as session:
+            if session.connection().dialect.name == "sqlite":
+                return 0
+            return int(session.execute(text("SHOW server_version_num")).scalar_one()) // 10_000
 
     def close(self) -> None:
         """Close every pooled connection; the database can be used again afterwards."""
@@ -264,6 +278,8 @@ def _translation(exc: DBAPIError | TimeoutError) -> AditError:
     code = _native_code(exc)
     if code in {"53100", "SQLITE_FULL"}:
         return NoSpace("The disk of the database is full. Free some space.")
+    if code in {"SQLITE_NOTADB", "SQLITE_CORRUPT"}:
+        return Unreadable("The file of the database is damaged. Restore a backup: adit db-restore.")
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or code in {"40001", "40P01", "53300", "55P03"}:
         return PeerBusy(f"The database is busy ({code}).")
     if isinstance(exc, OperationalError | InterfaceError) and code != "SQLITE_ERROR":

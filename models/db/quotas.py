@@ -123,6 +123,12 @@ class QuotaStore:
             _count_as_settled(session, folder_id, doubtful)
             return doubtful
 
+    def forget_measured(self) -> None:
+        """Take no folder for measured: before somebody has looked, none with a quota takes anything."""
+        with self._db.transaction() as session:
+            hold(session.connection(), Lock.QUOTAS)
+            session.execute(update(FolderRow).values(measured_at=None, measured_bytes=None, settled_bytes=0))
+
     def newly_full(self) -> tuple[Usage, ...]:
         """Folders that have reached their threshold since they were last named here.
 

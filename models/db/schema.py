@@ -17,20 +17,20 @@ from models.domain.errors import WrongVersion
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def upgrade(engine: Engine, lock: Callable[[Connection], None]) -> None:
+def upgrade(engine: Engine, lock: Callable[[Connection], None], to: str = "head") -> None:
     """Run the missing migrations in one transaction; ``lock`` is called first and keeps other processes out.
 
     Raises WrongVersion, and changes nothing, when the tables are of a newer version.
     """
     with _migrating(engine) as connection:
         lock(connection)
-        upgrade_in_place(connection)
+        upgrade_in_place(connection, to)
 
 
-def upgrade_in_place(connection: Connection) -> None:
+def upgrade_in_place(connection: Connection, to: str = "head") -> None:
     """Run the missing migrations in the transaction that is open; raises WrongVersion as ``upgrade`` does."""
     check_is_known(revision(connection))
-    command.upgrade(_config(connection), "head")
+    command.upgrade(_config(connection), to)
 
 
 def revision(connection: Connection) -> str:
@@ -43,6 +43,11 @@ def head() -> str:
     return _scripts().get_current_head() or ""
 
 
+def revisions() -> tuple[str, ...]:
+    """All versions of the tables that this program knows, the oldest first."""
+    return tuple(reversed([script.revision for script in _scripts().walk_revisions()]))
+
+
 def is_current(connection: Connection) -> bool:
     """Whether the tables are those of this program's version; raises WrongVersion when they are of a newer one."""
     found = revision(connection)
@@ -52,7 +57,7 @@ def is_current(connection: Connection) -> bool:
 
 def check_is_known(found: str) -> None:
     """Raise WrongVersion for a revision to which only a newer program has the migrations."""
-    if found and found not in {script.revision for script in _scripts().walk_revisions()}:
+    if found and found not in revisions():
         raise WrongVersion(
             f"The database is of a newer version of ADIT (its tables are {found}, this program knows them up to "
             f"{head()}). Install that version, or restore a backup from before the update."

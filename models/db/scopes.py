@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Row, Select, delete, exists, or_, select, update
+from sqlalchemy import Row, Select, delete, exists, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database, Lock, hold, in_parts
@@ -35,17 +35,20 @@ class ScopeStore:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def for_trial(self, name: str) -> int:
-        """The id of the scope of a trial, made when the trial is new: one trial has one key."""
+    def for_trial(self, name: str, key: bytes = b"") -> int:
+        """The id of the scope of a trial, made when the trial is new: one trial has one key.
+
+        A new one gets ``key``, else one that is made here.
+        """
         with self._db.transaction() as session:
             hold(session.connection(), Lock.SCOPES)
             known = session.scalar(select(ScopeRow.id).where(ScopeRow.name == name))
-            return known if known is not None else self._add(session, name)
+            return known if known is not None else self._add(session, name, key)
 
-    def new(self) -> int:
-        """The id of a new scope that is shared with no other job."""
+    def new(self, key: bytes = b"") -> int:
+        """The id of a new scope that is shared with no other job; it gets ``key``, else one that is made here."""
         with self._db.transaction() as session:
-            return self._add(session, None)
+            return self._add(session, None, key)
 
     def of_trial(self, name: str) -> int:
         """The id of the scope of a trial; raises NotFound when no job has named it."""
@@ -76,11 +79,12 @@ class ScopeStore:
             _usable(session.get(ScopeRow, scope_id, with_for_update=True, populate_existing=True))
             ledger = Ledger(dict(_bound(session, scope_id, patients, pseudonyms)))
             yield ledger
-            session.add_all(
-                BindingRow(scope_id=scope_id, patient_digest=patient, pseudonym=name, spelling=spelling(name))
+            added = [
+                {"scope_id": scope_id, "patient_digest": patient, "pseudonym": name, "spelling": spelling(name)}
                 for patient, name in ledger.added.items()
-            )
-            session.flush()
+            ]
+            if added:
+                session.execute(insert(BindingRow), added)
 
     def known(self, scope_id: int, patients: Collection[str], pseudonyms: Collection[str]) -> Ledger:
         """The same, only to look: what is added to it is not kept."""
@@ -94,20 +98,20 @@ class ScopeStore:
             bound = exists().where(BindingRow.scope_id == scope_id, BindingRow.pseudonym == pseudonym)
             return bool(session.scalar(select(bound)))
 
-    def forget(self, scope_id: int) -> None:
+    def forget(self, scope_id: int, though_at_work: bool = False) -> None:
         """Destroy what could tell who is behind the pseudonyms of a scope; its number and its jobs stay.
 
         The key, the bindings and the escrow are deleted, and of its checks what was asked, found and uploaded. The
         jobs' items lose their pseudonyms and row ids, and their receipts the digests of files, since either would lead
         from a study at the source to the one at the destination. Raises WrongState while a job of the scope, or a check
-        for it, has not ended.
+        for it, has not ended; or, ``though_at_work``, leaves it to fail.
         """
         with self._db.transaction() as session:
             row = _usable(session.get(ScopeRow, scope_id, with_for_update=True, populate_existing=True))
             of_scope = select(JobRow.id).where(JobRow.linkage_scope_id == scope_id)
             checks = _checks_for(scope_id, row.name)
             for jobs in (of_scope, checks):
-                if session.scalar(select(exists(jobs.where(JobRow.state.not_in(FINISHED))))):
+                if not though_at_work and session.scalar(select(exists(jobs.where(JobRow.state.not_in(FINISHED))))):
                     raise WrongState("A job of this trial has not ended. Wait for it, or cancel it.")
             row.key, row.forgotten_at = b"", self._db.clock()
             session.execute(delete(BindingRow).where(BindingRow.scope_id == scope_id))
@@ -118,9 +122,9 @@ class ScopeStore:
             for receipt in session.scalars(select(ReceiptRow).where(ReceiptRow.item_id.in_(items))):
                 receipt.content = _without_digests(receipt.content)
 
-    def _add(self, session: Session, name: str | None) -> int:
-        key = self._db.vault.encrypt(secrets.token_bytes(KEY_BYTES))
-        row = ScopeRow(name=name, key=key, created_at=self._db.clock())
+    def _add(self, session: Session, name: str | None, key: bytes) -> int:
+        sealed = self._db.vault.encrypt(key or secrets.token_bytes(KEY_BYTES))
+        row = ScopeRow(name=name, key=sealed, created_at=self._db.clock())
         session.add(row)
         session.flush()
         return row.id

@@ -97,6 +97,11 @@ class SessionStore:
         with self._db.transaction() as session:
             return len(session.execute(delete(WebSessionRow).where(*mine).returning(WebSessionRow.id)).all())
 
+    def end_everybodys(self) -> int:
+        """End the sessions of all users, and return how many."""
+        with self._db.transaction() as session:
+            return len(session.execute(delete(WebSessionRow).returning(WebSessionRow.id)).all())
+
     def sweep(self, seen_before: datetime, created_before: datetime) -> None:
         """Remove sessions that have ended by themselves."""
         is_over = or_(WebSessionRow.seen_at <= seen_before, WebSessionRow.created_at <= created_before)
@@ -131,6 +136,16 @@ class LinkStore:
         mine = [LinkRow.user_id == user_id, *([LinkRow.purpose.in_(purposes)] if purposes else [])]
         with self._db.transaction() as session:
             session.execute(delete(LinkRow).where(*mine))
+
+    def sweep(self) -> None:
+        """Remove links that have expired."""
+        with self._db.transaction() as session:
+            session.execute(delete(LinkRow).where(LinkRow.expires_at <= self._db.clock()))
+
+    def void_all(self) -> None:
+        """Make the links of all users worthless."""
+        with self._db.transaction() as session:
+            session.execute(delete(LinkRow))
 
     def _is_good(self, digest: str, purpose: LinkPurpose) -> tuple[ColumnElement[bool], ...]:
         return LinkRow.token_digest == digest, LinkRow.purpose == purpose, LinkRow.expires_at > self._db.clock()

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from models.domain.errors import AditError, NoSpace, NotFound, PeerBusy, Unreadable, WriteFailed, WrongState
@@ -38,8 +38,9 @@ def put_back(copy: Path, target: Path) -> None:
 
     Raises WrongState when somebody else uses the database, Unreadable when it is damaged, NoSpace.
     """
+    with suppress(FileExistsError):
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     with _translated(target), closing(_opened(copy)) as wanted, closing(_opened(target)) as live:
-        _check(wanted, copy)
         _be_alone(live)
         wanted.backup(live)
 
@@ -49,8 +50,13 @@ def _opened(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
 
 
+def check(path: Path) -> None:
+    """Raise Unreadable unless every page and every reference in a database is as it should be."""
+    with _translated(path), closing(_opened(path)) as connection:
+        _check(connection, path)
+
+
 def _check(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise Unreadable unless every page and every reference is as it should be."""
     found = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
     if found != ["ok"] or connection.execute("PRAGMA foreign_key_check").fetchone():
         raise _damaged(path)

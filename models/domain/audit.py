@@ -31,6 +31,8 @@ class AuditAction(StrEnum):
     CHANGE_WEBHOOK = "change_webhook"
     DELETE_WEBHOOK = "delete_webhook"
     CHANGE_SETTINGS = "change_settings"
+    RUN_CHORE = "run_chore"
+    RESTORE_BACKUP = "restore_backup"
     BROADCAST = "broadcast"
     SEARCH = "search"
     WEB_QUERY = "web_query"

@@ -29,3 +29,22 @@ class Backup:
     size_bytes: int
     sha256: str
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """How many tokens, accounts and trials were revoked, deactivated and forgotten again after a restore."""
+
+    tokens: int
+    accounts: int
+    trials: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore has done. ``withdrawn`` is None where it could not see what was withdrawn since the backup."""
+
+    backup: Backup
+    revision: str
+    sessions: int
+    withdrawn: Withdrawn | None

@@ -9,7 +9,7 @@ from api import description, problems
 from api.context import Context
 from api.gateway import retrieving, searching, storing
 from api.routes import batches, jobs, me, reviews, search
-from api.routes.admin import operation, people, places
+from api.routes.admin import operation, people, places, webhooks
 from api.threads import in_thread
 from api.traffic import Traffic
 from models.db.engine import Database
@@ -29,6 +29,7 @@ _REST: tuple[APIRouter, ...] = (
     places.router,
     places.slow_router,
     operation.router,
+    webhooks.router,
 )
 
 

@@ -7,13 +7,14 @@ from fastapi import APIRouter, Depends, Path
 from api.access import Caller, needs
 from api.context import Here
 from api.routing import Route
-from api.schemas.me import Me, ProfileShown
+from api.schemas.me import MailsChosen, Me, ProfileShown
 from api.schemas.nodes import Nodes, NodeShown
 from api.schemas.shapes import Listed, Number
 from api.schemas.tokens import TokenMade, TokenShown, TokenWished
 from models.domain.tokens import Operation
 from services import nodes, profiles
 from services.people import accounts, tokens
+from services.post import notifications
 
 router = APIRouter(prefix="/v1", tags=["me"], route_class=Route)
 
@@ -24,6 +25,19 @@ Reader = Annotated[Caller, Depends(needs(Operation.READ))]
 def me(here: Here, caller: Reader) -> Me:
     """Whose token this is, and what it may do."""
     return Me.of(accounts.me(here.db, caller.actor), caller)
+
+
+@router.get("/me/mails")
+def show_mails(here: Here, caller: Reader) -> MailsChosen:
+    """About which of their jobs the caller gets mails."""
+    return MailsChosen(jobs=notifications.chosen(here.db, caller.actor))
+
+
+@router.put("/me/mails")
+def choose_mails(here: Here, caller: Reader, chosen: MailsChosen) -> MailsChosen:
+    """Choose about which jobs the caller gets mails, from the next end of one on."""
+    notifications.choose(here.db, caller.actor, chosen.jobs)
+    return MailsChosen(jobs=notifications.chosen(here.db, caller.actor))
 
 
 @router.get("/nodes")

@@ -2,11 +2,12 @@
 
 from typing import Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api.access import Caller
-from api.schemas.shapes import Answer
+from api.schemas.shapes import Answer, Request
 from api.schemas.tokens import TokenShown
+from models.domain.mails import JobMails
 from models.domain.people import Permission, User
 
 
@@ -34,6 +35,16 @@ class Me(Answer):
             permissions=sorted(actor.permissions),
             token=TokenShown.of(caller.token),
         )
+
+
+class MailsChosen(Request):
+    """About which of their jobs somebody gets mails."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"jobs": "trouble"}]})
+
+    jobs: JobMails = Field(
+        description="as_asked: those for which they asked when submitting; trouble: failure, warning."
+    )
 
 
 class ProfileShown(Answer):

@@ -49,6 +49,16 @@ class AppChanged(Request):
     suspended: Flag = False
 
 
+class AlarmShown(Answer):
+    """Something that is wrong with the whole. ``told_at`` is when administrators got a mail; null: none is sent."""
+
+    name: str = Field(examples=["standstill"])
+    since_at: datetime
+    title: str
+    text: str
+    told_at: datetime | None
+
+
 class Overview(Answer):
     """How many jobs of each kind are in each state, and how many items workers have now."""
 

@@ -10,6 +10,7 @@ from api.context import Here
 from api.routes.admin import Admin
 from api.routing import Route
 from api.schemas.operation import (
+    AlarmShown,
     AppChanged,
     AppShown,
     AuditShown,
@@ -28,6 +29,7 @@ from models.domain.audit import AuditAction, AuditFilter
 from models.domain.errors import NotPermitted
 from models.domain.project import App, AppState
 from services import audit, jobs, project
+from services.alarms import standing
 from services.people import tokens
 from services.post import broadcasts
 
@@ -62,6 +64,13 @@ def change_app(here: Here, admin: Admin, app: App, changed: AppChanged) -> AppSh
     """Lock or suspend an application, or take it back; for superusers."""
     state = project.set_app(here.db, admin.actor, AppState(app, changed.locked, changed.suspended))
     return AppShown.model_validate(state)
+
+
+@router.get("/alarms")
+def list_alarms(here: Here, admin: Admin) -> Listed[AlarmShown]:
+    """What is wrong with the whole now, the oldest first."""
+    found = standing.list(here.db, here.settings, admin.actor)
+    return Listed(results=[AlarmShown.model_validate(alarm) for alarm in found])
 
 
 @router.get("/overview")

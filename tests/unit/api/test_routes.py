@@ -61,10 +61,13 @@ PROJECT = {"project_name": "Lung study", "project_description": "Nodules over ti
 CHECK = {**PROJECT, "source": "PACS", "destination": "Folder", "ethics_application_id": "S-1/2026"}
 QUERY_FILE = b"PatientID,Modality\nDOE-1,CT\n"
 TRANSFER_FILE = b"PatientID,StudyInstanceUID,Pseudonym\nDOE-1,1.2.9,ANON9\n"
+WEBHOOK = {"url": "https://board.example.org/adit", "version": 1}
 WEB = {"dicomweb_root_url": "http://127.0.0.1:9/dicom-web"}
 
 CASES = [
     Case("GET /v1/me", R, (200, 200, 200, 200)),
+    Case("GET /v1/me/mails", R, (200, 200, 200, 200)),
+    Case("PUT /v1/me/mails", R, (200, 200, 200, 200), {"jobs": "trouble"}),
     Case("GET /v1/nodes", R, (200, 200, 200, 200)),
     Case("GET /v1/profiles", R, (200, 200, 200, 200)),
     Case("GET /v1/tokens", R, (200, 200, 200, 200)),
@@ -135,6 +138,7 @@ CASES = [
     Case("PUT /v1/admin/settings", A, (403, 403, 200, 200), {"announcement": "", "maintenance": False, "version": 1}),
     Case("GET /v1/admin/apps", A, (403, 403, 200, 200)),
     Case("PUT /v1/admin/apps/{app}", A, (403, 403, 403, 200), {"locked": True}),
+    Case("GET /v1/admin/alarms", A, (403, 403, 200, 200)),
     Case("GET /v1/admin/overview", A, (403, 403, 200, 200)),
     Case("GET /v1/admin/audit", A, (403, 403, 403, 200)),
     Case("GET /v1/admin/audit.csv", A, (403, 403, 403, 200)),
@@ -144,6 +148,15 @@ CASES = [
     Case("POST /v1/admin/broadcasts", A, (403, 403, 201, 201), {"subject": "Hello", "message": "World"}),
     Case("GET /v1/admin/broadcasts/{broadcast_id}", A, (403, 403, 404, 404)),
     Case("GET /v1/admin/broadcasts/{broadcast_id}/deliveries", A, (403, 403, 404, 404)),
+    Case("GET /v1/admin/webhooks", A, (403, 403, 200, 200)),
+    Case("POST /v1/admin/webhooks", A, (403, 403, 201, 201), {"url": "https://board.example.org/adit"}),
+    Case("GET /v1/admin/webhooks/{webhook_id}", A, (403, 403, 404, 404)),
+    Case("PUT /v1/admin/webhooks/{webhook_id}", A, (403, 403, 404, 404), WEBHOOK),
+    Case("DELETE /v1/admin/webhooks/{webhook_id}", A, (403, 403, 404, 404)),
+    Case("POST /v1/admin/webhooks/{webhook_id}/secret", A, (403, 403, 404, 404)),
+    Case("POST /v1/admin/webhooks/{webhook_id}/test", A, (403, 403, 404, 404)),
+    Case("GET /v1/admin/webhooks/{webhook_id}/notices", A, (403, 403, 404, 404)),
+    Case("POST /v1/admin/webhooks/{webhook_id}/notices/{notice_id}/send-again", A, (403, 403, 404, 404)),
 ]
 PEOPLE = ("eve", "ada", "staff", "root")
 

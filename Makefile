@@ -52,6 +52,7 @@ bench: install ## Measure; prints the figures
 
 lock: install ## Write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --group dev pyproject.toml client/pyproject.toml --universal --python-version 3.11 -o requirements.lock
+	echo hatchling | $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --constraint requirements.lock pyproject.toml - --universal --python-version 3.11 -o deployments/containers/requirements.lock
 
 clean: ## Remove what was installed and cached; keeps the data directory
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

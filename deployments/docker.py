@@ -19,6 +19,10 @@ CONTAINERS = ROOT / "deployments" / "containers"
 BASE = CONTAINERS / "compose.yaml"
 DEVELOPMENT = CONTAINERS / "compose.development.yaml"
 PRODUCTION = CONTAINERS / "compose.production.yaml"
+_CONFIGS = {
+    "STACK_PROXY_FILE": CONTAINERS / "Caddyfile",
+    "STACK_DATABASE_FILE": CONTAINERS / "create-prefect-database.sh",
+}
 DEFAULT_IMAGE = "adit:local"
 DEFAULT_STACK = "adit"
 _DIGEST_LENGTH = 12
@@ -69,8 +73,13 @@ def check_compose() -> None:
 
 def build(values: Mapping[str, str]) -> Call:
     """Build the image; its base is looked up anew, for the sake of its security updates."""
-    image, file = values.get("STACK_IMAGE") or DEFAULT_IMAGE, str(CONTAINERS / "Dockerfile")
-    return Call(("docker", "build", "--pull", "--tag", image, "--file", file, str(ROOT)))
+    file = str(CONTAINERS / "Dockerfile")
+    return Call(("docker", "build", "--pull", "--tag", _image_of(values), "--file", file, str(ROOT)))
+
+
+def image_id(values: Mapping[str, str]) -> str:
+    """What tells this image from an earlier one under the same name; empty when there is none here."""
+    return _asked("docker", "image", "inspect", "--format", "{{.Id}}", _image_of(values))
 
 
 def deploy(env: Path, values: Mapping[str, str]) -> Call:
@@ -98,12 +107,17 @@ def name_of(values: Mapping[str, str]) -> str:
 
 
 def _variables(env: Path, values: Mapping[str, str]) -> Mapping[str, str]:
-    """What the files leave open. A swarm never changes a secret, so each state of one gets a name of its own."""
+    """What the files leave open. A swarm changes no secret and no config, so each state of one has an own name."""
     files = {name: env.parent / value for name, value in values.items() if _is_file(name, value)}
     files["STACK_ENVIRONMENT_FILE"] = env
     places = {name: str(path.absolute()) for name, path in files.items()}
+    files |= _CONFIGS
     digests = {name.replace("_FILE", "_DIGEST"): _digest(path) for name, path in files.items() if path.exists()}
     return {**values, **places, **digests}
+
+
+def _image_of(values: Mapping[str, str]) -> str:
+    return values.get("STACK_IMAGE") or DEFAULT_IMAGE
 
 
 def _is_file(name: str, value: str) -> bool:

@@ -6,7 +6,7 @@ Whoever may use its API can run any program as our user, so it asks for user and
 import ssl
 import sys
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 
@@ -52,6 +52,7 @@ def environment(settings: Settings) -> Mapping[str, str]:
         # a flow run ends when its last log lines are sent: with the default of 2 s that is a second after its work
         "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.2",
         **{f"PREFECT_SERVER_SERVICES_{name}": value for name, value in _BATCHES.items()},
+        **_retention(settings),
         **({"PREFECT_API_SSL_CERT_FILE": str(settings.prefect_ca_file)} if settings.prefect_ca_file else {}),
         **_log_format(settings),
         **_passwords(settings),
@@ -95,15 +96,16 @@ def is_set_up(settings: Settings) -> bool:
     return status == HTTPStatus.OK
 
 
-def has_worker(settings: Settings, since: datetime) -> bool:
-    """Whether the worker of the pool has reported itself since a moment."""
+def has_worker(settings: Settings, since: datetime, name: str = "") -> bool:
+    """Whether a worker of the pool, or that of a name, has reported itself since a moment."""
+    recent = {"workers": {"last_heartbeat_time": {"after_": since.isoformat()}}}
     try:
         with _client(settings) as client:
-            answer = client.post(f"/work_pools/{POOL}/workers/filter", json={})
-        heartbeats = [datetime.fromisoformat(worker["last_heartbeat_time"]) for worker in answer.json()]
+            answer = client.post(f"/work_pools/{POOL}/workers/filter", json=recent)
+        names = {worker["name"] for worker in answer.json()}
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return False
-    return any(heartbeat >= since for heartbeat in heartbeats)
+    return name in names if name else bool(names)
 
 
 def _client(settings: Settings) -> httpx.Client:
@@ -125,6 +127,17 @@ def _passwords(settings: Settings) -> Mapping[str, str]:
     """User and password, for the server and for its clients; left out when empty, since Prefect would ask for that."""
     auth = settings.prefect_auth.get_secret_value()
     return {"PREFECT_SERVER_API_AUTH_STRING": auth, "PREFECT_API_AUTH_STRING": auth} if auth else {}
+
+
+def _retention(settings: Settings) -> Mapping[str, str]:
+    """The server deletes old flow runs itself, once an hour, some hundred at a time; without this it keeps them all."""
+    if not settings.keep_runs_days:
+        return {}
+    seconds = timedelta(days=settings.keep_runs_days).total_seconds()
+    return {
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(int(seconds)),
+    }
 
 
 def _auth(settings: Settings) -> tuple[str, str] | None:

@@ -27,7 +27,8 @@ def stack_deploy(
         run = _run(simulate)
         if build:
             run(docker.build(values))
-        run(docker.deploy(env_file, values))
+        is_new = {} if simulate else {"STACK_IMAGE_ID": docker.image_id(values)}
+        run(docker.deploy(env_file, {**values, **is_new}))
         _say_done(
             simulate, f"{docker.name_of(values)} is deployed. See: docker stack services {docker.name_of(values)}"
         )
@@ -83,13 +84,17 @@ def _values_for_production(env_file: Path) -> dict[str, str]:
     missing = [name for name in _FILES if values.get(name) and not (env_file.parent / values[name]).exists()]
     problems = problems_of(env_file) + [f"{name}: needed in containers." for name in empty]
     problems += [f"{name}: there is no such file; see adit generate-certificate-files." for name in missing]
+    if not Path(values.get("STACK_FOLDERS_DIR") or "/srv/adit").is_dir():
+        problems.append(
+            "STACK_FOLDERS_DIR: there is no such directory. Make it for user 10001, who runs in containers."
+        )
     if problems:
         raise BadRequest(f"{env_file}: {' '.join(problems)}")
     return values
 
 
 _FILES = ("STACK_CERTIFICATE_FILE", "STACK_KEY_FILE")
-_NEEDED = ("ADIT_MASTER_KEY", "ADIT_DATABASE_PASSWORD", "ADIT_PREFECT_AUTH", *_FILES)
+_NEEDED = ("ADIT_MASTER_KEY", "ADIT_DATABASE_PASSWORD", "ADIT_PREFECT_AUTH", "ADIT_PREFECT_PAGE_URL", *_FILES)
 
 
 def _run(simulate: bool) -> docker.Run:

@@ -21,6 +21,8 @@ def an_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     call("generate-certificate-files", "--host", "adit.hospital.org")
     put("ADIT_ENVIRONMENT=development", "ADIT_ENVIRONMENT=production")
     put("ADIT_WEB_URL=http://localhost:8000", "ADIT_WEB_URL=https://adit.hospital.org")
+    put("ADIT_PREFECT_PAGE_URL=", "ADIT_PREFECT_PAGE_URL=https://adit.hospital.org:4443")
+    put("STACK_FOLDERS_DIR=/srv/adit", f"STACK_FOLDERS_DIR={tmp_path}")
     return tmp_path / ".env"
 
 
@@ -62,6 +64,8 @@ def test_secrets_are_in_no_printed_call() -> None:
         ("ADIT_WEB_URL=https", "ADIT_WEB_URL=http", "web_url"),
         ("ADIT_LEASE_S=20", "ADIT_LEASE_S=no", "ADIT_LEASE_S"),
         ("ADIT_DATABASE_PASSWORD=", "ADIT_DATABASE_PASSWORD=\n#", "ADIT_DATABASE_PASSWORD: needed"),
+        ("STACK_FOLDERS_DIR=/", "STACK_FOLDERS_DIR=/nowhere/", "STACK_FOLDERS_DIR: there is no such directory"),
+        ("ADIT_PREFECT_PAGE_URL=https", "ADIT_PREFECT_PAGE_URL=\n#", "ADIT_PREFECT_PAGE_URL: needed"),
         ("certificates/adit.key", "certificates/gone.key", "STACK_KEY_FILE: there is no such file"),
     ],
 )
@@ -124,7 +128,7 @@ def test_docker_gets_what_the_files_leave_open(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(docker, "ROOT", tmp_path)
     told = call("stack-deploy")
     assert told.exit_code == 0, told.output
-    _, build, deploy = (tmp_path / "calls").read_text().splitlines()
+    _, build, _, deploy = (tmp_path / "calls").read_text().splitlines()
     assert build.startswith("build ")
     assert deploy.endswith(f" adit 2 {tmp_path}/certificates/adit.key")
 

@@ -27,11 +27,6 @@ SHELL = operator("shell")
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def db(tmp_path: Path, clock: Clock) -> Iterator[Database]:
     found = sqlite_database(tmp_path, clock)
     yield found

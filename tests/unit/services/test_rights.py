@@ -31,18 +31,22 @@ from models.domain.batch_requests import BatchFile
 from models.domain.batches import grouped
 from models.domain.errors import AditError
 from models.domain.jobs import Job, JobKind, State
+from models.domain.mails import JobMails
 from models.domain.people import Actor, Group, NodeRight, Permission, User, operator
 from models.domain.project import App, AppState, Project
 from models.domain.refs import StudyFound, StudyQuery, StudyRef
 from models.domain.requests import JobHead, StudyWish, TransferRequest
 from models.domain.tokens import TokenWish
+from models.domain.webhooks import WebhookWish
 from models.settings import Settings
 from services import audit, escrow, jobs, nodes, project, quotas, review
+from services.alarms import standing as alarms
 from services.batches import checks, content, queries, results, transfers, verdicts
 from services.checks import connections
 from services.people import accounts, groups, sessions, tokens
-from services.post import broadcasts
+from services.post import broadcasts, notifications
 from services.searching import search
+from services.webhooks import administration as webhooks
 from tests.batches import a_query, a_transfer, query_rows, transfer_rows
 from tests.databases import MASTER_KEY, new_url
 from tests.people import PASSWORD, a_profile, a_session, a_user
@@ -50,6 +54,7 @@ from tests.samples import a_folder, a_request, a_server, some_settings
 
 WHY = "the table of rights asks"
 NOBODY_YET = Actor("")
+HOOK = WebhookWish("https://board.example.org/adit")
 
 # The people:
 #   nobody     an account in no group
@@ -191,6 +196,20 @@ broadcasts.send             -                        no      no          no     
 broadcasts.list             -                        no      no          no      ok      ok          ok          out
 broadcasts.deliveries       -                        no      no          no      ok      ok          ok          out
 
+webhooks.list               -                        no      no          no      ok      ok          ok          out
+webhooks.get                -                        no      no          no      ok      ok          ok          out
+webhooks.add                -                        no      no          no      ok      ok          ok          out
+webhooks.update             -                        no      no          no      ok      ok          ok          out
+webhooks.delete             -                        no      no          no      ok      ok          ok          out
+webhooks.renew_secret       -                        no      no          no      ok      ok          ok          out
+webhooks.test               -                        no      no          no      ok      ok          ok          out
+webhooks.notices            -                        no      no          no      ok      ok          ok          out
+webhooks.count_notices      -                        no      no          no      ok      ok          ok          out
+webhooks.send_again         -                        no      no          no      ok      ok          ok          out
+alarms.list                 -                        no      no          no      ok      ok          ok          out
+notifications.chosen        -                        ok      ok          ok      ok      ok          ok          out
+notifications.choose        -                        ok      ok          ok      ok      ok          no          out
+
 audit.entries               READ_AUDIT               no      ok          no      no      ok          ok          out
 audit.count                 READ_AUDIT               no      ok          no      no      ok          ok          out
 audit.details               READ_AUDIT               no      ok          no      no      ok          ok          out
@@ -326,6 +345,14 @@ class World:
 
     def broadcast(self) -> int:
         return broadcasts.send(self.db, operator("x"), "Subject", "Message", None).id
+
+    def webhook(self) -> int:
+        return webhooks.add(self.db, self.settings, operator("x"), HOOK).webhook.id
+
+    def notice(self) -> tuple[int, int]:
+        """A webhook, and a notice of it."""
+        webhook_id = self.webhook()
+        return webhook_id, webhooks.test(self.db, operator("x"), webhook_id).id
 
     def session_of_other(self) -> int:
         return SessionStore(self.db).add("digest", self.other.id, "", "").id
@@ -475,6 +502,19 @@ DOORS: dict[str, Callable[[World], object]] = {
     "broadcasts.send": lambda w: broadcasts.send(w.db, w.actor, "Subject", "Message", None),
     "broadcasts.list": lambda w: broadcasts.list(w.db, w.actor),
     "broadcasts.deliveries": lambda w: broadcasts.deliveries(w.db, w.actor, w.broadcast()),
+    "webhooks.list": lambda w: webhooks.list(w.db, w.actor),
+    "webhooks.get": lambda w: webhooks.get(w.db, w.actor, w.webhook()),
+    "webhooks.add": lambda w: webhooks.add(w.db, w.settings, w.actor, HOOK),
+    "webhooks.update": lambda w: webhooks.update(w.db, w.settings, w.actor, w.webhook(), HOOK, 1),
+    "webhooks.delete": lambda w: webhooks.delete(w.db, w.actor, w.webhook()),
+    "webhooks.renew_secret": lambda w: webhooks.renew_secret(w.db, w.actor, w.webhook()),
+    "webhooks.test": lambda w: webhooks.test(w.db, w.actor, w.webhook()),
+    "webhooks.notices": lambda w: webhooks.notices(w.db, w.actor, w.webhook()),
+    "webhooks.count_notices": lambda w: webhooks.count_notices(w.db, w.actor, w.webhook()),
+    "webhooks.send_again": lambda w: webhooks.send_again(w.db, w.actor, *w.notice()),
+    "alarms.list": lambda w: alarms.list(w.db, w.settings, w.actor),
+    "notifications.chosen": lambda w: notifications.chosen(w.db, w.actor),
+    "notifications.choose": lambda w: notifications.choose(w.db, w.actor, JobMails.NEVER),
     "audit.entries": lambda w: audit.entries(w.db, w.actor),
     "audit.count": lambda w: audit.count(w.db, w.actor),
     "audit.details": lambda w: audit.details(w.db, w.actor, w.entry(), WHY),

@@ -1,5 +1,6 @@
 """Batch queries and checks as flow runs of a real Prefect: few task runs, and nothing of a patient in any of them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -65,7 +66,9 @@ def an_archive(tmp_path_factory: pytest.TempPathFactory, a_study: StudyFiles) ->
 @pytest.fixture
 def settings(tmp_path: Path, a_prefect_port: tuple[int, Path]) -> Settings:
     (tmp_path / "prefect").mkdir()
-    return some_settings(tmp_path, prefect_port=a_prefect_port[0], prefect_auth=AUTH, spool_reserve_mb=1)
+    return some_settings(
+        tmp_path, prefect_port=a_prefect_port[0], prefect_auth=AUTH, spool_reserve_mb=1, log_format="json"
+    )
 
 
 @pytest.fixture
@@ -148,6 +151,10 @@ def test_rows_share_task_runs_and_prefect_learns_nothing_but_numbers(
     moved = run(database, settings, transfer, log)
     assert JobStore(database).get(transfer.id).state is State.SUCCESS, moved.state
     assert len(list(folder.path.rglob("*.dcm"))) == len(a_study.files)
+
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    runs = {str(one.id) for one in (found, checked, moved)}
+    assert {(line["program"], line["flow_run_id"]) for line in lines} == {("flow-run", run_id) for run_id in runs}
 
     values = identifying_values([a_study]) | {PSEUDONYM, "NOBODY-0815", "Somebody", "ROWID-1", a_study.patient_name}
     _, server = a_prefect_port

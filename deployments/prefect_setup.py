@@ -28,9 +28,8 @@ from deployments import prefect_server
 from models.domain.errors import TimedOut
 from models.settings import settings
 from services.deployment_plan import DeploymentPlan, PlannedDeployment, PlannedQueue, Schedule, planned
+from services.orchestration import OURS
 
-OURS = "adit"
-"""The tag of the deployments that were made from ``prefect.yaml``, and that are removed when it has them no more."""
 _FORMER_QUEUE = "urgent"
 _READY_WITHIN_S = 120.0
 _AT_MOST = 200

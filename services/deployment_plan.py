@@ -35,6 +35,20 @@ class Schedule:
     time_zone: str
     is_active: bool = True
 
+    @property
+    def words(self) -> str:
+        """How people say it; a crontab's own words where that is not simple."""
+        minute, hour, *days = self.cron.split()
+        if days != ["*", "*", "*"]:
+            return f"{self.cron} (crontab)"
+        if minute.startswith("*/") and hour == "*":
+            return f"every {minute.removeprefix('*/')} minutes"
+        if minute.isdecimal() and hour == "*":
+            return f"every hour at minute {int(minute)}"
+        if minute.isdecimal() and hour.isdecimal():
+            return f"every day at {int(hour):02}:{int(minute):02}"
+        return f"{self.cron} (crontab)"
+
     def after(self, moment: datetime) -> Iterator[datetime]:
         """The times that come next, the first one first."""
         return CronSim(self.cron, moment.astimezone(ZoneInfo(self.time_zone)))

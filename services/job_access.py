@@ -120,6 +120,10 @@ class _Stand:
     is_used: bool
     closed: Refused | None
 
+    @property
+    def is_emptied(self) -> bool:
+        return self.job.emptied_at is not None
+
 
 def _stand(db: Database, actor: Actor, job: Job, item: Item | None = None) -> _Stand:
     jobs = JobStore(db)
@@ -169,7 +173,7 @@ def _refusal(actor: Actor, stand: _Stand, action: JobAction) -> Refused | None:
     if action in _BEGINS and stand.closed is not None:
         return stand.closed
     try:
-        check_allows(action, stand.job.state, stand.counts, stand.has_delivered, stand.is_used)
+        check_allows(action, stand.job.state, stand.counts, stand.has_delivered, stand.is_used, stand.is_emptied)
     except WrongState as refusal:
         return refusal
     return None
@@ -180,7 +184,8 @@ def _item_refusal(stand: _Stand, item: Item, action: ItemAction) -> Refused | No
     if action is ItemAction.RESET and stand.closed is not None:
         return stand.closed
     try:
-        check_item_allows(action, item.state, stand.job.state, is_only, stand.has_delivered, stand.is_used)
+        told = is_only, stand.has_delivered, stand.is_used, stand.is_emptied
+        check_item_allows(action, item.state, stand.job.state, *told)
     except WrongState as refusal:
         return refusal
     return None

@@ -1,23 +1,34 @@
 """The one door to Prefect's API: starts flow runs for jobs and broadcasts and tells what has become of them."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
+    DeploymentFilterTags,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Crashed
+from prefect.states import Cancelled, Crashed
 
 from models.domain.errors import NotFound, NotPermitted, PeerError, Unreachable
 from models.domain.jobs import Job, JobKind
 from models.domain.mails import Broadcast
+from models.settings import Settings
 
 RECOVERED_QUEUE = "recovered"
 """For what goes on after a worker has died; it goes before everything else."""
@@ -25,6 +36,10 @@ MAINTENANCE_QUEUE = "maintenance"
 URGENT = "urgent-"
 """With this begin the queues of urgent jobs."""
 BROADCAST_DEPLOYMENT = "broadcast/broadcast"
+OURS = "adit"
+"""The tag of the deployments that were made from ``prefect.yaml``."""
+_PAGE = 200
+_AT_WORK = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 
 
 class RunState(StrEnum):
@@ -47,6 +62,28 @@ class RunStatus(NamedTuple):
     queue: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class UnendedRun:
+    """A flow run of one of our deployments that is not at an end, and what it works on.
+
+    ``chore`` is empty unless it does one. ``owner`` is whose request it works on, if it was started with one.
+    """
+
+    id: str
+    state: RunState
+    is_canceling: bool
+    since: datetime
+    job_id: int | None
+    broadcast_id: int | None
+    chore: str
+    owner: str
+
+
+def of(settings: Settings) -> "Orchestration":
+    """Prefect's API as the settings say."""
+    return Orchestration(settings.prefect_api_url, settings.prefect_auth.get_secret_value())
+
+
 class Orchestration:
     """Prefect's API at one address; ``auth`` is its user:password, if it has one.
 
@@ -63,27 +100,50 @@ class Orchestration:
         Asked again for the same job before the job knows of its new run, Prefect answers with the same run. Raises
         NotFound when the deployment is missing.
         """
-        key = f"adit-job-{job.id}-after-{job.flow_run_id or 'none'}"
+        key = f"adit-job-{_told_apart(job.id, job.created_at)}-after-{job.flow_run_id or 'none'}"
         return self._start(job.kind.deployment, {"job_id": job.id}, key, queue)
 
     def start_run_beside(self, job: Job, others: Sequence[str]) -> str:
         """Ask for a flow run that works on the job beside these, and return its id, as ``start_run`` does."""
         which = sha256(" ".join(others).encode()).hexdigest()
-        return self._start(job.kind.deployment, {"job_id": job.id}, f"adit-job-{job.id}-beside-{which}", queue_of(job))
+        return self._start(
+            job.kind.deployment,
+            {"job_id": job.id},
+            f"adit-job-{_told_apart(job.id, job.created_at)}-beside-{which}",
+            queue_of(job),
+        )
 
     def start_broadcast(self, broadcast: Broadcast) -> str:
         """Ask for a flow run that sends a broadcast's mails, and return the run's id, as ``start_run`` does."""
-        key = f"adit-broadcast-{broadcast.id}-after-{broadcast.flow_run_id or 'none'}"
+        which = _told_apart(broadcast.id, broadcast.created_at)
+        key = f"adit-broadcast-{which}-after-{broadcast.flow_run_id or 'none'}"
         return self._start(BROADCAST_DEPLOYMENT, {"broadcast_id": broadcast.id}, key, MAINTENANCE_QUEUE)
 
-    def _start(self, deployment_name: str, parameters: dict[str, int], key: str, queue: str) -> str:
+    def unended_runs(self) -> list[UnendedRun]:
+        """The runs of our deployments that are at work, and those that wait and are for jobs."""
+        ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS]))
+        names = [kind.deployment.partition("/")[2] for kind in JobKind]
+        of_jobs = DeploymentFilter(name=DeploymentFilterName(any_=names))
+        with self._client() as client:
+            return [
+                *_unended_runs(client, _in_states(*_AT_WORK), ours),
+                *_unended_runs(client, _in_states(StateType.SCHEDULED), of_jobs),
+            ]
+
+    def end_dead(self, run: UnendedRun, message: str) -> None:
+        """Tell Prefect that a run's process is dead: it has crashed, or is canceled now if that was wanted."""
+        state: State[Any] = Cancelled(message=message) if run.is_canceling else Crashed(message=message)
+        with self._client() as client, suppress(ObjectNotFound):
+            client.set_flow_run_state(UUID(run.id), state, force=True)
+
+    def _start(self, deployment_name: str, parameters: Mapping[str, Any], key: str, queue: str) -> str:
         with self._client() as client:
             try:
                 deployment = client.read_deployment_by_name(deployment_name)
             except ObjectNotFound as exc:
                 raise NotFound(f"Prefect has no deployment {deployment_name}. Start the stack again.") from exc
             run = client.create_flow_run_from_deployment(
-                deployment.id, parameters=parameters, idempotency_key=key, work_queue_name=queue
+                deployment.id, parameters=dict(parameters), idempotency_key=key or None, work_queue_name=queue
             )
         return str(run.id)
 
@@ -120,6 +180,51 @@ class Orchestration:
             raise Unreachable("Prefect's API is not ready. Check the Prefect server.") from exc
         except (httpx.HTTPError, RuntimeError) as exc:
             raise Unreachable("Prefect's API does not answer. Check that the Prefect server is running.") from exc
+
+
+def _told_apart(number: int, created_at: datetime) -> str:
+    """After a restore a number is given once more, and Prefect remembers who had it first."""
+    return f"{number}-{created_at.astimezone(UTC):%Y%m%dT%H%M%S%f}"
+
+
+def _in_states(*states: StateType) -> FlowRunFilter:
+    return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(states))))
+
+
+def _unended_runs(client: SyncPrefectClient, chosen: FlowRunFilter, of: DeploymentFilter) -> list[UnendedRun]:
+    """All of them, however many there are."""
+    found: list[UnendedRun] = []
+    while True:
+        page = client.read_flow_runs(
+            flow_run_filter=chosen,
+            deployment_filter=of,
+            sort=FlowRunSort.ID_DESC,
+            limit=_PAGE,
+            offset=len(found),
+        )
+        found += map(_unended, page)
+        if len(page) < _PAGE:
+            return found
+
+
+def _unended(run: FlowRun) -> UnendedRun:
+    request: object = run.parameters.get("request")
+    owner: object = cast("dict[str, object]", request).get("owner") if isinstance(request, dict) else None
+    state = run.state
+    return UnendedRun(
+        id=str(run.id),
+        state=RunState.RUNNING if state and state.is_cancelling() else _run_state(state),
+        is_canceling=state is not None and state.is_cancelling(),
+        since=state.timestamp if state else datetime.now(UTC),
+        job_id=_number(run.parameters.get("job_id")),
+        broadcast_id=_number(run.parameters.get("broadcast_id")),
+        chore=str(run.parameters.get("name") or ""),
+        owner=str(owner or ""),
+    )
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def queue_of(job: Job) -> str:

@@ -53,23 +53,40 @@ def deployments(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
     return {deployment["name"]: deployment for deployment in told}
 
 
+def next_run_at(settings: Settings, deployment_id: str) -> datetime | None:
+    """When the next run of a deployment is planned; None when none is."""
+    wanted = {
+        "flow_runs": {"deployment_id": {"any_": [deployment_id]}, "state": {"type": {"any_": ["SCHEDULED"]}}},
+        "sort": "EXPECTED_START_TIME_ASC",
+        "limit": 1,
+    }
+    told: Any = _asked(settings, "POST", "/flow_runs/filter", wanted).json()
+    return _moment(told[0]["expected_start_time"]) if told else None
+
+
+def start(settings: Settings, deployment_id: str) -> str:
+    """Ask for a run of a deployment now, with the parameters that it has; the run's id."""
+    told: Any = _asked(settings, "POST", f"/deployments/{deployment_id}/create_flow_run").json()
+    return str(told["id"])
+
+
 def has_pool(settings: Settings) -> bool:
     """Whether the server has our work pool."""
     with _client(settings) as client:
         return _sent(client, "GET", f"/work_pools/{POOL}").status_code == HTTPStatus.OK
 
 
-def _asked(settings: Settings, method: str, path: str) -> httpx.Response:
+def _asked(settings: Settings, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
     with _client(settings) as client:
-        answer = _sent(client, method, path)
+        answer = _sent(client, method, path, body)
     if not answer.is_success:
         raise Unreachable(f"Prefect's API is not ready (HTTP {answer.status_code}). Check the Prefect server.")
     return answer
 
 
-def _sent(client: httpx.Client, method: str, path: str) -> httpx.Response:
+def _sent(client: httpx.Client, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
     try:
-        answer = client.request(method, path, json={} if method == "POST" else None)
+        answer = client.request(method, path, json=(body or {}) if method == "POST" else None)
     except httpx.HTTPError as exc:
         raise Unreachable("Prefect's API does not answer. Check that the Prefect server is running.") from exc
     if answer.status_code == HTTPStatus.UNAUTHORIZED:

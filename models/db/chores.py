@@ -1,4 +1,4 @@
-"""Keeps what has become of each run of scheduled work. A run says that it is alive; one that no longer does has died."""
+"""Keeps what has become of each run of scheduled work. A run says that it is alive; one that is silent has died."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta

@@ -183,6 +183,7 @@ def job_of(row: JobRow) -> Job:
         ethics_application_id=row.ethics_application_id,
         generate_pseudonyms=row.generate_pseudonyms,
         checked_by_job_id=row.checked_by_job_id,
+        emptied_at=row.emptied_at,
     )
 
 

@@ -134,6 +134,7 @@ class JobStore(JobQuestions, LeaseStore):
         with self._db.transaction() as session:
             job, row = _at_rest(session, self.item(item_id))
             if row.state in {State.SUCCESS, State.WARNING, State.FAILURE}:
+                check_item_allows(ItemAction.RESET, row.state, job.state, is_emptied=job.emptied_at is not None)
                 _let_wait_again(session, ItemRow.id == item_id, {row.state}, keeps_attempts=False)
                 _wait_with_items(job)
             session.refresh(row)
@@ -146,7 +147,8 @@ class JobStore(JobQuestions, LeaseStore):
         """
         with self._db.transaction() as session:
             job, row = _at_rest(session, self.item(item_id))
-            check_item_allows(ItemAction.RESET, row.state, job.state, is_used=_is_used(session, job.id))
+            used, is_emptied = _is_used(session, job.id), job.emptied_at is not None
+            check_item_allows(ItemAction.RESET, row.state, job.state, is_used=used, is_emptied=is_emptied)
             _let_wait_again(session, ItemRow.id == item_id, {row.state}, keeps_attempts=False)
             _forget_delivery(session, ItemRow.id == item_id)
             _wait_with_items(job)
@@ -211,7 +213,8 @@ def _row_that_allows(session: Session, action: JobAction, job_id: int) -> JobRow
     """The job's row, locked; raises WrongState when the job does not let the action be done."""
     row = locked(session, job_id)
     delivered = bool(session.scalar(select(has_delivered(ItemRow.job_id == job_id))))
-    check_allows(action, row.state, counts_of(session, job_id), delivered, _is_used(session, job_id))
+    is_emptied = row.emptied_at is not None
+    check_allows(action, row.state, counts_of(session, job_id), delivered, _is_used(session, job_id), is_emptied)
     return row
 
 

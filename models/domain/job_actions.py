@@ -16,6 +16,7 @@ _ACTION_STATES: Mapping[JobAction, frozenset[State]] = {
     JobAction.DELETE: _UNBEGUN,
 }
 _BEGINS_AGAIN = frozenset({JobAction.RESUME, JobAction.RETRY, JobAction.RESTART})
+_EMPTIED = "Its patient data was removed because the job ended long ago, so that nothing of it can be done again."
 _USED = "A transfer was made of this check, so that it stays as it is. Hand the file in again for another one."
 
 
@@ -25,13 +26,15 @@ def allows(
     counts: Mapping[State, int],
     has_delivered: bool = False,
     is_used: bool = False,
+    is_emptied: bool = False,
 ) -> bool:
     """Whether a job in this state, with so many items in each state, lets the action be done.
 
     ``has_delivered`` says that something of it is at the destination already: then it is kept, as the proof of that.
     ``is_used`` says that a transfer was made of this check, which then stays what the transfer was made of.
+    ``is_emptied`` says that what names patients was removed from it.
     """
-    if state not in _ACTION_STATES[action] or (is_used and action in _BEGINS_AGAIN):
+    if state not in _ACTION_STATES[action] or ((is_used or is_emptied) and action in _BEGINS_AGAIN):
         return False
     if action is JobAction.RESUME:
         return state is State.CANCELED or counts.get(State.CANCELED, 0) > 0
@@ -46,10 +49,13 @@ def check_allows(
     counts: Mapping[State, int],
     has_delivered: bool = False,
     is_used: bool = False,
+    is_emptied: bool = False,
 ) -> None:
     """Raise WrongState, saying why, unless ``allows``."""
-    if allows(action, state, counts, has_delivered, is_used):
+    if allows(action, state, counts, has_delivered, is_used, is_emptied):
         return
+    if is_emptied and action in _BEGINS_AGAIN:
+        raise WrongState(_EMPTIED)
     if is_used and action in _BEGINS_AGAIN:
         raise WrongState(_USED)
     if action is JobAction.DELETE and state in _UNBEGUN:
@@ -67,12 +73,15 @@ def check_item_allows(
     is_only: bool = False,
     has_delivered: bool = False,
     is_used: bool = False,
+    is_emptied: bool = False,
 ) -> None:
     """Raise WrongState, saying why, unless an item lets the action be done.
 
-    ``is_only`` says that its job has no other: without items a job would be called a success. ``is_used`` is as
-    for ``allows``.
+    ``is_only`` says that its job has no other: without items a job would be called a success. ``is_used`` and
+    ``is_emptied`` are as for ``allows``.
     """
+    if is_emptied:
+        raise WrongState(_EMPTIED)
     if is_used:
         raise WrongState(_USED)
     if job is State.CANCELING:

@@ -209,7 +209,8 @@ class Job:
     ``profile`` and ``policy_digest`` say by which rules, as they were when the job was accepted; both are empty when
     ``keep_identity`` is set, and in jobs that are older than profiles.
     ``flow_run_id`` is empty and ``run_requested_at`` None until a flow run was asked for, and again after the job was
-    resumed, retried or restarted.
+    resumed, retried or restarted. ``emptied_at`` is when what names patients was removed, so that nothing can be done
+    again.
     """
 
     id: int
@@ -235,6 +236,7 @@ class Job:
     ethics_application_id: str = ""
     generate_pseudonyms: bool = False
     checked_by_job_id: int | None = None
+    emptied_at: datetime | None = None
 
     @property
     def scope_id(self) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from models.db.engine import Database
-from models.db.sessions import SessionStore
+from models.db.sessions import LinkStore, SessionStore
 from models.domain.audit import AuditAction
 from models.domain.errors import AditError, NotPermitted
 from models.domain.people import Actor, Standing, User, WebSession
@@ -35,10 +35,20 @@ def begin(db: Database, settings: Settings, user: User, address: str, agent: str
     Only ``services.people.sign_in`` calls it.
     """
     token, store = new_token(), SessionStore(db)
-    now = db.clock()
-    store.sweep(now - _idle(settings), now - timedelta(hours=settings.session_hours))
+    _sweep_sessions(db, settings)
     store.add(digest_of(token), user.id, address, " ".join(agent.split()))
     return token
+
+
+def sweep(db: Database, settings: Settings) -> None:
+    """Remove sessions that have ended by themselves, and links in mails that have expired."""
+    _sweep_sessions(db, settings)
+    LinkStore(db).sweep()
+
+
+def _sweep_sessions(db: Database, settings: Settings) -> None:
+    now = db.clock()
+    SessionStore(db).sweep(now - _idle(settings), now - timedelta(hours=settings.session_hours))
 
 
 def find(db: Database, settings: Settings, token: str, address: str = "", is_active: bool = True) -> SignedIn | None:

@@ -1,0 +1,321 @@
+"""Chores: what becomes of each run is written down, what goes wrong is told once, and doing one twice does no harm."""
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from models.db.audit import AuditStore
+from models.db.chores import ChoreStore
+from models.db.engine import Database, open_database
+from models.db.nodes import NodeStore
+from models.db.people import UserStore
+from models.db.sessions import LinkStore
+from models.domain.audit import AuditAction
+from models.domain.chores import DIED, ChoreOutcome, ChoreRun
+from models.domain.errors import NotFound, NotPermitted, Unreachable, WriteFailed
+from models.domain.people import Actor, LinkPurpose, operator
+from models.settings import Settings
+from services import backups, prefect_status
+from services.alarms import watching
+from services.chores import disk_check, expiry, overview, performing, roster, watch
+from services.chores.performing import Done
+from services.deployment_plan import Schedule
+from tests.databases import Clock
+from tests.people import a_user, mails_to
+from tests.samples import a_folder, some_settings
+
+STAFF = operator("root")
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DAILY = Schedule("30 1 * * *", "Europe/Berlin")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return some_settings(tmp_path / "data", admin_email="admin@clinic.example", disk_warn_gb=0)
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Database, Settings], str]], None]:
+    """Let the chore ``expiry`` be whatever a test needs."""
+
+    def put(run: Callable[[Database, Settings], str]) -> None:
+        monkeypatch.setattr(performing, "RUNS", {**performing.RUNS, "expiry": run})
+
+    return put
+
+
+def last(db: Database, name: str = "expiry") -> ChoreRun:
+    return ChoreStore(db).last([name])[name][0]
+
+
+def failing(error: BaseException) -> Callable[[Database, Settings], str]:
+    def run(_db: Database, _settings: Settings) -> str:
+        raise error
+
+    return run
+
+
+def test_what_a_chore_did_is_written_down(database: Database, settings: Settings, clock: Clock, play: Callable) -> None:
+    def run(_db: Database, _settings: Settings) -> str:
+        assert last(database).is_at_work(clock())
+        return "Did it."
+
+    play(run)
+    assert performing.perform(database, settings, "expiry", "run-1") == Done(ChoreOutcome.SUCCESS, "Did it.")
+    done = last(database)
+    assert (done.outcome, done.message, done.flow_run_id) == (ChoreOutcome.SUCCESS, "Did it.", "run-1")
+
+
+def test_an_error_of_ours_is_told_and_one_of_others_only_by_its_type(
+    database: Database, settings: Settings, play: Callable
+) -> None:
+    play(failing(WriteFailed("The disk is gone.")))
+    assert performing.perform(database, settings, "expiry").message == "WriteFailed: The disk is gone."
+    play(failing(ValueError("Doe^Jane")))
+    done = performing.perform(database, settings, "expiry")
+    assert (done.outcome, "Doe" in done.message, "ValueError" in done.message) == (ChoreOutcome.FAILURE, False, True)
+    assert last(database).message == done.message
+
+
+def test_a_chore_that_is_at_work_elsewhere_is_left_out(database: Database, settings: Settings, play: Callable) -> None:
+    assert ChoreStore(database).begin("expiry", timedelta(minutes=1))
+    play(failing(AssertionError("it was done twice at once")))
+    assert performing.perform(database, settings, "expiry") == Done(ChoreOutcome.SUCCESS, performing.LEFT_OUT)
+
+
+def test_a_chore_that_is_told_to_stop_says_so(database: Database, settings: Settings, play: Callable) -> None:
+    play(failing(SystemExit(15)))
+    with pytest.raises(SystemExit):
+        performing.perform(database, settings, "expiry")
+    assert last(database).outcome is ChoreOutcome.FAILURE
+    play(lambda _db, _settings: "Did it.")
+    assert performing.perform(database, settings, "expiry").message == "Did it.", "it holds up no other"
+
+
+def test_there_is_no_chore_of_another_name(database: Database, settings: Settings) -> None:
+    with pytest.raises(NotFound, match="disk-check"):
+        performing.perform(database, settings, "make-coffee")
+
+
+def a_run(begun: datetime, outcome: ChoreOutcome | None = ChoreOutcome.SUCCESS, alive: float = 90) -> ChoreRun:
+    ended = begun + timedelta(seconds=1) if outcome else None
+    return ChoreRun(1, "expiry", begun, begun + timedelta(seconds=alive), ended, outcome, "words", "")
+
+
+@pytest.mark.parametrize(
+    ("runs", "since", "expected"),
+    [
+        ([a_run(NOON - timedelta(hours=11))], None, ""),
+        ([a_run(NOON - timedelta(hours=30))], None, ""),
+        ([a_run(NOON - timedelta(hours=36))], None, "not done the last two times"),
+        ([a_run(NOON - timedelta(hours=1), ChoreOutcome.FAILURE)], None, "The last run failed. words"),
+        ([a_run(NOON - timedelta(seconds=9), None), a_run(NOON, ChoreOutcome.FAILURE)], None, "The last run failed"),
+        ([a_run(NOON - timedelta(seconds=9), None), a_run(NOON - timedelta(days=9))], None, ""),
+        ([a_run(NOON - timedelta(hours=1), None)], None, "The last run failed"),
+        ([], None, ""),
+        ([], NOON - timedelta(hours=30), ""),
+        ([], NOON - timedelta(hours=40), "not done the last two times"),
+        ([a_run(NOON - timedelta(days=9))], NOON - timedelta(minutes=5), ""),
+        ([a_run(NOON - timedelta(days=9))], NOON - timedelta(minutes=20), "not done the last two times"),
+    ],
+)
+def test_a_chore_is_in_trouble_when_it_failed_or_was_missed_twice(
+    runs: list[ChoreRun], since: datetime | None, expected: str
+) -> None:
+    told = overview.trouble(DAILY, runs, NOON, since)
+    assert expected in told
+    assert bool(expected) == bool(told)
+
+
+def test_a_chore_without_times_is_never_late() -> None:
+    runs = [a_run(NOON - timedelta(days=99))]
+    assert overview.trouble(None, runs, NOON) == ""
+    assert overview.trouble(Schedule("30 1 * * *", "UTC", is_active=False), runs, NOON) == ""
+
+
+def test_administrators_hear_once_of_a_chore_that_fails_and_once_that_it_is_over(
+    database: Database, settings: Settings, clock: Clock, play: Callable
+) -> None:
+    since = clock()
+    play(failing(WriteFailed("The disk is gone.")))
+    for _ in range(2):
+        performing.perform(database, settings, "expiry")
+        watch.look(database, settings, since)
+    (mail,) = mails_to(database, "admin@clinic.example")
+    assert "Expiry" in mail.subject and "The disk is gone." in mail.body
+    play(lambda _db, _settings: "Did it.")
+    performing.perform(database, settings, "expiry")
+    for _ in range(2):
+        watch.look(database, settings, since)
+    assert [mail.subject[:5] for mail in mails_to(database, "admin@clinic.example")] == ["Sched", "Over:"]
+
+
+def test_administrators_hear_of_a_chore_that_is_not_done_any_more(
+    database: Database, settings: Settings, clock: Clock
+) -> None:
+    begun = clock()
+    for name in roster.CHORES:
+        run = ChoreStore(database).begin(name, timedelta(minutes=1))
+        assert run
+        ChoreStore(database).end(run.id, ChoreOutcome.SUCCESS, "")
+    clock.pass_by(3 * 3600)
+    watch.look(database, settings, begun)
+    late = {mail.subject for mail in mails_to(database, "admin@clinic.example")}
+    assert late == {f"Scheduled work: {title}" for title in ("Disk check", "Recovery", "Spool sweep", "Expiry")}
+
+
+@pytest.fixture
+def a_silent_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_settings: Settings) -> None:
+        raise Unreachable("Prefect's API does not answer.")
+
+    monkeypatch.setattr(prefect_status, "deployments", refuse)
+
+
+@pytest.fixture
+def a_prefect(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """One that takes what it is asked for; these are the chores that were started."""
+    started: list[str] = []
+    known = {name: {"id": f"id-{name}", "paused": name == "retention"} for name in roster.CHORES if name != "expiry"}
+    monkeypatch.setattr(prefect_status, "deployments", lambda _settings: known)
+    monkeypatch.setattr(prefect_status, "next_run_at", lambda _settings, _id: NOON + timedelta(hours=1))
+    monkeypatch.setattr(prefect_status, "start", lambda _settings, chosen: started.append(chosen) or "run-1")
+    return started
+
+
+def test_the_list_tells_when_and_how_each_went_and_what_is_next(
+    database: Database, settings: Settings, a_prefect: list[str], play: Callable
+) -> None:
+    play(failing(WriteFailed("The disk is gone.")))
+    performing.perform(database, settings, "expiry")
+    shown = {one.name: one for one in overview.listed(database, settings, STAFF)}
+    assert set(shown) == set(roster.CHORES)
+    assert shown["recovery"].schedule is not None and shown["recovery"].schedule.words == "every 10 minutes"
+    assert (shown["recovery"].last, shown["recovery"].trouble) == (None, "")
+    assert shown["expiry"].trouble == "The last run failed. WriteFailed: The disk is gone."
+    assert shown["backup"].next_at == NOON + timedelta(hours=1)
+    assert "paused" in shown["retention"].trouble
+    assert [run.message for run in overview.history(database, STAFF, "expiry")] == ["WriteFailed: The disk is gone."]
+
+
+def test_the_list_is_there_when_prefect_is_not(database: Database, settings: Settings, a_silent_prefect: None) -> None:
+    shown = overview.listed(database, settings, STAFF)
+    assert {one.trouble for one in shown} == {"Prefect's API does not answer."}
+    with pytest.raises(Unreachable):
+        overview.run_now(database, settings, STAFF, "expiry")
+
+
+def test_only_staff_sees_chores_and_has_them_done_and_the_trail_knows(
+    database: Database, settings: Settings, a_prefect: list[str]
+) -> None:
+    somebody = Actor("ada")
+    for door in (
+        lambda: overview.listed(database, settings, somebody),
+        lambda: overview.history(database, somebody, "expiry"),
+        lambda: overview.run_now(database, settings, somebody, "expiry"),
+        lambda: performing.perform_here(database, settings, somebody, "expiry"),
+    ):
+        with pytest.raises(NotPermitted):
+            door()
+    assert a_prefect == []
+    assert overview.run_now(database, settings, STAFF, "backup") == "run-1"
+    assert a_prefect == ["id-backup"]
+    with pytest.raises(NotFound, match="adit deploy"):
+        overview.run_now(database, settings, STAFF, "expiry")
+    assert performing.perform_here(database, settings, STAFF, "expiry").outcome is ChoreOutcome.SUCCESS
+    told = [(line.actor, line.subject, line.outcome) for line in AuditStore(database).entries()]
+    assert told == [
+        ("root", "expiry", "done"),
+        ("root", "backup", "done"),
+        *[("ada", "expiry", "NotPermitted")] * 2,
+    ]
+    assert {line.action for line in AuditStore(database).entries()} == {AuditAction.RUN_CHORE}
+
+
+def test_backups_are_made_and_only_the_newest_are_kept(
+    settings: Settings,
+) -> None:
+    settings = settings.model_copy(update={"backup_keep": 1})
+    db = open_database(settings)
+    db.migrate()
+    for _ in range(2):
+        assert performing.perform(db, settings, "backup").outcome is ChoreOutcome.SUCCESS
+    (kept,) = backups.listed(settings)
+    assert last(db, "backup").message == f"Made {kept.path.name}, and removed 1 older."
+    db.close()
+
+
+def test_what_has_expired_is_forgotten(database: Database, settings: Settings, clock: Clock) -> None:
+    user = a_user(database)
+    links = LinkStore(database)
+    links.add("digest", user.id, LinkPurpose.RESET_PASSWORD, clock() + timedelta(hours=1))
+    clock.pass_by(7200)
+    for _ in range(2):
+        expiry.run(database, settings)
+    assert UserStore(database).get(user.id) == user
+    clock.pass_by(-7200)
+    assert links.user_of("digest", LinkPurpose.RESET_PASSWORD) is None
+
+
+def free(monkeypatch: pytest.MonkeyPatch, gigabytes: float) -> None:
+    usage = SimpleNamespace(free=int(gigabytes * 1e9))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+
+
+def test_a_disk_that_fills_up_is_told_once_until_it_has_room_again(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings.model_copy(update={"disk_warn_gb": 10})
+    for gigabytes in (9, 8, 11, 9):
+        free(monkeypatch, gigabytes)
+        disk_check.run(database, settings)
+    places = {mail.subject.partition(": ")[2] for mail in mails_to(database, "admin@clinic.example")}
+    assert places == {"the data directory", "the spool", "the backups"}
+    assert len(mails_to(database, "admin@clinic.example")) == 3, "11 GB is not well above"
+    for gigabytes in (13, 9):
+        free(monkeypatch, gigabytes)
+        disk_check.run(database, settings)
+    assert len(mails_to(database, "admin@clinic.example")) == 9
+
+
+def test_folders_are_measured_and_those_out_of_reach_are_named_after_the_others_were_looked_at(
+    database: Database, settings: Settings, tmp_path: Path
+) -> None:
+    nodes = NodeStore(database)
+    nodes.add(a_folder("Gone", str(tmp_path / "gone")))
+    (tmp_path / "research").mkdir()
+    (tmp_path / "research" / "a.dcm").write_bytes(bytes(5000))
+    there = nodes.add(a_folder("Research", str(tmp_path / "research")))
+    with pytest.raises(WriteFailed, match="Cannot be reached: folder Gone"):
+        disk_check.run(database, settings)
+    measured = nodes.get(there.id)
+    assert measured.measured_bytes and measured.measured_bytes >= 5000  # type: ignore[union-attr]
+
+
+def test_alarms_of_disks_and_chores_are_seen_on_the_administration_page(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from services.alarms import standing
+
+    free(monkeypatch, 1)
+    disk_check.run(database, settings.model_copy(update={"disk_warn_gb": 10}))
+    watching.see(database, settings, "chore-backup", "Scheduled work: Backup", "The last run failed.")
+    assert {alarm.name for alarm in standing.list(database, settings, STAFF)} >= {"disk-spool", "chore-backup"}
+
+
+def test_a_killed_chore_is_a_failure_until_it_is_done_again(
+    database: Database, settings: Settings, clock: Clock, play: Callable, a_prefect: list[str]
+) -> None:
+    assert ChoreStore(database).begin("expiry", performing.ALIVE_FOR)
+    clock.pass_by(performing.ALIVE_FOR.total_seconds())
+    shown = {one.name: one for one in overview.listed(database, settings, STAFF)}
+    assert shown["expiry"].trouble.startswith("The last run failed.")
+    ChoreStore(database).end_dead()
+    assert last(database).message == DIED
+    play(lambda _db, _settings: "Did it.")
+    performing.perform(database, settings, "expiry")
+    assert "failed" not in {one.name: one.trouble for one in overview.listed(database, settings, STAFF)}["expiry"]

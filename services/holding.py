@@ -10,8 +10,10 @@ from dataclasses import replace
 from models.db.engine import Database
 from models.db.holding import HoldingStore
 from models.db.nodes import NodeStore
+from models.domain import holding
 from models.domain.audit import AuditAction
 from models.domain.errors import BadRequest, HeldBack, NotPermitted, OutsideWindow, ServerStopped
+from models.domain.holding import ServerState
 from models.domain.jobs import FINISHED, Item, Job, State
 from models.domain.nodes import Server, Stop
 from models.domain.people import Actor
@@ -44,6 +46,16 @@ def check_not_stopped(db: Database, server_id: int) -> None:
     reason = held_back(db, server_id)
     if isinstance(reason, ServerStopped):
         raise reason
+
+
+def state(db: Database, server: Server) -> ServerState:
+    """How a server stands at this moment; what staff sees and changes."""
+    return holding.state(server, db.clock(), db.zone)
+
+
+def state_words(db: Database, server: Server) -> str:
+    """The same in short: ``closed until Mon 2026-07-06 20:00``."""
+    return holding.state_words(state(db, server), db.zone)
 
 
 def stop(db: Database, actor: Actor, server_id: int, reason: str = "") -> Server:

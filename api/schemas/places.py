@@ -8,9 +8,10 @@ from pydantic import ConfigDict, Field, FiniteFloat
 
 from api.schemas.shapes import Answer, Flag, Request, Text, Version
 from models.domain.errors import BadRequest
+from models.domain.holding import Openness, ServerState
 from models.domain.nodes import DIMSE_CAPABILITIES, WEB_CAPABILITIES, WEB_PREFIXES, Folder, Server, Timeouts, Tls
 from models.domain.quotas import Usage
-from models.domain.windows import MOST, parsed, words
+from models.domain.windows import MOST, parsed, parsed_rules, rule_words, words
 
 _SAME = (
     *("name", "ae_title", "host", "port", "dicomweb_root_url", "association_budget", "store_associations"),
@@ -89,9 +90,14 @@ class ServerWished(Request):
     windows: Annotated[list[Text], Field(fail_fast=True, max_length=MOST)] = Field(
         default=[], description="When transfers may use it; empty: always.", examples=[["Mon-Fri 20:00-06:00"]]
     )
+    budget_rules: Annotated[list[Text], Field(fail_fast=True, max_length=MOST)] = Field(
+        default=[],
+        description="Other association budgets at certain hours; of several the smallest counts.",
+        examples=[["Mon-Fri 20:00-06:00 = 12"]],
+    )
 
     def server(self, server_id: int = 0, version: int = 1) -> Server:
-        """The same as services take it; raises BadRequest for windows that are not understood."""
+        """The same as services take it; raises BadRequest for windows and budgets that are not understood."""
         waits = self.timeouts
         return Server(
             **{name: getattr(self, name) for name in _SAME},
@@ -105,6 +111,7 @@ class ServerWished(Request):
                 )
             ),
             windows=tuple(window for text in self.windows for window in parsed(text)),
+            budget_rules=tuple(rule for text in self.budget_rules for rule in parsed_rules(text)),
             version=version,
         )
 
@@ -113,6 +120,28 @@ class ServerChanged(ServerWished):
     """A server as it should be; all of it is replaced, but for an authorization header that is left out."""
 
     version: Version
+
+
+class StopWished(Request):
+    """Why a server is stopped; people whose jobs wait read it."""
+
+    reason: Text = Field(default="", examples=["It swaps its disks."])
+
+
+class StopShown(Answer):
+    """Who stopped a server, when and why."""
+
+    by: str
+    at: datetime
+    reason: str
+
+
+class StateShown(Answer):
+    """Whether jobs may use a server now. ``until`` is when its windows change that, null where they don't."""
+
+    openness: Openness
+    until: datetime | None
+    budget: int = Field(description="How many connections may be held at this hour.")
 
 
 class ServerShown(Answer):
@@ -145,10 +174,13 @@ class ServerShown(Answer):
     uses_pynetdicom: bool
     max_search_results: int
     windows: list[str]
+    budget_rules: list[str]
+    stop: StopShown | None
+    state: StateShown
     version: int
 
     @classmethod
-    def of(cls, server: Server, has_authorization: bool) -> Self:
+    def of(cls, server: Server, has_authorization: bool, state: ServerState) -> Self:
         """What is shown of a server."""
         waits, tls = server.timeouts, server.tls
         return cls(
@@ -169,6 +201,9 @@ class ServerShown(Answer):
                 idle_s=waits.idle.total_seconds(),
             ),
             windows=[words(window) for window in server.windows],
+            budget_rules=[rule_words(rule) for rule in server.budget_rules],
+            stop=server.stop and StopShown.model_validate(server.stop),
+            state=StateShown.model_validate(state),
             version=server.version,
         )
 

@@ -9,10 +9,11 @@ import typer
 
 from deployments.commands.session import DataDir, open_session
 from deployments.screen import FAILURE, errors_shown, say, show_table
+from models.db.engine import Database
 from models.domain import windows
 from models.domain.nodes import Folder, Node, Server, Timeouts, Tls
 from models.domain.quotas import Usage
-from services import nodes, quotas
+from services import holding, nodes, quotas
 
 app = typer.Typer(help="The places data comes from and goes to.", no_args_is_help=True)
 
@@ -72,6 +73,12 @@ def add_server(
             help="When transfers may use it, such as 'Mon-Fri 20:00-06:00'; may be repeated. Without any: always.",
         ),
     ] = None,
+    budget_at: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE", help="Another budget at some hours, such as 'Mon-Fri 20:00-06:00 = 12'; may be repeated."
+        ),
+    ] = None,
     pynetdicom: Annotated[
         bool, typer.Option("--pynetdicom", help="Instances by pynetdicom: slower, for servers that have trouble.")
     ] = False,
@@ -113,6 +120,7 @@ def add_server(
             uses_pynetdicom=pynetdicom,
             max_search_results=max_search_results,
             windows=tuple(each for text in window or () for each in windows.parsed(text)),
+            budget_rules=tuple(each for text in budget_at or () for each in windows.parsed_rules(text)),
         )
         nodes.add_server(session.db, session.actor, server)
         say(f"Added server {name}. adit node test {name!r} tries it.")
@@ -143,8 +151,8 @@ def show_all(data_dir: DataDir = None) -> None:
     with errors_shown():
         session = open_session(data_dir)
         usages = {usage.folder_id: usage for usage in quotas.usages(session.db, session.actor)}
-        rows = [_row(node, usages) for node in nodes.list(session.db)]
-        show_table("Nodes", ("id", "name", "kind", "where", "can"), rows)
+        rows = [_row(session.db, node, usages) for node in nodes.list(session.db)]
+        show_table("Nodes", ("id", "name", "kind", "where", "can", "state"), rows)
 
 
 @app.command("test")
@@ -175,9 +183,31 @@ def measure(name: Name, data_dir: DataDir = None) -> None:
         say(f"{node.name}: {quotas.measure_now(session.db, session.actor, node.id).sentence}")
 
 
-def _row(node: Node, usages: Mapping[int, Usage]) -> tuple[object, ...]:
+@app.command("stop")
+def stop(
+    name: Name,
+    reason: Annotated[str, typer.Option(help="Why; people whose jobs wait read it.")] = "",
+    data_dir: DataDir = None,
+) -> None:
+    """Stop a server within seconds: what is at work there waits until adit node go-on."""
+    with errors_shown():
+        session = open_session(data_dir)
+        holding.stop(session.db, session.actor, nodes.by_name(session.db, name).id, reason)
+        say(f"Stopped {name}. adit node go-on {name!r} lets it go on.")
+
+
+@app.command("go-on")
+def go_on(name: Name, data_dir: DataDir = None) -> None:
+    """Let a stopped server go on."""
+    with errors_shown():
+        session = open_session(data_dir)
+        server = holding.let_go_on(session.db, session.actor, nodes.by_name(session.db, name).id)
+        say(f"{name} is {holding.state_words(session.db, server)}.")
+
+
+def _row(db: Database, node: Node, usages: Mapping[int, Usage]) -> tuple[object, ...]:
     if isinstance(node, Folder):
-        return node.id, node.name, "folder", node.path, f"take files: {usages[node.id].sentence}"
+        return node.id, node.name, "folder", node.path, f"take files: {usages[node.id].sentence}", ""
     abilities = [word for word, fields in _CAPABILITIES.items() if any(getattr(node, name) for name in fields)]
     where = f"{node.ae_title} at {node.host}:{node.port}{' (TLS)' if node.tls else ''} {node.dicomweb_root_url}"
-    return node.id, node.name, "server", where.strip(), ", ".join(abilities)
+    return node.id, node.name, "server", where.strip(), ", ".join(abilities), holding.state_words(db, node)

@@ -11,6 +11,7 @@ from models.domain.project import App
 from services import jobs, nodes, project
 from ui import context
 from ui.parts import amounts, status, times
+from ui.parts.escape import escape_markdown
 
 
 def facts_of(job: Job, actor: Actor) -> Mapping[str, str]:
@@ -64,8 +65,7 @@ def show_progress(now: JobProgress, stored: int) -> None:
         if job.urgent:
             st.badge("Urgent", icon=":material/bolt:", color="orange")
         st.caption(_when(job))
-    if job.message:
-        st.text(job.message)
+    _show_message(job)
     _say_why_it_waits(job)
     total = sum(now.counts.values())
     ended = sum(count for state, count in now.counts.items() if state in FINISHED)
@@ -90,6 +90,14 @@ def _when(job: Job) -> str:
     if job.ended_at:
         return f"ended {times.moment(job.ended_at)}"
     return f"started {times.moment(job.started_at)}" if job.started_at else "not started yet"
+
+
+def _show_message(job: Job) -> None:
+    """Draw what has become of the job or, before that, which server holds it back and until when."""
+    if job.message and job.state in FINISHED:
+        st.text(job.message)
+    elif job.message:
+        st.info(f"Held back: {escape_markdown(job.message)} It goes on by itself.", icon=":material/schedule:")
 
 
 def _say_why_it_waits(job: Job) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from models.domain.jobs import Item, Job, State
+from models.domain.jobs import FINISHED, Item, Job, State
 from models.domain.receipts import ReceiptSummary
 from ui.parts import status, times
 from ui.parts.tables import Column, Look, states_column
@@ -23,7 +23,7 @@ def jobs_look(counts: Counts, with_owner: bool = False, empty: str = "There are 
         Column[Job]("Job", lambda job: job.id, st.column_config.NumberColumn(format="%d", width="small")),
         states_column("State", _job_state),
         Column[Job]("Kind", lambda job: status.kind_word(job.kind)),
-        Column[Job]("Items", lambda job: status.counts_line(counts.get(job.id, {}))),
+        Column[Job]("Items", lambda job: _items(job, counts.get(job.id, {}))),
         Column[Job]("Trial", lambda job: job.trial_protocol_id),
         Column[Job]("Created", lambda job: times.moment(job.created_at)),
         Column[Job]("Ended", lambda job: times.moment(job.ended_at), st.column_config.TextColumn(width=_MOMENT)),
@@ -74,6 +74,12 @@ def items_look(receipts: Mapping[int, ReceiptSummary], with_lines: bool = False)
             Column[Item]("Row ID", lambda item: item.row_id),
         ]
     return Look(columns, "Items of the job", lambda item: item.id, "item", button="Open")
+
+
+def _items(job: Job, counts: Mapping[State, int]) -> str:
+    """How many items are in which state, and whether a server holds some of them back: the job's page says which."""
+    line = status.counts_line(counts)
+    return f"{line} (held back)" if job.message and job.state not in FINISHED else line
 
 
 def _stored(receipt: ReceiptSummary | None) -> str:

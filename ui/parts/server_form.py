@@ -51,6 +51,8 @@ def fields(form: Form[Any], server: Server, has_header: bool) -> Server:
         limits["tls"] = _tls(form, server.tls)
     with st.expander("**Transfer windows**", expanded=bool(server.windows), key=form.key("windows-box")):
         limits["windows"] = window_rows.rows(form, server.windows)
+    with st.expander("**Budget by hour**", expanded=bool(server.budget_rules), key=form.key("budgets-box")):
+        limits["budget_rules"] = window_rows.budgets(form, server.budget_rules)
     return replace(entered, **supported, **limits)
 
 

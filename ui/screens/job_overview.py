@@ -6,11 +6,12 @@ from dataclasses import replace
 import streamlit as st
 
 from models.domain.jobs import Job, JobKind, State
-from services import jobs
+from services import holding, jobs
 from services.jobs import Filters
 from services.people import accounts
 from ui import context, session
 from ui.parts import job_counts, links, status, tables
+from ui.parts.escape import escape_markdown
 from ui.parts.job_tables import jobs_look
 from ui.parts.listings import choose, heading, search
 from ui.parts.refusals import asked
@@ -25,6 +26,8 @@ EVERYBODY = 100_000
 def counts(shown: Mapping[JobKind, Mapping[State, int]]) -> None:
     """The numbers of this moment; the whole page follows when they are not those that it was drawn with."""
     now = asked(lambda: jobs.overview(db, session.actor()))
+    for reason in holding.reasons(db).values():
+        st.info(escape_markdown(reason.message), icon=":material/schedule:")
     job_counts.draw(now)
     if now != shown:
         st.rerun()

@@ -1,4 +1,4 @@
-"""DICOM servers: addresses, protocols, limits, windows and rights, and whether they answer."""
+"""DICOM servers: addresses, protocols, limits, windows and rights, whether they answer, and stopping them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from models.domain.people import NodeRight
 from services import nodes
 from services.people import groups
 from ui import context, session
-from ui.parts import connection_test, drawers, node_access, server_form, tables, window_rows
+from ui.parts import connection_test, drawers, node_access, server_form, server_state, tables, window_rows
 from ui.parts.forms import Form
 from ui.parts.listings import heading, removal, search
 from ui.parts.refusals import asked
@@ -44,7 +44,8 @@ LOOK = Look[Server](
         Column("Host", lambda server: server.host),
         Column("Port", lambda server: server.port, st.column_config.NumberColumn(format="%d", width="small")),
         Column("Protocols", protocols, st.column_config.MultiselectColumn(options=list(PROTOCOLS), color="auto")),
-        Column("Budget", lambda server: server.association_budget, st.column_config.NumberColumn(width="small")),
+        Column("State", server_state.words),
+        Column("Budget", lambda server: window_rows.budget_words(server.association_budget, server.budget_rules)),
         Column("Windows", lambda server: window_rows.words(server.windows) or "any time"),
     ],
     alt="DICOM servers",
@@ -71,6 +72,8 @@ def edit() -> None:
     actor = session.actor()
     form: Form[Loaded] = Form("server", drawers.subject_id(), lambda: asked(load), drawers.close_drawer)
     server, given, has_header = form.subject
+    if server.id:
+        server_state.show(form, server)
     entered = server_form.fields(form, server, has_header)
     rights = node_access.pick(db, actor, form, server, given)
     with form.buttons():

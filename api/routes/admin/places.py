@@ -17,13 +17,14 @@ from api.schemas.places import (
     ServerChanged,
     ServerShown,
     ServerWished,
+    StopWished,
     UsageShown,
 )
 from api.schemas.shapes import Listed, Number
 from models.domain.errors import NotFound
 from models.domain.nodes import Folder, Node, Server
 from models.domain.people import Actor
-from services import nodes, quotas
+from services import holding, nodes, quotas
 from services.checks import connections
 
 router = APIRouter(prefix="/v1/admin", tags=["admin: nodes"], route_class=Route)
@@ -77,9 +78,22 @@ def add_server(here: Here, admin: Admin, wished: ServerWished) -> ServerShown:
 def change_server(here: Here, admin: Admin, node_id: NodeId, changed: ServerChanged) -> ServerShown:
     """Replace all settings of a server; a header that is left out stays."""
     _check_kind(here, admin.actor, node_id, Server)
-    after = nodes.update(here.db, admin.actor, changed.server(node_id, changed.version))
+    nodes.update(here.db, admin.actor, changed.server(node_id, changed.version))
+    after = nodes.shown(here.db, admin.actor, node_id)
     assert isinstance(after, Server)
     return _server(here, admin.actor, after)
+
+
+@router.post("/servers/{node_id}/stop")
+def stop_server(here: Here, admin: Admin, node_id: NodeId, wished: StopWished) -> ServerShown:
+    """Stop a server within seconds: what is at work there waits, as everything does that needs it."""
+    return _server(here, admin.actor, holding.stop(here.db, admin.actor, node_id, wished.reason))
+
+
+@router.post("/servers/{node_id}/go-on")
+def let_server_go_on(here: Here, admin: Admin, node_id: NodeId) -> ServerShown:
+    """Let a stopped server go on; what waited for it begins within seconds."""
+    return _server(here, admin.actor, holding.let_go_on(here.db, admin.actor, node_id))
 
 
 @router.post("/folders", status_code=201)
@@ -121,7 +135,8 @@ def _check_kind(here: Context, actor: Actor, node_id: int, kind: type[Server] | 
 
 
 def _server(here: Context, actor: Actor, server: Server) -> ServerShown:
-    return ServerShown.of(server, nodes.has_authorization(here.db, actor, server.id))
+    has_header = nodes.has_authorization(here.db, actor, server.id)
+    return ServerShown.of(server, has_header, holding.state(here.db, server))
 
 
 def _place(here: Context, actor: Actor, node: Node) -> Place:

@@ -152,6 +152,24 @@ def test_no_answer_tells_a_secret(site: Site) -> None:
     assert '"has_authorization":true' in site.ask("GET", "/v1/admin/nodes", token).text.replace("false", "true")
 
 
+def test_a_server_tells_its_windows_its_budgets_and_how_it_stands(site: Site) -> None:
+    token = site.token("root")
+    words = {"windows": ["Mon 20:00-06:00"], "budget_rules": ["Mon 20:00-06:00 = 12"]}
+    server = {"name": "New", "ae_title": "NEW", "host": "127.0.0.1", "port": 9, "study_root_find_support": True}
+    added = site.ask("POST", "/v1/admin/servers", token, json={**server, **words}).json()
+    assert {name: added[name] for name in words} == words
+    assert added["state"]["openness"] in {"open", "closed"} and added["state"]["until"] and added["stop"] is None
+    path = f"/v1/admin/servers/{added['id']}"
+    stopped = site.ask("POST", f"{path}/stop", token, json={"reason": "It swaps its disks."}).json()
+    assert (stopped["stop"]["by"], stopped["stop"]["reason"]) == ("root", "It swaps its disks.")
+    assert stopped["state"]["openness"] == "stopped"
+    changed = site.ask("PUT", path, token, json={**server, "version": 1})
+    assert changed.json()["stop"] == stopped["stop"], "no setting, so that nobody lets it go on by chance"
+    assert site.ask("POST", f"{path}/go-on", token).json()["state"] == {"openness": "open", "until": None, "budget": 8}
+    assert site.ask("PUT", path, token, json={**server, "version": 2, "budget_rules": ["always"]}).status_code == 422
+    assert site.ask("POST", "/v1/admin/servers/4711/stop", token, json={}).status_code == 404
+
+
 def test_a_header_that_is_sent_does_not_come_back(site: Site) -> None:
     server = {
         "name": "New",

@@ -83,6 +83,23 @@ def test_windows_and_limits_of_a_server_are_kept(adit: Adit) -> None:
     assert refused.output.startswith("BadRequest: windows: ")
 
 
+def test_budgets_by_the_hour_are_kept_and_a_server_is_stopped_and_goes_on(adit: Adit) -> None:
+    budgets = ("--budget-at", "Mon-Tue 20:00-06:00 = 12")
+    assert adit("node", "add-server", "night", *SERVER, "--port", 104, *budgets).exit_code == 0
+    assert adit("node", "stop", "night", "--reason", "It swaps its disks.").exit_code == 0
+    stored = nodes.by_name(open_database(settings()), "night")
+    assert isinstance(stored, Server)
+    assert [windows.rule_words(rule) for rule in stored.budget_rules] == [
+        "Mon 20:00-06:00 = 12",
+        "Tue 20:00-06:00 = 12",
+    ]
+    assert stored.stop is not None and stored.stop.reason == "It swaps its disks."
+    assert "stopped" in adit("node", "list").output
+    assert "night is open." in adit("node", "go-on", "night").output
+    assert adit("node", "stop", "nowhere").exit_code == 2
+    assert adit("node", "add-server", "x", *SERVER, "--port", 104, "--budget-at", "8").exit_code == 2
+
+
 def test_a_folder_that_is_not_there_is_not_called_good(an_installation: Adit, tmp_path: Path) -> None:
     assert an_installation("node", "test", "research").exit_code == 0
     (tmp_path / "research").rmdir()
@@ -123,6 +140,30 @@ def test_maintenance_is_begun_and_ended(an_installation: Adit) -> None:
     assert "Maintenance is on." in an_installation("maintenance").output
     assert an_installation("maintenance", "perhaps").exit_code == 2
     assert "Maintenance is off." in an_installation("maintenance", "off").output
+
+
+def test_waiting_for_maintenance_says_how_many_items_are_still_at_work(
+    an_installation: Adit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter([2, 2, 1, 1, 0])
+    monkeypatch.setattr(jobs, "at_work", lambda *_: next(left))
+    monkeypatch.setattr("deployments.commands.project._LOOK_EVERY_S", 0.0)
+    refused = an_installation("maintenance", "--wait")
+    assert (refused.exit_code, "Say adit maintenance on --wait." in refused.output) == (2, True)
+    waited = an_installation("maintenance", "on", "--wait")
+    assert waited.exit_code == 0, waited.output
+    said = [line for line in waited.output.splitlines() if "at work" in line]
+    assert said == ["Items at work: 2.", "Items at work: 1.", "Items at work: 0.", "Nothing is at work."]
+
+
+def test_waiting_for_maintenance_ends_with_a_status_when_it_takes_too_long(
+    an_installation: Adit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "at_work", lambda *_: 3)
+    gave_up = an_installation("maintenance", "on", "--wait", "--timeout", "0")
+    assert gave_up.exit_code == 2
+    assert "TimedOut: 3 items are still at work." in gave_up.output
+    assert "Maintenance is on." in an_installation("maintenance").output
 
 
 def test_options_are_paired_with_studies_in_their_order(an_installation: Adit) -> None:

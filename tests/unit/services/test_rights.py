@@ -39,7 +39,7 @@ from models.domain.requests import JobHead, StudyWish, TransferRequest
 from models.domain.tokens import TokenWish
 from models.domain.webhooks import WebhookWish
 from models.settings import Settings
-from services import audit, escrow, jobs, nodes, project, quotas, review
+from services import audit, escrow, holding, jobs, nodes, project, quotas, review
 from services.alarms import standing as alarms
 from services.batches import checks, content, queries, results, transfers, verdicts
 from services.checks import connections
@@ -121,6 +121,8 @@ nodes.add_folder            -                        no      no          no     
 nodes.update                -                        no      no          no      ok      ok          ok          out
 nodes.clear_authorization   -                        no      no          no      ok      ok          ok          out
 nodes.delete                -                        no      no          no      ok      ok          ok          out
+holding.stop                -                        no      no          no      ok      ok          ok          out
+holding.let_go_on           -                        no      no          no      ok      ok          ok          out
 connections.test            -                        no      no          no      ok      ok          ok          out
 quotas.usage                -                        none    ok          ok      ok      ok          ok          out
 quotas.usages               -                        0       1           1       1       1           1           out
@@ -321,8 +323,9 @@ class World:
         is_check, study = kind is JobKind.BATCH_CHECK, StudyFound("1.2.1", "P1")
         asks = content.packed_transfer(item) if is_check else content.packed_query(row)
         question = Question(self.source, asks, self.folder if is_check else None, (2,))
-        job = QuestionStore(self.db).add(owner, JobHead(kind), [question])
-        BatchFileStore(self.db).keep(job.id, BatchFile("a.csv", b"PatientID;StudyInstanceUID\nP1;1.2.1\n"))
+        store, files = QuestionStore(self.db), BatchFileStore(self.db)
+        job = store.add(owner, JobHead(kind), store.sealed([question]))
+        files.keep(job.id, files.sealed(BatchFile("a.csv", b"PatientID;StudyInstanceUID\nP1;1.2.1\n")))
         claim = JobStore(self.db).claim_next(job.id, self.settings.lease_for)
         assert claim is not None
         answer = CheckedStudy(RowVerdict.FOUND, "Found.", study) if is_check else Answer(study)
@@ -427,6 +430,8 @@ DOORS: dict[str, Callable[[World], object]] = {
     "nodes.update": lambda w: nodes.update(w.db, w.actor, replace(nodes.get(w.db, w.source), name="renamed")),
     "nodes.clear_authorization": lambda w: nodes.clear_authorization(w.db, w.actor, w.source),
     "nodes.delete": lambda w: nodes.delete(w.db, w.actor, w.foreign),
+    "holding.stop": lambda w: holding.stop(w.db, w.actor, w.source),
+    "holding.let_go_on": lambda w: holding.let_go_on(w.db, w.actor, w.source),
     "connections.test": lambda w: connections.test(w.db, w.settings, w.actor, w.folder),
     "quotas.usage": lambda w: quotas.usage(w.db, w.actor, w.folder),
     "quotas.usages": lambda w: quotas.usages(w.db, w.actor),

@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from models.domain.jobs import JobKind
-from models.domain.nodes import Folder, Node, Server, Timeouts, Tls, Window
+from models.domain.nodes import BudgetRule, Folder, Node, Server, Timeouts, Tls, Window
 from models.domain.people import Group, NodeRight, Permission
 from models.domain.requests import StudyWish, TransferRequest
 from services import jobs, nodes
@@ -154,6 +154,53 @@ def test_windows_are_added_changed_and_removed(site: Site) -> None:
     click(app, "server-window-1-remove")
     click(app, "server-save")
     assert set(the_server(site).windows) == {Window(day, time(20), time(5, 30)) for day in (1, 2)}
+
+
+def test_budgets_by_the_hour_are_added_changed_and_removed(site: Site) -> None:
+    site.sign_in_staff()
+    night, noon = Window(0, time(20), time(6)), Window(6, time(11), time(13))
+    server = a_server(site, budget_rules=(BudgetRule(night, 12), BudgetRule(noon, 2)))
+    app = site.open("servers", id=str(server.id))
+    app.number_input(key="server-budget-0-budget").set_value(20)
+    app.button_group(key="server-budget-0-days").set_value([0, 1])
+    click(app, "server-budget-1-remove")
+    click(app, "server-budget-add")
+    app.number_input(key="server-budget-1-budget").set_value(0)
+    click(app, "server-save")
+    assert "**Budget by hour**: a budget must be positive" in app.error[0].value
+    app.number_input(key="server-budget-1-budget").set_value(3)
+    click(app, "server-save")
+    wanted = {BudgetRule(Window(day, time(20), time(6)), 20) for day in (0, 1)}
+    wanted |= {BudgetRule(Window(day, time(20), time(6)), 3) for day in range(5)}
+    assert set(the_server(site).budget_rules) == wanted
+    (shown,) = site.open("servers").dataframe[0].value["Budget"]
+    assert shown == "8; Mon Tue 20:00-06:00 20; Mon-Fri 20:00-06:00 3"
+
+
+def test_staff_stops_a_server_with_a_reason_and_lets_it_go_on(site: Site) -> None:
+    staff = site.sign_in_staff()
+    server = a_server(site)
+    app = site.open("servers", id=str(server.id))
+    assert "Now **open**, association budget **8**." in told(app)
+    app.text_input(key="server-stop-reason").set_value("It swaps its disks.")
+    click(app, "server-stop")
+    stop = the_server(site).stop
+    assert stop is not None
+    assert (stop.by, stop.reason) == (staff.username, "It swaps its disks.")
+    app = site.open("servers", id=str(server.id))
+    assert list(app.dataframe[0].value["State"]) == ["stopped"]
+    assert "Stopped by staff" in told(app) and "It swaps its disks." in told(app)
+    click(app, "server-save")
+    assert the_server(site).stop == stop, "its settings are something else"
+    click(site.open("servers", id=str(server.id)), "server-go-on")
+    assert the_server(site).stop is None
+
+
+def test_a_server_that_is_added_has_no_state_yet(site: Site) -> None:
+    site.sign_in_staff()
+    app = site.open("servers", id="new")
+    assert "Now **" not in told(app)
+    assert not any(button.key == "server-stop" for button in app.button)
 
 
 def test_a_connection_test_says_what_works_and_what_does_not(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from models.domain.people import Group, Permission
 from models.domain.project import App, AppState
 from models.domain.receipts import Receipt
 from models.domain.requests import StudyWish, TransferRequest
-from services import jobs, nodes, project
+from services import holding, jobs, nodes, project
 from services.people import groups
 from tests.app_pages import Site, click, told
 from tests.people import a_user
@@ -249,6 +249,27 @@ def test_a_job_that_waits_says_why(site: Site) -> None:
     project.set_app(site.db, site.shell, AppState(App.SELECTIVE_TRANSFER, suspended=True))
     site.sign_in(user)
     assert "suspended for now" in told(site.open("job", id=str(job.id)))
+
+
+def test_a_job_that_a_server_holds_back_says_why_and_so_do_its_items(site: Site) -> None:
+    user = a_researcher(site)
+    job = a_job(site, user)
+    (source, _), *_ = jobs.nodes(site.db, site.shell, job.id)
+    holding.stop(site.db, site.shell, source, "It swaps its *disks*.")
+    site.sign_in(user)
+    assert column(site.open("jobs"), "Items") == ["1 pending (held back)"]
+    page = site.open("job", id=str(job.id))
+    assert "Held back: An administrator has stopped" in told(page)
+    assert "It swaps its *disks*. It goes on by itself." in told(page)
+    (item,) = jobs.items(site.db, site.shell, job.id)
+    words = told(site.open("item", id=str(item.id)))
+    assert "It swaps its *disks*." in words
+    assert "Kind of error: ServerStopped" in words
+    site.sign_in_staff()
+    assert "It swaps its *disks*." in told(site.open("job_overview"))
+    holding.let_go_on(site.db, site.shell, source)
+    site.sign_in(user)
+    assert "disks" not in told(site.open("job", id=str(job.id)))
 
 
 # -- items and receipts -----------------------------------------------------------------------------------------------

@@ -4,8 +4,10 @@ import typer
 
 from deployments.commands import (
     accounts,
+    backups,
     batches,
     containers,
+    doctor,
     jobs,
     machine,
     nodes,
@@ -27,6 +29,9 @@ for command in (machine.up, machine.demo, jobs.transfer, jobs.cancel, jobs.resum
 for command in (jobs.verify, jobs.hurry, jobs.restart, jobs.delete, project.maintenance):
     app.command()(command)
 app.command("status")(jobs.show)
+for command in (backups.db_backup, backups.db_restore):
+    app.command()(command)
+app.command()(doctor.doctor)
 app.command("create-admin")(accounts.create_admin)
 for command in (programs.init, programs.web, programs.dispatch, programs.worker, programs.receiver):
     app.command()(command)

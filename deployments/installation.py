@@ -44,6 +44,7 @@ class Running:
     pid: int
     prefect_port: int
     receiver_port: int
+    web_port: int
 
 
 def open_settings(data_dir: Path | None = None, makes_key: bool = False, **overrides: object) -> Settings:
@@ -116,7 +117,7 @@ def locked(settings: Settings) -> Generator[None]:
 
 def write_down(settings: Settings) -> None:
     """Leave a note for other commands where this `adit up` can be found."""
-    note = Running(os.getpid(), settings.prefect_port, settings.receiver_port)
+    note = Running(os.getpid(), settings.prefect_port, settings.receiver_port, settings.web_port)
     _lock_file(settings.data_dir).write_text(json.dumps(asdict(note)), encoding="ascii")
 
 

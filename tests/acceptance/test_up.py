@@ -136,6 +136,22 @@ def test_the_pages_are_served_where_it_says(an_up: Up) -> None:
         assert page.url.endswith("/login") and b"Sign in" in page.read()
 
 
+def test_it_is_ready_and_the_doctor_misses_nothing_but_what_nobody_has_done_yet(an_up: Up) -> None:
+    found = re.search(r"^Pages +(http://\S+)$", an_up.printed, re.MULTILINE)
+    assert found, an_up.printed
+    with urllib.request.urlopen(f"{found[1]}/ready", timeout=30) as answer:
+        assert json.load(answer)["parts"] == {"database": True, "migrations": True, "prefect": True, "worker": True}
+    with urllib.request.urlopen(f"{found[1]}/metrics", timeout=30) as answer:
+        assert b"adit_worker_seen_timestamp_seconds{" in answer.read()
+    command = [sys.executable, "-m", "deployments.cli", "doctor", "--json"]
+    surroundings = environment(an_up.data_dir)
+    done = subprocess.run(command, env=surroundings, cwd=an_up.data_dir.parent, capture_output=True, timeout=300)
+    findings = json.loads(done.stdout)["findings"]
+    assert {one["what"] for one in findings if one["level"] != "ok"} <= {"Accounts", "Backup"}, findings
+    assert done.returncode == 1, "nobody has made an account yet"
+    assert "Deployments" in {one["what"] for one in findings}
+
+
 def test_prefects_page_is_served(an_up: Up) -> None:
     with urllib.request.urlopen(an_up.url, timeout=30) as page:
         assert b"<title>" in page.read()

@@ -328,3 +328,15 @@ def test_an_export_comes_in_pieces_and_holds_what_was_there_when_it_began(
     rest = list(pieces)
     assert len(rest) > 2
     assert "".join([first, *rest]).count("\r\n") == 31
+
+
+def test_the_newest_lines_can_be_verified_alone(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.db.audit._AT_A_TIME", 3)
+    write(database, 10)
+    assert (audit.verify(database, last=4).is_whole, audit.verify(database, last=4).count) == (True, 4)
+    assert audit.verify(database, last=100).count == 10
+    tamper(database, "UPDATE audit_entries SET subject = 'nothing' WHERE id = 3")
+    assert audit.verify(database, last=4).is_whole, "it is older than those"
+    assert audit.verify(database, last=8).broken_at == 3
+    tamper(database, "DELETE FROM audit_entries WHERE id = 9")
+    assert audit.verify(database, last=4).broken_at == 10

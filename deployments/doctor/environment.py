@@ -1,0 +1,82 @@
+"""Looks at the settings: variables that are none, files that others can read, values that are for trying things out."""
+
+import os
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from deployments import environment_file
+from deployments.doctor.findings import Finding, ok, problem, warning
+from deployments.stack import STACK_VARIABLE
+from models.domain.errors import AditError
+from models.settings import Settings
+
+_FILE = Path(".env")
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_OTHERS_BITS = 0o077
+
+
+def variables() -> Iterator[Finding]:
+    """Look for names that begin as ours and are no settings, in the environment and in ``.env``."""
+    known = {f"ADIT_{name.upper()}" for name in Settings.model_fields}
+    given = dict.fromkeys(os.environ, "the environment") | {name: str(_FILE.absolute()) for name in _in_file()}
+    strange = sorted(name for name in given if name.startswith("ADIT_") and name not in {*known, STACK_VARIABLE})
+    for name in strange:
+        close = get_close_matches(name, known, n=1)
+        remedy = f"Did you mean {close[0]}? Rename it, or remove it." if close else "Remove it."
+        yield warning("Variables", f"{name} in {given[name]} is no setting, and has no effect.", remedy)
+    if not strange:
+        yield ok("Variables", "All variables that begin with ADIT_ are settings.")
+
+
+def unreadable(error: AditError) -> Finding:
+    """What is wrong when the settings cannot be read at all; nothing else can be looked at then."""
+    remedy = "Do so, or correct what is named in the environment or in .env; example.env explains every setting."
+    return problem("Settings", error.message, remedy)
+
+
+def file_is_private(_settings: Settings) -> Iterator[Finding]:
+    """Look whether other users of the machine can read the secrets in ``.env``."""
+    if not _FILE.exists():
+        return
+    path = _FILE.absolute()
+    if path.stat().st_mode & _OTHERS_BITS:
+        yield warning(".env", f"Other users of this machine can read {path}.", f"chmod 600 {path}")
+    else:
+        yield ok(".env", "Only you can read it.")
+
+
+def production(settings: Settings) -> Iterator[Finding]:
+    """Look whether an installation that others reach has the values of one that is for trying things out."""
+    if settings.is_production:
+        yield ok("Environment", "production; unsafe values are refused.")
+        return
+    hosts = {settings.web_host, urlsplit(settings.web_url).hostname}
+    if hosts <= _LOOPBACK:
+        yield ok("Environment", "development, on this machine only.")
+        return
+    unsafe = _refused_in_production(settings)
+    told = f" It would refuse: {unsafe}" if unsafe else ""
+    remedy = "Set ADIT_ENVIRONMENT=production, and correct what it refuses then."
+    yield warning(
+        "Environment", f"Others reach this installation, which does not say that it is production.{told}", remedy
+    )
+
+
+def _refused_in_production(settings: Settings) -> str:
+    values = {name: getattr(settings, name) for name in settings.model_fields_set}
+    try:
+        Settings(**{**values, "environment": "production"}, _env_file=None)  # pyright: ignore[reportCallIssue]
+    except ValidationError as error:
+        return " ".join(found["msg"].removeprefix("Value error, ") for found in error.errors())
+    return ""
+
+
+def _in_file() -> list[str]:
+    try:
+        return list(environment_file.values_of(_FILE))
+    except AditError:
+        return []

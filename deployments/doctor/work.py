@@ -1,0 +1,74 @@
+"""Looks at the work itself: maintenance that nobody has ended, jobs nobody works on, scheduled work, backups."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from deployments.doctor import storage
+from deployments.doctor.findings import Finding, Installation, ok, problem, warning
+from models.db.chores import ChoreStore
+from models.db.holding import HoldingStore
+from models.db.measures import MeasureStore
+from models.db.project import ProjectStore
+from services import backups
+from services.chores import overview
+from services.chores.roster import CHORES
+from services.deployment_plan import planned
+
+_STALLED_AFTER = timedelta(minutes=10)
+_BACKUP_AFTER = timedelta(days=2)
+
+
+def maintenance(here: Installation) -> Iterator[Finding]:
+    """Look whether somebody keeps everybody out, or jobs from going on."""
+    store = ProjectStore(here.db)
+    if store.get().maintenance:
+        yield warning(
+            "Maintenance", "There is maintenance: only staff gets in, and no item begins.", "adit maintenance off"
+        )
+    suspended = [app.value for app, state in store.apps().items() if state.suspended]
+    if suspended:
+        words = f"Suspended, so that their jobs wait: {', '.join(suspended)}."
+        yield warning("Applications", words, "Let them go on in the browser: Administration, project settings.")
+
+
+def stalled(here: Installation) -> Iterator[Finding]:
+    """Look whether a job has something to do, and nobody does it."""
+    since = MeasureStore(here.db).waiting_since(HoldingStore(here.db).reasons())
+    if since is not None and here.db.clock() - since > _STALLED_AFTER:
+        words = f"A job has waited since {since:%Y-%m-%d %H:%M} UTC, though something of it is due."
+        remedy = "Look at dispatcher and workers above; more workers (adit worker) take on more jobs at a time."
+        yield warning("Jobs", words, remedy)
+    else:
+        yield ok("Jobs", "None waits for long.")
+
+
+def chores(here: Installation) -> Iterator[Finding]:
+    """Look whether scheduled work fails, or is not done any more; what was never done may be new."""
+    plan, last = planned(here.settings), ChoreStore(here.db).last(CHORES, 2)
+    has_trouble = False
+    for name, chore in CHORES.items():
+        deployment = plan.deployment(name)
+        words = overview.trouble(deployment.schedule if deployment else None, last[name], here.db.clock())
+        if words:
+            has_trouble = True
+            remedy = "Mend that, then have it done now: Administration, Scheduled work."
+            yield warning("Scheduled work", f"{chore.title}: {words}", remedy)
+    if not has_trouble:
+        yield ok("Scheduled work", "None has failed.")
+
+
+def backup(here: Installation) -> Iterator[Finding]:
+    """Look whether there is a backup that is not too old, and a place for the next one."""
+    settings = here.settings
+    place = backups.directory(settings)
+    if place.exists() and (why := storage.why_not_writable(place)):
+        remedy = f"Let the user who runs ADIT write to {place}, or set another ADIT_BACKUP_DIR."
+        yield problem("Backup", f"Nothing can be written to {place}: {why}.", remedy)
+    newest = next(iter(backups.listed(settings)), None)
+    remedy = "adit db-backup makes one now; ADIT_BACKUP_ENABLED and ADIT_BACKUP_CRON have it made at set times."
+    if newest is None:
+        yield warning("Backup", f"There is none in {place} yet.", remedy)
+    elif here.db.clock() - newest.made_at > _BACKUP_AFTER:
+        yield warning("Backup", f"The newest is of {newest.made_at:%Y-%m-%d %H:%M} UTC.", remedy)
+    else:
+        yield ok("Backup", f"The newest is of {newest.made_at:%Y-%m-%d %H:%M} UTC.")

@@ -73,7 +73,7 @@ def show_progress(now: JobProgress, stored: int) -> None:
     if not job.kind.only_asks:
         words += f", {amounts.counted(stored, 'image')} stored"
     st.progress(ended / total if total else 1.0, text=f"{words}: {status.counts_line(now.counts) or 'no items'}")
-    if now.pace is not None:
+    if now.pace is not None and not job.message:  # what is held back has no end that could be told
         st.caption(f":material/schedule: {_pace(now.pace)}")
 
 

@@ -182,6 +182,30 @@ def test_waiting_ends_when_the_job_is_canceled(database: Database, server: Serve
     assert slots.taken(server.id) == 2
 
 
+def test_an_urgent_holder_goes_before_others_that_wait_and_keeps_nothing_when_it_is_canceled(
+    database: Database, server: Server
+) -> None:
+    slots, budget = SlotStore(database), {server.id: 2}
+    assert slots.try_acquire("other", {server.id: 1}, budget, LEASE)
+
+    def pause(_seconds: float) -> None:
+        assert not slots.try_acquire("normal", {server.id: 1}, budget, LEASE), "one place is free, and it is kept"
+        slots.release("other")
+
+    with budgets.associations(database, "a", {server: 2}, lambda: None, LEASE, pause, urgent=True):
+        assert slots.taken(server.id) == 2
+    answers = iter([None, Canceled()])
+
+    def check() -> None:
+        if (error := next(answers)) is not None:
+            raise error
+
+    assert slots.try_acquire("other", {server.id: 1}, budget, LEASE)
+    with pytest.raises(Canceled), budgets.associations(database, "b", {server: 2}, check, LEASE, print, urgent=True):
+        pytest.fail("there was no place")
+    assert slots.try_acquire("normal", {server.id: 1}, budget, LEASE)
+
+
 def test_claiming_fails_what_was_given_up_for_good_and_takes_the_next(database: Database, clock: Clock) -> None:
     job = add_job(database, studies=2)
     claimed = work.claim_next(database, job.id, LEASE, max_attempts=1)

@@ -67,6 +67,6 @@ def test_the_owner_hears_that_a_job_has_ended(a_stack: Stack, a_mail_server: Mai
     request = TransferRequest(JobKind.SELECTIVE_TRANSFER, source.id, target.id, (wish,), send_finished_mail=True)
     job = jobs.submit(place.db, place.settings, owner, request)
     letter = a_mail_server.wait_for(f"{PEOPLE[0]}@example.org", f"Job {job.id}", 240)
-    assert letter.message["Subject"] == f"Job {job.id} has ended: failure"
+    assert letter.message["Subject"] == f"Job {job.id} has failed"
     assert f"/job?id={job.id}" in letter.text
     assert "1.2.3" not in letter.text and "ANON" not in letter.text

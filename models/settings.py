@@ -177,6 +177,10 @@ class Settings(BaseSettings):
     admin_password: SecretStr = Field(
         default=SecretStr(""), description="The password of the first superuser; remove it after the first start."
     )
+    admin_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="A token for the API that the first superuser gets, good for a year: adit generate-auth-token.",
+    )
     backup_dir: Path | None = Field(
         default=None,
         description="Where backups of the database are kept; better on another disk. Empty: backups in the data "
@@ -198,10 +202,6 @@ class Settings(BaseSettings):
     )
     keep_runs_days: int = Field(
         default=30, ge=0, description="Days after their end at which flow runs are deleted in Prefect. 0: never."
-    )
-    admin_token: SecretStr = Field(
-        default=SecretStr(""),
-        description="A token for the API that the first superuser gets, good for a year: adit generate-auth-token.",
     )
     oidc_issuer: str = Field(
         default="", description="The issuer URL of an OpenID Connect provider for signing in. Empty: passwords only."

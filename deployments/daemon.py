@@ -1,12 +1,20 @@
 """What the long-running programs of ADIT have in common: logs without library chatter, and an end on request."""
 
+import logging
 import signal
+import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 from deployments import logs
 from dicom.quiet import silence_libraries
+from models.domain.errors import AditError
 from models.settings import settings
+
+log = logging.getLogger(__name__)
+
+_FAILURE = 2
 
 
 class StopRequest:
@@ -29,3 +37,12 @@ def write_logs(program: str) -> None:
     """Log our own messages to standard output; libraries, which quote identifiers, are silent."""
     logs.write(program, settings().log_format)
     silence_libraries()
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a program; an error of ours ends it with one line in its log, and status 2."""
+    try:
+        main()
+    except AditError as error:
+        log.critical("%s: %s", error.code, error.message)
+        sys.exit(_FAILURE)

@@ -6,24 +6,22 @@ import time
 from collections.abc import Callable
 
 from deployments import signs
-from deployments.daemon import StopRequest, write_logs
+from deployments.daemon import StopRequest, run, write_logs
 from deployments.messengers import Messengers
 from deployments.upkeep import FolderKeeper
 from models.db.engine import Database, open_database
 from models.domain.errors import AditError
 from models.settings import settings
-from services import housekeeping
 from services.alarms import watching
+from services.chores import watch
 from services.dispatch import dispatch_once
 from services.post import mails, notifications
-from services.webhooks import sending
 
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
 _KEEP_EVERY_S = 10.0
 _TELL_EVERY_S = 5.0
-_TIDY_EVERY_S = 3600.0
 _WATCH_EVERY_S = 15.0
 _STUCK_AFTER_S = 120.0
 """A look that takes longer will not end; several calls to Prefect that each time out take less."""
@@ -36,6 +34,7 @@ def main() -> None:
     write_logs("dispatcher")
     stop = StopRequest()
     db = open_database(settings())
+    db.check_is_current()
     post = threading.Thread(target=_send_mails, args=(db, stop), name="mails", daemon=True)
     post.start()
     for talk, name in ((_send_notices, "webhooks"), (_watch, "alarms")):
@@ -57,17 +56,12 @@ def main() -> None:
 
 def _send_mails(db: Database, stop: StopRequest) -> None:
     """Send what is due until the program ends; in a thread of its own, since jobs must not wait for a mail server."""
-    told_at, tidied_at = time.monotonic(), 0.0
+    told_at = time.monotonic()
     while not stop.comes_within(_LOOK_EVERY_S):
         if time.monotonic() - told_at > _TELL_EVERY_S:
             _attempt("write mails about ended jobs", lambda: notifications.send_finished(db, settings()))
             _attempt("write mails about full folders", lambda: notifications.warn_of_full_folders(db, settings()))
             told_at = time.monotonic()
-        if time.monotonic() - tidied_at > _TIDY_EVERY_S:
-            _attempt("remove old mails", lambda: mails.remove_old(db))
-            _attempt("remove old notices", lambda: sending.remove_old(db))
-            _attempt("forget old keys and tokens", lambda: housekeeping.sweep(db))
-            tidied_at = time.monotonic()
         _attempt("send mails", lambda: mails.send_due(db, settings(), _MAILS_AT_A_TIME))
 
 
@@ -80,8 +74,10 @@ def _send_notices(db: Database, stop: StopRequest) -> None:
 
 def _watch(db: Database, stop: StopRequest) -> None:
     """Look for what is wrong with the whole; in a thread of its own, since Prefect may take its time to answer."""
+    since = db.clock()
     while not stop.comes_within(_WATCH_EVERY_S):
         _attempt("look for alarms", lambda: watching.look(db, settings()))
+        _attempt("look at scheduled work", lambda: watch.look(db, settings(), since))
 
 
 def _attempt(chore: str, call: Callable[[], object]) -> None:
@@ -95,4 +91,4 @@ def _attempt(chore: str, call: Callable[[], object]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

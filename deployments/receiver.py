@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection
 
 from deployments import signs
-from deployments.daemon import StopRequest, write_logs
+from deployments.daemon import StopRequest, run, write_logs
 from dicom.files.spool import Spool
 from dicom.network.inbox import Inbox
 from dicom.network.receiver import Receiver
@@ -27,6 +27,7 @@ def main() -> None:
     inbox = Inbox(spool.inbox)
     _sweep(spool, inbox)
     db = open_database(settings())
+    db.check_is_current()
     receiver = _receiver(settings(), db, inbox)
     receiver.start()
     try:
@@ -53,4 +54,4 @@ def _sweep(spool: Spool, inbox: Inbox) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

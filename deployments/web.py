@@ -2,7 +2,7 @@
 
 from api.app import application
 from deployments import signs
-from deployments.daemon import write_logs
+from deployments.daemon import run, write_logs
 from ui import context
 from ui.server import serve
 
@@ -15,4 +15,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -27,6 +27,10 @@ def broadcast(broadcast_id: int) -> State[None]:
     """Send the mails of one broadcast that are due. Those the mail server puts off go out in a later run."""
     silence_libraries()
     db = open_database(settings())
+    try:
+        db.check_is_current()
+    except AditError as error:
+        return refusal(error)
     begun = broadcasts.progress(db, broadcast_id)
     shown = create_progress_artifact(_percent(begun), key=f"broadcast-{broadcast_id}", description=_words(begun))
     try:

@@ -34,6 +34,7 @@ def run_transfer(kind: JobKind, job_id: int | None, request: RequestedTransfer |
     silence_libraries()
     db = open_database(settings())
     try:
+        db.check_is_current()
         job_id = _job_id(db, kind, job_id, request)
     except AditError as error:
         return final_states.refusal(error)

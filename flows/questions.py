@@ -23,6 +23,7 @@ def run_questions(kind: JobKind, job_id: int) -> RunState[None]:
     silence_libraries()
     db = open_database(settings())
     try:
+        db.check_is_current()
         work.job_of_kind(db, job_id, kind)
     except AditError as error:
         return final_states.refusal(error)

@@ -40,6 +40,11 @@ def directory(settings: Settings) -> Path:
     return settings.backup_dir or settings.data_dir / "backups"
 
 
+def database(settings: Settings) -> str:
+    """Which database it is, without the password."""
+    return copies.named(settings.url)
+
+
 def listed(settings: Settings) -> tuple[Backup, ...]:
     """The backups that are there, the newest first."""
     found = [_read(path) for path in directory(settings).glob("adit-*") if path.suffix in _SUFFIXES.values()]
@@ -50,7 +55,7 @@ def make(settings: Settings) -> Path:
     """Copy the whole database into a new file, and return it; everything goes on working meanwhile.
 
     Nothing is left of one that could not be finished. Raises WrongState while another is being made, NotPermitted when
-    the master key is not the database's, NoSpace, Unreadable when the database is damaged.
+    the master key is not the database's, NotFound when there is nothing in it, NoSpace, Unreadable when it is damaged.
     """
     with _alone(settings) as place, _disk_errors_translated(place):
         _remove_unfinished(place)
@@ -155,6 +160,8 @@ def _made(settings: Settings, place: Path, partial: Path) -> Path:
     kind = copies.kind_of(settings.url)
     made_at = datetime.now(UTC)
     revision = copies.write(settings.url, partial, lambda size: _check_room(settings, place, size))
+    if not revision:
+        raise NotFound("There is nothing in the database to be backed up.")
     _sync(partial)
     backup = Backup(
         path=_free_name(place, made_at, revision, kind),
@@ -176,7 +183,7 @@ def _made(settings: Settings, place: Path, partial: Path) -> Path:
 
 def _free_name(place: Path, made_at: datetime, revision: str, kind: DatabaseKind) -> Path:
     while True:
-        path = place / f"adit-{made_at:%Y%m%dT%H%M%SZ}-{revision or 'empty'}-{kind.value}{_SUFFIXES[kind]}"
+        path = place / f"adit-{made_at:%Y%m%dT%H%M%SZ}-{revision}-{kind.value}{_SUFFIXES[kind]}"
         if not path.exists():
             return path
         made_at += timedelta(seconds=1)

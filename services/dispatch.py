@@ -21,6 +21,8 @@ from services.post import mails
 
 log = logging.getLogger(__name__)
 
+_CLOCKS_DIFFER = timedelta(seconds=5)
+"""At most so far may Prefect's clock be behind ours."""
 BROADCAST_SPEAKS_WITHIN = timedelta(minutes=2)
 """Between two mails. A run that is taken for dead and is not does no harm: each mail is claimed before it is sent."""
 
@@ -70,7 +72,7 @@ def _dispatch_broadcasts(db: Database, orchestration: Orchestration) -> None:
 def _see_to(db: Database, orchestration: Orchestration, job: Job, lease_for: timedelta) -> None:
     jobs = JobStore(db)
     status = _status(orchestration, job.flow_run_id)
-    if status.state is RunState.CANCELED and job.run_requested_at is not None:
+    if _was_canceled_since(job, status):
         sharing.follow_cancellation(db, job)
         return
     heard_at = RunStore(db).heard_at(job.flow_run_id) or jobs.last_activity_at(job.id)
@@ -83,6 +85,16 @@ def _see_to(db: Database, orchestration: Orchestration, job: Job, lease_for: tim
     run_id = orchestration.start_run(job, RECOVERED_QUEUE if has_died else queue_of(job))
     jobs.set_flow_run(job.id, run_id)
     log.info("job %s runs as flow run %s", job.id, run_id)
+
+
+def _was_canceled_since(job: Job, status: RunStatus) -> bool:
+    """Whether somebody canceled the job in Prefect after its run was asked for.
+
+    After a restore, Prefect may answer with a run that it began for the same job in the time that is gone.
+    """
+    if status.state is not RunState.CANCELED or job.run_requested_at is None:
+        return False
+    return status.since is None or status.since > job.run_requested_at - _CLOCKS_DIFFER
 
 
 def _see_to_broadcast(db: Database, orchestration: Orchestration, broadcast: Broadcast) -> None:

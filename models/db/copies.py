@@ -24,6 +24,11 @@ def kind_of(url: str) -> DatabaseKind:
     return DatabaseKind(make_url(url).get_backend_name())
 
 
+def named(url: str) -> str:
+    """The address of a database, without the password."""
+    return make_url(url).render_as_string(hide_password=True)
+
+
 def head() -> str:
     """The revision of the tables that this program needs."""
     return schema.head()

@@ -19,7 +19,7 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import URL, make_url
 
-from models.domain.errors import BadRequest, NotFound, Unreachable, Unreadable, WriteFailed, WrongState
+from models.domain.errors import BadRequest, Unreachable, Unreadable, WriteFailed, WrongState
 
 _PIECE_BYTES = 1 << 20
 _CONNECT_TIMEOUT_S = 10
@@ -48,8 +48,8 @@ _FOR_PSQL = (b"\\restrict ", b"\\unrestrict ")
 def write(url: str, target: Path, check_room: Callable[[int], None]) -> str:
     """Copy our schema as it is at one moment into a new file for this user only; returns the revision of its tables.
 
-    ``check_room`` is called before each megabyte. Raises NotFound when pg_dump is missing, BadRequest when it is older
-    than the server, Unreachable, WriteFailed, NoSpace.
+    ``check_room`` is called before each megabyte. Raises BadRequest when pg_dump is missing or older than the server,
+    Unreachable, NoSpace.
     """
     with _snapshot(url) as (connection, name):
         _check_client("pg_dump", connection)
@@ -175,10 +175,10 @@ def _check_is_readable(dump: Path) -> None:
 
 @contextmanager
 def _running(command: list[str], url: str) -> Generator[IO[bytes]]:
-    """The output of one of PostgreSQL's programs; raises NotFound, or an error with its first words when it fails."""
+    """The output of one of PostgreSQL's programs; raises BadRequest, or an error with its first words when it fails."""
     path = shutil.which(command[0])
     if path is None:
-        raise NotFound(f"{command[0]} is not installed. Install the package postgresql-client.")
+        raise BadRequest(f"{command[0]} is not installed. Install the package postgresql-client.")
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             [path, *command[1:]], env=_environment(url), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said

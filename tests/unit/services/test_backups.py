@@ -449,7 +449,7 @@ def test_an_old_or_missing_client_is_named_with_its_package(
     with pytest.raises(BadRequest, match=r"pg_dump is older .* PostgreSQL 15.*postgresql-client-15"):
         backups.make(settings)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(NotFound, match=r"pg_dump is not installed.*postgresql-client"):
+    with pytest.raises(BadRequest, match=r"pg_dump is not installed.*postgresql-client"):
         backups.make(settings)
     assert names(settings) == set()
 

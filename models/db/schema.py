@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -38,11 +39,13 @@ def revision(connection: Connection) -> str:
     return MigrationContext.configure(connection).get_current_revision() or ""
 
 
+@cache
 def head() -> str:
     """The version of the tables that this program needs."""
     return _scripts().get_current_head() or ""
 
 
+@cache
 def revisions() -> tuple[str, ...]:
     """All versions of the tables that this program knows, the oldest first."""
     return tuple(reversed([script.revision for script in _scripts().walk_revisions()]))

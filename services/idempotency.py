@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import date
 
 from models.db.engine import Database
-from models.db.idempotency import IdempotencyStore, Kept
+from models.db.idempotency import IdempotencyStore
 from models.domain.batch_requests import BatchQueryRequest, BatchTransferRequest
 from models.domain.errors import BadRequest
 from models.domain.jobs import Job
@@ -19,32 +19,36 @@ HEADER = "Idempotency-Key"
 Request = TransferRequest | BatchQueryRequest | BatchTransferRequest
 
 
-def earlier(db: Database, actor: Actor, key: str, request: Request) -> Job | None:
-    """The job that this request became before, under this key; None when there is none, or no key.
+class Claim:
+    """A request under the key that its sender chose; without a key nothing is found and nothing kept.
 
-    In a transaction nobody else can use the key until it has ended. Raises BadRequest when the key belongs to another
-    request, and NotFound when the job is not the actor's to see.
+    What is compared of the request is computed here, before the transaction that adds the job.
     """
-    if not key:
-        return None
-    store = IdempotencyStore(db)
-    kept = store.claim(actor.name, key)
-    if kept is None:
-        return None
-    _check_is_same(kept, store.digest_of(_words(request)))
-    return visible(db, actor, kept.job_id)
 
+    def __init__(self, db: Database, actor: Actor, key: str, request: Request) -> None:
+        self._db = db
+        self._actor = actor
+        self._key = key
+        self._store = IdempotencyStore(db)
+        self._digest = self._store.digest_of(_words(request)) if key else ""
 
-def keep(db: Database, actor: Actor, key: str, request: Request, job: Job) -> None:
-    """Remember what the request became, in the transaction that adds the job; without a key nothing happens."""
-    if key:
-        store = IdempotencyStore(db)
-        store.keep(actor.name, key, store.digest_of(_words(request)), job.id)
+    def earlier(self) -> Job | None:
+        """The job that this request became before, under this key; None when there is none, or no key.
 
+        In a transaction nobody else can use the key until it has ended. Raises BadRequest when the key belongs to
+        another request, and NotFound when the job is not the actor's to see.
+        """
+        kept = self._store.claim(self._actor.name, self._key) if self._key else None
+        if kept is None:
+            return None
+        if kept.request_digest != self._digest:
+            raise BadRequest.of({HEADER: "another request has this key already. Send this one with a key of its own."})
+        return visible(self._db, self._actor, kept.job_id)
 
-def _check_is_same(kept: Kept, digest: str) -> None:
-    if kept.request_digest != digest:
-        raise BadRequest.of({HEADER: "another request has this key already. Send this one with a key of its own."})
+    def keep(self, job: Job) -> None:
+        """Remember what the request became, in the transaction that adds the job."""
+        if self._key:
+            self._store.keep(self._actor.name, self._key, self._digest, job.id)
 
 
 def _words(request: Request) -> str:

@@ -49,8 +49,33 @@ def linkage_key(db: Database, scope_id: int) -> LinkageKey:
     return LinkageKey(ScopeStore(db).key(scope_id))
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Studies, and what can be told of their patients under a key before anybody is bound.
+
+    ``patients``, ``telling`` (why a wished pseudonym cannot be) and ``sealed`` (IDs for the escrow) are by row.
+    """
+
+    key: bytes = field(repr=False)
+    studies: Sequence[StudyWish]
+    patients: Mapping[int, _Patient]
+    telling: Mapping[int, str]
+    sealed: Mapping[int, bytes]
+
+
+def prepare(db: Database, settings: Settings, trial: str, studies: Sequence[StudyWish]) -> Prepared:
+    """What ``bind_request`` needs; it takes seconds for a large request, in which others can write.
+
+    ``trial`` is empty where the job gets a scope of its own. A new scope is to be given the key. Raises WrongState for
+    a trial that was forgotten.
+    """
+    scope_id = _scope_of(db, trial)
+    key = secrets.token_bytes(KEY_BYTES) if scope_id is None else ScopeStore(db).key(scope_id)
+    return _prepared(db, settings, key, studies)
+
+
 def bind_request(
-    db: Database, settings: Settings, scope_id: int, studies: Sequence[StudyWish], row_name: str = "Study"
+    db: Database, settings: Settings, scope_id: int, prepared: Prepared, row_name: str = "Study"
 ) -> tuple[StudyWish, ...]:
     """Bind the patients that a request names, and return its studies with the pseudonyms they have by that.
 
@@ -58,26 +83,25 @@ def bind_request(
     rows that contradict one another or earlier jobs of the trial, called as ``row_name`` says; to be called in the
     transaction that adds the job.
     """
-    patients = _patients(linkage_key(db, scope_id), studies)
-    with _ledger(db, scope_id, [*patients.values()]) as ledger:
-        names = _entered(ledger, patients, studies, row_name)
+    key = ScopeStore(db).key(scope_id)
+    if key != prepared.key:  # somebody else has made the scope in the meantime
+        prepared = _prepared(db, settings, key, prepared.studies)
+    with _ledger(db, scope_id, [*prepared.patients.values()]) as ledger:
+        names = _entered(ledger, prepared, row_name)
     if settings.escrow:
-        EscrowStore(db).keep(scope_id, {names[row]: plain_id(patients[row].patient_id) for row in names})
-    return tuple(replace(wish, pseudonym=names.get(row, wish.pseudonym)) for row, wish in enumerate(studies, start=1))
+        EscrowStore(db).keep(scope_id, {name: prepared.sealed[row] for row, name in names.items()})
+    told = enumerate(prepared.studies, start=1)
+    return tuple(replace(wish, pseudonym=names.get(row, wish.pseudonym)) for row, wish in told)
 
 
-def rehearse_request(db: Database, trial: str, studies: Sequence[StudyWish]) -> None:
-    """Raise what ``bind_request`` would, without binding anybody and without holding anybody up.
-
-    ``trial`` is empty where the job gets a scope of its own. Raises WrongState for a trial that was forgotten.
-    """
+def rehearse_request(db: Database, settings: Settings, trial: str, studies: Sequence[StudyWish]) -> None:
+    """Raise what ``prepare`` and ``bind_request`` would, without binding anybody and without holding anybody up."""
+    prepared = prepare(db, settings, trial, studies)
     scope_id = _scope_of(db, trial)
-    key = LinkageKey(secrets.token_bytes(KEY_BYTES)) if scope_id is None else linkage_key(db, scope_id)
-    patients = _patients(key, studies)
     ledger = Ledger({})
     if scope_id is not None:
-        ledger = ScopeStore(db).known(scope_id, *_concerned([*patients.values()]))
-    _entered(ledger, patients, studies, "Study")
+        ledger = ScopeStore(db).known(scope_id, *_concerned([*prepared.patients.values()]))
+    _entered(ledger, prepared, "Study")
 
 
 def bind_patients(
@@ -99,9 +123,10 @@ def bind_patients(
     if problems or not trial.strip():
         raise BadRequest(" ".join(problems) or "scope: the name of a trial is needed.")
     wishes = [StudyWish("", patient_id, (), pseudonym) for patient_id, pseudonym in patients]
+    prepared = prepare(db, settings, trial.strip(), wishes)
     with db.transaction():
-        scope_id = ScopeStore(db).for_trial(trial.strip())
-        bound = bind_request(db, settings, scope_id, wishes, row_name="Row")
+        scope_id = ScopeStore(db).for_trial(trial.strip(), prepared.key)
+        bound = bind_request(db, settings, scope_id, prepared, row_name="Row")
     return scope_id, {wish.patient_id: wish.pseudonym for wish in bound}
 
 
@@ -165,7 +190,8 @@ def _bound(db: Database, settings: Settings, scope_id: int, patient: _Patient, s
     with _ledger(db, scope_id, [patient]) as ledger:
         pseudonym = patient.entered(ledger)
     if settings.escrow and patient.patient_id:
-        EscrowStore(db).keep(scope_id, {pseudonym: patient.patient_id})
+        escrow = EscrowStore(db)
+        escrow.keep(scope_id, {pseudonym: escrow.sealed(patient.patient_id)})
     return pseudonym
 
 
@@ -193,21 +219,22 @@ def _scope_of(db: Database, trial: str) -> int | None:
         return None
 
 
-def _patients(key: LinkageKey, studies: Sequence[StudyWish]) -> dict[int, _Patient]:
-    """By row, the patients that are named."""
-    return {
-        row: _patient(key, wish.patient_id, wish.pseudonym)
+def _prepared(db: Database, settings: Settings, key: bytes, studies: Sequence[StudyWish]) -> Prepared:
+    linkage = LinkageKey(key)
+    patients = {
+        row: _patient(linkage, wish.patient_id, wish.pseudonym)
         for row, wish in enumerate(studies, start=1)
         if plain_id(wish.patient_id)
     }
+    escrow = EscrowStore(db)
+    sealed = {row: escrow.sealed(one.patient_id) for row, one in patients.items()} if settings.escrow else {}
+    return Prepared(key, studies, patients, _telling(patients), sealed)
 
 
-def _entered(
-    ledger: Ledger, patients: Mapping[int, _Patient], studies: Sequence[StudyWish], row_name: str
-) -> dict[int, str]:
+def _entered(ledger: Ledger, prepared: Prepared, row_name: str) -> dict[int, str]:
     """By row, the pseudonyms that patients have now, given ones first; raises BadRequest with all that contradicts."""
     names = dict[int, str]()
-    conflicts = _telling(patients)
+    patients, conflicts = prepared.patients, dict(prepared.telling)
     for row in sorted(patients, key=lambda row: not patients[row].pseudonym):
         if row in conflicts:
             continue
@@ -216,7 +243,7 @@ def _entered(
         except IdentityConflict as conflict:
             conflicts[row] = conflict.message
     if conflicts:
-        called = {row: studies[row - 1].called(row, row_name) for row in sorted(conflicts)}
+        called = {row: prepared.studies[row - 1].called(row, row_name) for row in sorted(conflicts)}
         refuse([f"{name}: pseudonym: {conflicts[row]}" for row, name in called.items()])
     return names
 

@@ -40,30 +40,32 @@ def submit(
     WrongState when the trial was forgotten. Then nothing is left behind.
     """
     request.check()
-    if (known := idempotency.earlier(db, actor, idempotency_key, request)) is not None:
+    claim = idempotency.Claim(db, actor, idempotency_key, request)
+    if (known := claim.earlier()) is not None:
         return known
     with audit.refusals_recorded(db, actor, AuditAction.SUBMIT_JOB, request.kind.value):
         check_rights(actor, request.head)
     project.check_open(db, actor, App.of(request.kind))
     _check_size(actor, request)
     source, destination = usable_nodes(db, actor, request.source_id, request.destination_id)
-    asked, (profile, digest) = request, chosen_profile(settings, request.profile, request.keep_identity)
-    request, state = replace(request, profile=profile), first_state(actor, settings)
+    profile, digest = chosen_profile(settings, request.profile, request.keep_identity)
+    request, state, trial = replace(request, profile=profile), first_state(actor, settings), request.trial_protocol_id
+    prepared = None if request.keep_identity else pseudonyms.prepare(db, settings, trial, request.studies)
     with db.transaction():
         if request.checked_by_job_id and (made := JobStore(db).made_of(request.checked_by_job_id)):
             return made
         if request.checked_by_job_id:
             check_has_ended(JobStore(db).get(request.checked_by_job_id))  # nobody takes it up before this ends
-        if (known := idempotency.earlier(db, actor, idempotency_key, asked)) is not None:
+        if (known := claim.earlier()) is not None:
             return known  # the same request has come twice at once, and the other one was faster
-        scopes, trial = ScopeStore(db), request.trial_protocol_id
-        if request.keep_identity:
+        scopes = ScopeStore(db)
+        if prepared is None:
             scope_id = scopes.new()
         else:
-            scope_id = scopes.for_trial(trial) if trial else scopes.new()
-            request = replace(request, studies=pseudonyms.bind_request(db, settings, scope_id, request.studies))
+            scope_id = scopes.for_trial(trial, prepared.key) if trial else scopes.new(prepared.key)
+            request = replace(request, studies=pseudonyms.bind_request(db, settings, scope_id, prepared))
         job = JobStore(db).add(actor.name, request, scope_id, digest, state)
-        idempotency.keep(db, actor, idempotency_key, asked, job)
+        claim.keep(job)
         if flow_run_id:
             JobStore(db).set_flow_run(job.id, flow_run_id)
         quotas.reserve(db, job, request)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, insert, select
 
 from models.db.engine import Database, in_parts
 from models.db.tables import BindingRow, EscrowRow
@@ -15,14 +15,21 @@ class EscrowStore:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def keep(self, scope_id: int, patient_ids: Mapping[str, str]) -> None:
-        """Keep the patient ID of each of these bound pseudonyms, unless there is one already."""
+    def sealed(self, patient_id: str) -> bytes:
+        """A patient ID encrypted, which is done before the transaction where there are many."""
+        return self._db.vault.encrypt(patient_id.encode())
+
+    def keep(self, scope_id: int, patient_ids: Mapping[str, bytes]) -> None:
+        """Keep the sealed patient ID of each of these bound pseudonyms, unless there is one already."""
         with self._db.transaction() as session:
             now = self._db.clock()
             for some in in_parts(patient_ids):
-                for binding_id, pseudonym in session.execute(_without_entry(scope_id, some)).all():
-                    sealed = self._db.vault.encrypt(patient_ids[pseudonym].encode())
-                    session.add(EscrowRow(binding_id=binding_id, ciphertext=sealed, kept_at=now))
+                entries = [
+                    {"binding_id": binding_id, "ciphertext": patient_ids[pseudonym], "kept_at": now}
+                    for binding_id, pseudonym in session.execute(_without_entry(scope_id, some)).all()
+                ]
+                if entries:
+                    session.execute(insert(EscrowRow), entries)
 
     def patient_id(self, scope_id: int, pseudonym: str) -> str:
         """The patient ID behind a pseudonym; raises NotFound when none was kept."""

@@ -4,7 +4,7 @@ Questions, answers and files name patients. Who may read them is for ``services`
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -50,24 +50,35 @@ class Asked:
     checked: CheckedStudy | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SealedQuestion:
+    """A question, ready to be written down."""
+
+    question: Question
+    ciphertext: bytes
+
+
 class QuestionStore:
     """Jobs that only ask, their questions, files and answers."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def add(self, owner: str, head: JobHead, questions: Sequence[Question], state: State = State.PENDING) -> Job:
+    def sealed(self, questions: Iterable[Question]) -> Sequence[SealedQuestion]:
+        """The questions encrypted, which is done before the transaction: SQLite has one writer at a time."""
+        return [SealedQuestion(one, self._db.vault.encrypt(one.content)) for one in questions]
+
+    def add(self, owner: str, head: JobHead, questions: Sequence[SealedQuestion], state: State = State.PENDING) -> Job:
         """Write an accepted request down as a job, pending or unverified, with one pending item per question."""
         with self._db.transaction() as session:
             job = new_job(owner, head, None, "", state, self._db.clock())
             session.add(job)
             session.flush()
-            items = [_item(job.id, position, one) for position, one in enumerate(questions, start=1)]
+            items = [_item(job.id, position, one.question) for position, one in enumerate(questions, start=1)]
             session.add_all(items)
             session.flush()
             session.add_all(
-                QuestionRow(item_id=item.id, content=self._db.vault.encrypt(one.content))
-                for item, one in zip(items, questions, strict=True)
+                QuestionRow(item_id=item.id, content=one.ciphertext) for item, one in zip(items, questions, strict=True)
             )
             tell(session, Event.ACCEPTED, job, {State.PENDING: len(items)}, job.created_at)
             return job_of(job)
@@ -211,10 +222,13 @@ class BatchFileStore:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def keep(self, job_id: int, file: BatchFile) -> None:
-        """Keep the file of a job; joins the transaction that adds the job."""
+    def sealed(self, file: BatchFile) -> bytes:
+        """The file encrypted with its name, which is done before the transaction."""
         heading = json.dumps({"name": file.name, "sheet": file.sheet}).encode()
-        sealed = self._db.vault.encrypt(heading + b"\n" + file.content)
+        return self._db.vault.encrypt(heading + b"\n" + file.content)
+
+    def keep(self, job_id: int, sealed: bytes) -> None:
+        """Keep the file of a job; joins the transaction that adds the job."""
         with self._db.transaction() as session:
             session.add(BatchFileRow(job_id=job_id, content=sealed, created_at=self._db.clock()))
 

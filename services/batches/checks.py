@@ -76,7 +76,8 @@ def submit(
     """
     check_size("rows", len(request.rows), TRANSFER_LIMIT, actor.is_staff)
     request.check()
-    if (known := idempotency.earlier(db, actor, idempotency_key, request)) is not None:
+    claim = idempotency.Claim(db, actor, idempotency_key, request)
+    if (known := claim.earlier()) is not None:
         return known
     with audit.refusals_recorded(db, actor, AuditAction.SUBMIT_JOB, JobKind.BATCH_CHECK.value):
         check_rights(actor, request.head)
@@ -84,19 +85,21 @@ def submit(
     source, destination = usable_nodes(db, actor, request.source_id, request.destination_id)
     profile, _ = chosen_profile(settings, request.profile, request.keep_identity)
     if not request.keep_identity:
-        _rehearse(db, request)
-    questions = [
+        _rehearse(db, settings, request)
+    store, files = QuestionStore(db), BatchFileStore(db)
+    questions = store.sealed(
         Question(source.id, content.packed_transfer(item), destination.id, item.lines, row_id_of(item))
         for item in request.items
-    ]
+    )
+    file = files.sealed(request.file) if request.file is not None else None
     with db.transaction():
-        if (known := idempotency.earlier(db, actor, idempotency_key, request)) is not None:
+        if (known := claim.earlier()) is not None:
             return known  # the same request has come twice at once, and the other one was faster
         head = replace(request.head, profile=profile)
-        job = QuestionStore(db).add(actor.name, head, questions, State.PENDING)
-        if request.file is not None:
-            BatchFileStore(db).keep(job.id, request.file)
-        idempotency.keep(db, actor, idempotency_key, request, job)
+        job = store.add(actor.name, head, questions, State.PENDING)
+        if file is not None:
+            files.keep(job.id, file)
+        claim.keep(job)
         subject = f"job {job.id}: {job.kind.value} from {source.name} to {destination.name}, {len(request.rows)} rows"
         audit.record(db, actor, AuditAction.SUBMIT_JOB, subject + (" with identity" if job.keep_identity else ""))
         return job
@@ -192,9 +195,9 @@ def _usage(db: Database, actor: Actor, job_id: int) -> Usage | None:
     return None
 
 
-def _rehearse(db: Database, request: BatchTransferRequest) -> None:
+def _rehearse(db: Database, settings: Settings, request: BatchTransferRequest) -> None:
     """Find the conflicts that the transfer would meet when it binds the patients of the file; names their lines."""
     wishes = [
         StudyWish(item.study_uid, item.patient_id, (), item.pseudonym, lines=item.lines) for item in request.items
     ]
-    pseudonyms.rehearse_request(db, request.trial_protocol_id, wishes)
+    pseudonyms.rehearse_request(db, settings, request.trial_protocol_id, wishes)

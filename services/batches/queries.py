@@ -28,24 +28,27 @@ def submit(
     """
     check_size("rows", len(request.rows), QUERY_LIMIT, actor.is_staff)
     request.check()
-    if (known := idempotency.earlier(db, actor, idempotency_key, request)) is not None:
+    claim = idempotency.Claim(db, actor, idempotency_key, request)
+    if (known := claim.earlier()) is not None:
         return known
     with audit.refusals_recorded(db, actor, AuditAction.SUBMIT_JOB, JobKind.BATCH_QUERY.value):
         check_rights(actor, request.head)
     project.check_open(db, actor, App.BATCH_QUERY)
     servers = [_source(db, actor, source_id) for source_id in request.source_ids]
-    questions = [
+    store, files = QuestionStore(db), BatchFileStore(db)
+    questions = store.sealed(
         Question(server.id, content.packed_query(row), None, (row.line,), row.row_id)
         for row in request.rows
         for server in servers
-    ]
+    )
+    file = files.sealed(request.file) if request.file is not None else None
     with db.transaction():
-        if (known := idempotency.earlier(db, actor, idempotency_key, request)) is not None:
+        if (known := claim.earlier()) is not None:
             return known  # the same request has come twice at once, and the other one was faster
-        job = QuestionStore(db).add(actor.name, request.head, questions, first_state(actor, settings))
-        if request.file is not None:
-            BatchFileStore(db).keep(job.id, request.file)
-        idempotency.keep(db, actor, idempotency_key, request, job)
+        job = store.add(actor.name, request.head, questions, first_state(actor, settings))
+        if file is not None:
+            files.keep(job.id, file)
+        claim.keep(job)
         audit.record(db, actor, AuditAction.SUBMIT_JOB, _subject(job, servers, len(request.rows)))
         return job
 

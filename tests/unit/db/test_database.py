@@ -84,7 +84,7 @@ def fill(db: Database) -> None:
     scope_id = job.linkage_scope_id
     with ScopeStore(db).ledger(scope_id, ["d1"], ["ANON1"]) as ledger:
         ledger.give("d1", "ANON1")
-    EscrowStore(db).keep(scope_id, {"ANON1": "PATIENT-1"})
+    EscrowStore(db).keep(scope_id, {"ANON1": EscrowStore(db).sealed("PATIENT-1")})
     ReviewStore(db).add(claim[0].id, ["1.2"], Decision.RELEASED, "eve", "looked at it")
     AuditStore(db).add("eve", AuditAction.RELEASE_HELD, f"job {job.id}", "looked at it", DONE)
     source_id, folder_id = add_nodes(db)
@@ -105,8 +105,9 @@ def fill(db: Database) -> None:
 
 def _fill_questions(db: Database, source_id: int) -> None:
     questions = QuestionStore(db)
-    job = questions.add("ada", JobHead(JobKind.BATCH_QUERY), [Question(source_id, b"row", lines=(2,), row_id="1")])
-    BatchFileStore(db).keep(job.id, BatchFile("rows.csv", b"PatientID"))
+    asked = questions.sealed([Question(source_id, b"row", lines=(2,), row_id="1")])
+    job, files = questions.add("ada", JobHead(JobKind.BATCH_QUERY), asked), BatchFileStore(db)
+    files.keep(job.id, files.sealed(BatchFile("rows.csv", b"PatientID")))
     claim = JobStore(db).claim_next(job.id, LEASE)
     assert claim is not None
     questions.end(claim[1], State.SUCCESS, "1 study found.", [Answer(StudyFound("1.2.3"))])
@@ -187,7 +188,9 @@ def _fill_webhooks(db: Database) -> None:
     webhook = WebhookStore(db).add(WebhookWish("https://listener.example/adit"), b"secret", "eve")
     NoticeStore(db).add_test(webhook.id)
     with db.transaction() as session:
-        session.add(AlarmRow(name="stall", since_at=db.clock(), seen_at=db.clock(), title="Still", text="Nothing moves."))
+        session.add(
+            AlarmRow(name="stall", since_at=db.clock(), seen_at=db.clock(), title="Still", text="Nothing moves.")
+        )
 
 
 def table_names(db: Database) -> set[str]:

@@ -73,7 +73,8 @@ def test_a_job_waits_for_its_destination_too(database: Database, jobs: JobStore,
 def test_items_of_other_servers_go_on(database: Database, jobs: JobStore) -> None:
     stopped, other = kept(database, "STOPPED"), kept(database, "OTHER")
     asked = [Question(stopped.id, b"1"), Question(other.id, b"2"), Question(stopped.id, b"3")]
-    job = QuestionStore(database).add("ada", JobHead(JobKind.BATCH_QUERY), asked)
+    store = QuestionStore(database)
+    job = store.add("ada", JobHead(JobKind.BATCH_QUERY), store.sealed(asked))
     stop(database, stopped)
     assert jobs.due_sources(job.id) == {other.id: 1}
     assert jobs.due_jobs() == (job.id,)

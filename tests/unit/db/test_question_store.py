@@ -30,7 +30,13 @@ def add(db: Database, count: int = 1, kind: JobKind = JobKind.BATCH_QUERY) -> Jo
     questions = [
         Question(source, b"row %d" % number, destination, (number + 1,), f"R{number}") for number in range(1, count + 1)
     ]
-    return QuestionStore(db).add("ada", JobHead(kind, project_name="Lungs"), questions)
+    store = QuestionStore(db)
+    return store.add("ada", JobHead(kind, project_name="Lungs"), store.sealed(questions))
+
+
+def keep_file(db: Database, job: Job, file: BatchFile) -> None:
+    files = BatchFileStore(db)
+    files.keep(job.id, files.sealed(file))
 
 
 def claimed(db: Database, job: Job) -> Lease:
@@ -66,7 +72,7 @@ def test_a_job_that_asks_has_its_questions_as_items(database: Database) -> None:
 def test_nothing_of_a_patient_can_be_read_in_the_tables(database: Database) -> None:
     job = add(database)
     end(database, job, Answer(STUDY, SERIES))
-    BatchFileStore(database).keep(job.id, BatchFile("Doe.csv", b"PatientID\nP1\n", "Doe"))
+    keep_file(database, job, BatchFile("Doe.csv", b"PatientID\nP1\n", "Doe"))
     kept = everything_in(database, "questions", "answers", "batch_files", "items", "jobs")
     assert not any(word in kept for word in ("row 1", "Doe^", "Doe.csv", "1.2.3", "Thorax", "PatientID"))
 
@@ -140,7 +146,7 @@ def test_a_file_comes_back_as_it_was(database: Database) -> None:
     job, files = add(database), BatchFileStore(database)
     file = BatchFile("Doe.xlsx", bytes(range(256)) * 10 + b"\n\n", "Tabelle 1")
     assert not files.has(job.id)
-    files.keep(job.id, file)
+    keep_file(database, job, file)
     assert files.has(job.id) and files.load(job.id) == file
     with pytest.raises(NotFound):
         files.load(add(database).id)
@@ -148,7 +154,7 @@ def test_a_file_comes_back_as_it_was(database: Database) -> None:
 
 def test_all_of_it_goes_with_the_job(database: Database) -> None:
     job = add(database)
-    BatchFileStore(database).keep(job.id, BatchFile("a.csv", b"x"))
+    keep_file(database, job, BatchFile("a.csv", b"x"))
     JobStore(database).delete(job.id)
     assert everything_in(database, "questions", "answers", "batch_files") == ""
 

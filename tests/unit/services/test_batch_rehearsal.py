@@ -47,10 +47,11 @@ def test_a_rehearsal_writes_nothing(
     db: Database, settings: Settings, trial: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scope = ScopeStore(db).for_trial("LUNG")
-    pseudonyms.bind_request(db, settings, scope, [StudyWish("1.2.1", "P1", (), "ANON1")])
+    bound = [StudyWish("1.2.1", "P1", (), "ANON1")]
+    pseudonyms.bind_request(db, settings, scope, pseudonyms.prepare(db, settings, "LUNG", bound))
     wishes = [StudyWish("1.2.1", "P1", (), "ANON1"), StudyWish("1.2.2", "P2", (), "")]
     monkeypatch.setattr(Database, "transaction", _refusing)
-    pseudonyms.rehearse_request(db, trial, wishes)
+    pseudonyms.rehearse_request(db, settings, trial, wishes)
 
 
 def test_a_check_binds_nobody(db: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +63,7 @@ def test_a_check_binds_nobody(db: Database, settings: Settings, monkeypatch: pyt
 def test_conflicts_with_earlier_jobs_are_found_all_at_once(db: Database, settings: Settings) -> None:
     scope = ScopeStore(db).for_trial("LUNG")
     bound = [StudyWish(f"1.2.{number}", f"P{number}", (), f"OTHER{number}") for number in (1, 2)]
-    pseudonyms.bind_request(db, settings, scope, bound)
+    pseudonyms.bind_request(db, settings, scope, pseudonyms.prepare(db, settings, "LUNG", bound))
     source, folder = NodeStore(db).add(a_server("ONE")).id, NodeStore(db).add(a_folder()).id
     request = a_transfer(source, folder, *transfer_rows(3), trial_protocol_id="LUNG")
     with pytest.raises(BadRequest) as raised:
@@ -73,8 +74,8 @@ def test_conflicts_with_earlier_jobs_are_found_all_at_once(db: Database, setting
     checks.submit(db, settings, ROOT, replace(request, trial_protocol_id="NEW"))
 
 
-def test_a_forgotten_trial_is_refused(db: Database) -> None:
+def test_a_forgotten_trial_is_refused(db: Database, settings: Settings) -> None:
     scopes = ScopeStore(db)
     scopes.forget(scopes.for_trial("LUNG"))
     with pytest.raises(WrongState):
-        pseudonyms.rehearse_request(db, "LUNG", [StudyWish("1.2.1", "P1", (), "ANON1")])
+        pseudonyms.rehearse_request(db, settings, "LUNG", [StudyWish("1.2.1", "P1", (), "ANON1")])

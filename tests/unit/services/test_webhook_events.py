@@ -86,9 +86,9 @@ def test_a_job_that_nobody_begins_is_told_of_when_it_is_deleted(database: Databa
 def test_batch_queries_are_jobs_too(database: Database, webhook: int) -> None:
     source, _ = add_nodes(database)
     head = JobHead(JobKind.BATCH_QUERY)
-    QuestionStore(database).add(
-        "ada", head, [Question(source, b"Doe^Jane", lines=(2,), row_id="1")] * 3, State.UNVERIFIED
-    )
+    store = QuestionStore(database)
+    asked = store.sealed([Question(source, b"Doe^Jane", lines=(2,), row_id="1")] * 3)
+    store.add("ada", head, asked, State.UNVERIFIED)
     (body,) = bodies(database, webhook)
     assert body["job"] | {"id": 0} == {
         "id": 0,

@@ -24,6 +24,11 @@ class Door:
     _open: set[int] = field(default_factory=set[int])
     _counting: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def now(self) -> int:
+        """How many associations there are at this moment."""
+        return len(self._open)
+
     def enter(self) -> int:
         with self._counting:
             self.total += 1

@@ -7,7 +7,7 @@ import streamlit as st
 from models.domain.people import User
 from services import project
 from ui import context, navigation, session
-from ui.parts import batch_draft, new_token
+from ui.parts import batch_draft, new_secret, new_token
 from ui.parts.escape import escape_markdown
 from ui.parts.flash import show_flashes
 
@@ -31,6 +31,7 @@ def main() -> None:
     }
     chosen = st.navigation(list(pages.values()), position="hidden")
     new_token.forget_unless_at(chosen.url_path)
+    new_secret.forget_unless_at(chosen.url_path)
     batch_draft.forget_unless_at(chosen.url_path)
     with st.sidebar:
         _draw_menu(screens, pages)

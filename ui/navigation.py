@@ -77,6 +77,7 @@ ALL = (
     Screen("folders", "DICOM folders", ":material/folder:", ADMINISTRATION, _staff),
     Screen("project-settings", "Project settings", ":material/tune:", ADMINISTRATION, _staff),
     Screen("broadcast", "Broadcast", ":material/campaign:", ADMINISTRATION, _staff),
+    Screen("webhooks", "Webhooks", ":material/webhook:", ADMINISTRATION, _staff),
     Screen("audit", "Audit trail", ":material/history:", ADMINISTRATION, _holder(Permission.READ_AUDIT)),
 )
 

@@ -1,4 +1,7 @@
-"""Mails leave a running `adit up`: broadcasts by a worker, even a killed one, and word that a job has ended."""
+"""Mails leave a running `adit up`: broadcasts by a worker, even a killed one, and word that a job has ended.
+
+Word of the same job reaches a webhook, too.
+"""
 
 import time
 from collections import Counter
@@ -12,9 +15,12 @@ from models.domain.jobs import JobKind
 from models.domain.nodes import Folder, Server
 from models.domain.people import operator
 from models.domain.requests import StudyWish, TransferRequest
+from models.domain.webhooks import WebhookWish
 from services import jobs, nodes
 from services.post import broadcasts
+from services.webhooks import administration as webhooks
 from tests.installation import TESTER
+from tests.listener import listener
 from tests.mail_server import MailServer, mail_server
 from tests.peers import free_port
 from tests.people import a_user
@@ -54,7 +60,22 @@ def test_a_broadcast_reaches_everybody_although_its_worker_is_killed(a_stack: St
     assert broadcasts.get(db, TESTER, sent.id).failed == 0
 
 
-def test_the_owner_hears_that_a_job_has_ended(a_stack: Stack, a_mail_server: MailServer, tmp_path: Path) -> None:
+def test_the_owner_hears_that_a_job_has_ended_and_a_webhook_from_its_beginning(
+    a_stack: Stack, a_mail_server: MailServer, tmp_path: Path
+) -> None:
+    with listener() as board:
+        wish = WebhookWish(board.url)
+        webhooks.add(a_stack.installation.db, a_stack.installation.settings, TESTER, wish)
+        check_job_is_told_of(a_stack, a_mail_server, tmp_path)
+        found = [told.content for told in board.wait_for(3)]
+    assert [each["type"] for each in found] == ["job.accepted", "job.started", "job.finished"]
+    assert found[2]["job"]["items"] == {"failure": 1} and found[2]["job"]["owner"] == PEOPLE[0]
+    assert all("webhook-signature" in told.headers for told in board.told)
+    assert "1.2.3" not in str(found) and "ANON" not in str(found)
+
+
+def check_job_is_told_of(a_stack: Stack, a_mail_server: MailServer, tmp_path: Path) -> None:
+    """That the owner of a job that fails gets a mail."""
     place = a_stack.installation
     source = nodes.add_server(
         place.db,

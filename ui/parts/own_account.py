@@ -4,8 +4,10 @@ from collections import defaultdict
 
 import streamlit as st
 
+from models.domain.mails import JobMails
 from models.domain.people import Actor, Permission, Profile, User, WebSession
 from services.people import accounts, sessions
+from services.post import notifications
 from ui import context, session, sockets
 from ui.parts import amounts, tables, times
 from ui.parts.confirm import Question, ask, confirm
@@ -14,6 +16,13 @@ from ui.parts.forms import Form
 from ui.parts.refusals import flash_outcome
 
 _OTHERS = "end-others"
+_CHOICE = "job-mails"
+_MAILS = {
+    JobMails.AS_ASKED: "About jobs for which I ask when I submit them",
+    JobMails.ALWAYS: "About every job",
+    JobMails.TROUBLE: "Only about jobs with trouble: failed items, or warnings",
+    JobMails.NEVER: "None",
+}
 _AT_ONCE = 5
 _BROWSERS = ("Edg", "OPR", "Firefox", "Chrome", "Safari")
 _BROWSER_NAMES = {"Edg": "Edge", "OPR": "Opera"}
@@ -63,6 +72,20 @@ def show_rights(actor: Actor) -> None:
         st.write("No group gives you any right yet.")
 
 
+def choose_mails(actor: Actor) -> None:
+    """About which of their jobs the person gets mails; the choice counts as soon as it is made."""
+    known = notifications.chosen(context.database(), actor)
+    st.radio(
+        "Send a mail when a job has ended",
+        list(_MAILS),
+        index=list(_MAILS).index(known),
+        format_func=_MAILS.__getitem__,
+        key=_CHOICE,
+        label_visibility="collapsed",
+        on_change=_choose_mails,
+    )
+
+
 def show_sessions(own_id: int) -> None:
     """The browsers in which the person is signed in, each with a button to end it, and one for all others."""
     found = sorted(sessions.list(context.database(), session.actor()), key=lambda each: each.id != own_id)
@@ -104,6 +127,11 @@ def _session(each: WebSession, is_this: bool) -> None:
         st.markdown(f"**{escape_markdown(browser(each.agent))}**{here} {escape_markdown(f'{each.address}, {since}')}")
         if not is_this:
             st.button("End", key=f"end-{each.id}", type="tertiary", on_click=_end, args=(each.id,))
+
+
+def _choose_mails() -> None:
+    choice, actor = JobMails(st.session_state[_CHOICE]), session.actor()
+    flash_outcome(lambda: notifications.choose(context.database(), actor, choice), "Your choice is saved.")
 
 
 def _save(profile: Profile, version: int) -> None:

@@ -9,11 +9,14 @@ from models.domain.jobs import State
 from models.domain.nodes import Server
 from models.domain.people import Standing
 from services import jobs, nodes, project, quotas
+from services.alarms import standing
 from services.people import accounts, groups, tokens
 from services.post import broadcasts
+from services.webhooks import administration as webhooks
 from ui import context, navigation, session
-from ui.parts import status
+from ui.parts import status, times
 from ui.parts.amounts import counted
+from ui.parts.escape import escape_markdown
 from ui.parts.listings import heading
 from ui.parts.refusals import asked
 
@@ -47,6 +50,15 @@ def failed_today() -> int:
     midnight = datetime.combine(datetime.now(context.time_zone()).date(), time(), context.time_zone())
     failures = jobs.list(db, session.actor(), MOST_FAILURES, everybody=True, states={State.FAILURE})
     return sum(job.ended_at is not None and job.ended_at >= midnight for job in failures)
+
+
+def draw_alarms() -> None:
+    """What is wrong with the whole, above everything else."""
+    for alarm in standing.list(db, context.settings(), session.actor()):
+        since = f":small[since {times.moment(alarm.since_at)}]"
+        st.error(
+            f"**{escape_markdown(alarm.title)}** {since}  \n{escape_markdown(alarm.text)}", icon=":material/error:"
+        )
 
 
 def draw_people() -> None:
@@ -143,12 +155,22 @@ def draw_rest() -> None:
             "A mail to chosen users or all.",
             [f"{counted(broadcasts.count(db, actor), 'broadcast')} so far"],
         )
+        hooks = webhooks.list(db, actor)
+        failing = sum(webhook.is_active and webhook.failing_since_at is not None for webhook in hooks)
+        entry(
+            "webhooks",
+            "Webhooks",
+            "Other programs that are told what becomes of jobs.",
+            [counted(len(hooks), "webhook")],
+            [f"{counted(failing, 'webhook')} {'does' if failing == 1 else 'do'} not take it" if failing else ""],
+        )
         entry("audit", "Audit trail", "Who did what and when; export, and the check that nothing is missing.")
         entry("reviews", "Reviews", "Instances that are held because they may show who the patient is.")
 
 
 heading("Administration")
 asked(lambda: accounts.count(db, session.actor()))
+draw_alarms()
 draw_people()
 draw_tokens()
 draw_nodes()

@@ -27,6 +27,8 @@ with right:
     mine = sorted(names[group] for group in actor.groups if group in names)
     st.write(escape_markdown(", ".join(mine)) or "You are not a member of any group.")
     own_account.show_rights(actor)
+    st.header("Mails about your jobs", anchor=False)
+    own_account.choose_mails(actor)
 
 st.header("Where you are signed in", anchor=False)
 own_account.show_sessions(found.session.id)

@@ -70,6 +70,7 @@ class Attempt:
         self.is_cut_short = False
         self.places: Mapping[int, int] = {}
         self.record = threading.RLock()
+        self._stopping = threading.Lock()
         self._plan: Plan | None = None
         self._deidentifier: Deidentifier | None = None
         self._treating = threading.Lock()
@@ -154,7 +155,7 @@ class Attempt:
 
     def stop(self, error: BaseException) -> None:
         """End every step within moments: streams raise the error, connections are broken. The first error counts."""
-        with self.record:
+        with self._stopping:  # not the record, which somebody may hold who waits for the database
             self._error = self._error or error
             ports = list(self._ports)
         self.retrieved.stop(error)
@@ -184,7 +185,7 @@ class Attempt:
     @contextmanager
     def connection(self, port: P) -> Generator[P]:
         """Use a port so that ``stop`` breaks it; what the break raises inside becomes the attempt's own error."""
-        with self.record:
+        with self._stopping:
             self.check()
             self._ports.append(port)
         try:
@@ -194,7 +195,7 @@ class Attempt:
             self.check()
             raise
         finally:
-            with self.record:
+            with self._stopping:
                 self._ports.remove(port)
 
     @contextmanager
@@ -204,8 +205,9 @@ class Attempt:
         All that are needed at a time are taken together, so that two attempts never wait for each other. ``places``
         tells meanwhile how many there are at each server: the budget of the hour may be smaller than what was wanted.
         """
-        lease_for = self.settings.lease_for
-        with budgets.associations(self.db, self.lease.token, wanted, self.check, lease_for) as self.places:
+        lease_for, urgent = self.settings.lease_for, self.job.urgent
+        taken = budgets.associations(self.db, self.lease.token, wanted, self.check, lease_for, urgent=urgent)
+        with taken as self.places:
             try:
                 yield
             finally:

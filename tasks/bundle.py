@@ -15,6 +15,7 @@ from models.domain.jobs import Item, Job, Lease
 from models.domain.nodes import Server
 from models.settings import Settings
 from services import budgets, holding, work
+from tasks.pulse import Pulse
 
 SIZE = 100
 """Questions of one task run: a task run for each would cost Prefect more than the question costs the archive."""
@@ -105,8 +106,8 @@ class Asker:
 
     def _open(self) -> None:
         bundle = self._bundle
-        lease_for = bundle.settings.lease_for
-        places = budgets.associations(bundle.db, self.holder, self._servers, self.check, lease_for, self._wait)
+        lease_for, urgent = bundle.settings.lease_for, bundle.job.urgent
+        places = budgets.associations(bundle.db, self.holder, self._servers, self.check, lease_for, self._wait, urgent)
         with ExitStack() as stack:
             stack.enter_context(places)
             opened = {
@@ -189,24 +190,24 @@ class Bundle:
 
         Hears when somebody cancels the job, and when a server is stopped or closes.
         """
-        ended = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(ended,), name=f"asking-{self.job_id}", daemon=True)
+        ended, pulse = threading.Event(), Pulse()
+        thread = threading.Thread(target=self._beat, args=(pulse, ended), name=f"asking-{self.job_id}", daemon=True)
         thread.start()
         try:
-            yield
+            with pulse.watched(self.settings.lease_s, self.stop):
+                yield
         finally:
             ended.set()
             thread.join()
 
-    def _beat(self, ended: threading.Event) -> None:
-        renewed_at = time.monotonic()
+    def _beat(self, pulse: Pulse, ended: threading.Event) -> None:
         while not ended.wait(BEAT_S):
+            begun_at = time.monotonic()
             try:
                 self._renew()
-                renewed_at = time.monotonic()
-            except Exception:  # any fault of the database: the lease decides
-                if time.monotonic() - renewed_at > self.settings.lease_s:
-                    self.stop(LeaseLost())
+                pulse.renewed_at = begun_at
+            except Exception:  # any fault of the database: the watch decides
+                continue
 
     def _renew(self) -> None:
         if work.is_canceling(self.db, self.job_id):

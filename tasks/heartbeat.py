@@ -4,11 +4,10 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from contextvars import copy_context
-from functools import partial
 
 from models.domain.errors import LeaseLost
 from tasks.attempt import Attempt
+from tasks.pulse import Pulse
 
 BEAT_S = 1.0
 
@@ -20,25 +19,25 @@ def heartbeat(attempt: Attempt) -> Generator[None]:
     When the database cannot be reached for as long as the lease lasts, another worker may have taken over, so the
     attempt is stopped.
     """
-    ended = threading.Event()
-    beat = partial(copy_context().run, _beat, attempt, ended)
-    thread = threading.Thread(target=beat, name=f"heartbeat-{attempt.item_id}", daemon=True)
+    ended, pulse = threading.Event(), Pulse()
+    name = f"heartbeat-{attempt.item_id}"
+    thread = threading.Thread(target=_beat, args=(attempt, pulse, ended), name=name, daemon=True)
     thread.start()
     try:
-        yield
+        with pulse.watched(attempt.settings.lease_s, attempt.stop):
+            yield
     finally:
         ended.set()
         thread.join()
 
 
-def _beat(attempt: Attempt, ended: threading.Event) -> None:
-    renewed_at = time.monotonic()
+def _beat(attempt: Attempt, pulse: Pulse, ended: threading.Event) -> None:
     while not ended.wait(BEAT_S):
+        begun_at = time.monotonic()
         try:
             attempt.beat()
-            renewed_at = time.monotonic()
+            pulse.renewed_at = begun_at
         except LeaseLost as lost:
             attempt.stop(lost)
-        except Exception:  # any fault of the database: the lease decides
-            if time.monotonic() - renewed_at > attempt.settings.lease_s:
-                attempt.stop(LeaseLost())
+        except Exception:  # any fault of the database: the watch decides
+            continue

@@ -34,12 +34,15 @@ _BUSY_TIMEOUT_S = 30
 _SEAL = b"adit"
 _PATIENCE = {
     "connect_timeout": 10,
-    **{"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000},
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
     "options": "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
     " -c tcp_user_timeout=20000 -c idle_in_transaction_session_timeout=60s",
 }
-"""PostgreSQL on another machine: a cut line is noticed by both sides within 20 seconds. Else the locks of a machine that
-is lost would hold everybody up for hours, and a worker without its database would wait for it as long."""
+"""PostgreSQL on another machine: both sides notice a cut line within 20 seconds. Else the locks of a machine that is
+lost would hold everybody up for hours, and a worker without its database would wait for it as long."""
 _AT_A_TIME = 400
 """How many values one statement compares with: older SQLites allow 999 parameters."""
 

@@ -51,7 +51,7 @@ def write(url: str, target: Path, check_room: Callable[[int], None]) -> str:
     ``check_room`` is called before each megabyte. Raises BadRequest when pg_dump is missing or older than the server,
     Unreachable, NoSpace.
     """
-    with _snapshot(url) as (connection, name):
+    with _at_one_moment(url) as (connection, name):
         _check_client("pg_dump", connection)
         schema = connection.scalar(text("SELECT current_schema()"))
         revision = _revision(connection)
@@ -133,7 +133,7 @@ def _rows(script: IO[bytes]) -> Iterator[bytes]:
 
 
 @contextmanager
-def _snapshot(url: str) -> Generator[tuple[Connection, str]]:
+def _at_one_moment(url: str) -> Generator[tuple[Connection, str]]:
     """A connection whose transaction shows the database as it is at one moment, and the name of that moment."""
     engine = create_engine(
         url,

@@ -30,7 +30,7 @@ from dicom.network.inbox import Inbox
 from dicom.network.receiver import Receiver
 from models.db import schema
 from models.db.chores import ChoreStore
-from models.db.engine import Database
+from models.db.engine import Database, utc_now
 from models.db.mails import MailStore
 from models.db.nodes import NodeStore
 from models.db.quotas import QuotaStore
@@ -43,14 +43,14 @@ from models.domain.nodes import Folder, Tls
 from models.domain.people import operator
 from models.settings import EXAMPLE_MASTER_KEY, Settings, settings
 from services import audit, backups, project
-from services.deployment_plan import planned
+from services.deployment_plan import DeploymentPlan, planned
 from services.people import accounts
 from tests.certificates import Authority
 from tests.databases import MASTER_KEY, new_url, sqlite_database
 from tests.mail_server import mail_server
 from tests.peers import free_port
 from tests.played_prefect import AUTH, PlayedPrefect, played_prefect
-from tests.samples import a_server, add_job
+from tests.samples import a_server, add_job, some_settings
 
 MACHINE = socket.gethostname()
 
@@ -122,9 +122,33 @@ def answering(content: bytes) -> Iterator[int]:
         thread.join()
 
 
+@pytest.fixture(scope="module")
+def well_kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with a superuser, a server and a backup."""
+    directory = tmp_path_factory.mktemp("well-kept")
+    db = sqlite_database(directory, utc_now)  # type: ignore[arg-type]
+    accounts.create_admin(db, "alice", "alice@example.org", "correct-horse-7")
+    NodeStore(db).add(a_server())
+    db.close()
+    backups.make(some_settings(directory))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def plan() -> DeploymentPlan:
+    return planned(some_settings(Path()))
+
+
 @pytest.fixture
-def house(a_data_dir: Path, neighbours: Neighbours, prefect_api: PlayedPrefect, tmp_path: Path) -> Iterator[House]:
-    a_data_dir.mkdir(mode=0o700)
+def house(
+    a_data_dir: Path,
+    well_kept: Path,
+    neighbours: Neighbours,
+    prefect_api: PlayedPrefect,
+    plan: DeploymentPlan,
+    tmp_path: Path,
+) -> Iterator[House]:
+    shutil.copytree(well_kept, a_data_dir)
     set_variables(
         master_key=MASTER_KEY,
         prefect_auth=AUTH,
@@ -134,15 +158,12 @@ def house(a_data_dir: Path, neighbours: Neighbours, prefect_api: PlayedPrefect, 
         receiver_port=neighbours.receiver_port,
         spool_reserve_mb=1,
     )
-    db = sqlite_database(a_data_dir, lambda: datetime.now(UTC))  # type: ignore[arg-type]
-    accounts.create_admin(db, "alice", "alice@example.org", "correct-horse-7")
+    db = Database(settings().url, MASTER_KEY)
     (tmp_path / "research").mkdir()
-    NodeStore(db).add(a_server())
     NodeStore(db).add(Folder(name="research", path=tmp_path / "research"))
     for program in ("dispatcher", "receiver", "web"):
         SignStore(db).give(program, MACHINE, version("adit"), db.clock())
-    backups.make(settings())
-    fresh = PlayedPrefect(version=version("prefect"), deployments=deployments(settings()))
+    fresh = PlayedPrefect(version=version("prefect"), deployments=deployments(plan))
     prefect_api.__dict__.update(fresh.__dict__ | {"port": prefect_api.port})
     yield House(a_data_dir, db, prefect_api)
     db.close()
@@ -153,10 +174,10 @@ def set_variables(**values: object) -> None:
     settings.cache_clear()
 
 
-def deployments(chosen: Settings) -> list[dict[str, Any]]:
+def deployments(plan: DeploymentPlan) -> list[dict[str, Any]]:
     return [
         {"name": one.name, "entrypoint": one.entrypoint, "work_queue_name": one.queue, "paused": False}
-        for one in planned(chosen).deployments
+        for one in plan.deployments
     ]
 
 

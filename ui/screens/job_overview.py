@@ -6,7 +6,7 @@ from dataclasses import replace
 import streamlit as st
 
 from models.domain.jobs import Job, JobKind, State
-from services import holding, jobs
+from services import holding, jobs, project
 from services.jobs import Filters
 from services.people import accounts
 from ui import context, session
@@ -22,12 +22,21 @@ EVERY_S = 3.0
 EVERYBODY = 100_000
 
 
+def at_work(count: int) -> str:
+    """How many items are at work: what has to be none before an update."""
+    if not project.get(db).maintenance:
+        return f"**Items at work:** {count:,}"
+    rest = "Wait until none is." if count else "Nothing is at work any more."
+    return f"**Items at work:** {count:,}. There is maintenance, so no other begins. {rest}"
+
+
 @st.fragment(run_every=EVERY_S)
 def counts(shown: Mapping[JobKind, Mapping[State, int]]) -> None:
     """The numbers of this moment; the whole page follows when they are not those that it was drawn with."""
     now = asked(lambda: jobs.overview(db, session.actor()))
     for reason in holding.reasons(db).values():
         st.info(escape_markdown(reason.message), icon=":material/schedule:")
+    st.markdown(at_work(asked(lambda: jobs.at_work(db, session.actor()))))
     job_counts.draw(now)
     if now != shown:
         st.rerun()

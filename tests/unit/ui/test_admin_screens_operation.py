@@ -1,12 +1,16 @@
 """Job overview, project settings, broadcasts, the audit trail, and the index that leads to all of them."""
 
+from datetime import timedelta
+
 import httpx
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from models.db.audit import AuditStore
+from models.db.jobs import JobStore
 from models.domain.audit import BEGUN, AuditAction, AuditFilter
 from models.domain.errors import BadRequest
-from models.domain.jobs import Job, JobKind
+from models.domain.jobs import Job, JobKind, State
 from models.domain.nodes import Server
 from models.domain.people import Group, Permission
 from models.domain.project import App, AppState
@@ -49,6 +53,28 @@ def test_jobs_are_counted_by_kind_and_by_the_statuses_of_the_guide(site: Site) -
     assert app.button(key="count-selective_transfer-pending").label.startswith("**1**")
     assert app.button(key="count-batch_transfer-canceled").label.startswith("**1**")
     assert app.button(key="count-batch_transfer-failure").disabled
+
+
+def test_the_overview_says_under_maintenance_when_nothing_is_at_work_any_more(site: Site) -> None:
+    site.sign_in_staff()
+    job = a_job(site)
+    claim = JobStore(site.db).claim_next(job.id, timedelta(minutes=5))
+    assert claim is not None
+    assert "**Items at work:** 1" in texts(site.open("job_overview"))
+    now = project.get(site.db)
+    project.update(site.db, site.shell, "", True, now.version)
+    assert "**Items at work:** 1. There is maintenance, so no other begins. Wait until" in texts(
+        site.open("job_overview")
+    )
+    JobStore(site.db).end_attempt(claim[1], State.SUCCESS, "")
+    assert "**Items at work:** 0. There is maintenance, so no other begins. Nothing is" in texts(
+        site.open("job_overview")
+    )
+
+
+def texts(app: AppTest) -> str:
+    """What is written on a page."""
+    return "\n".join(element.value for element in app.markdown)
 
 
 def test_a_number_shows_the_jobs_behind_it(site: Site) -> None:

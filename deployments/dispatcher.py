@@ -14,7 +14,7 @@ from models.domain.errors import AditError
 from models.settings import settings
 from services.alarms import watching
 from services.chores import watch
-from services.dispatch import dispatch_once
+from services.dispatch import dispatch_once, on_duty
 from services.post import mails, notifications
 
 log = logging.getLogger(__name__)
@@ -40,12 +40,16 @@ def main() -> None:
     for talk, name in ((_send_notices, "webhooks"), (_watch, "alarms")):
         threading.Thread(target=talk, args=(db, stop), name=name, daemon=True).start()
     looked_at = time.monotonic()
-    with signs.given(db, "dispatcher", lambda: time.monotonic() - looked_at < _STUCK_AFTER_S):
+    with (
+        signs.given(db, "dispatcher", lambda: time.monotonic() - looked_at < _STUCK_AFTER_S),
+        on_duty(db) as is_mine,
+    ):
         keeper, kept_at = FolderKeeper(db), 0.0
         while not stop.comes_within(_LOOK_EVERY_S):
             looked_at = time.monotonic()
             try:
-                dispatch_once(db, settings())
+                if is_mine():
+                    dispatch_once(db, settings())
                 if time.monotonic() - kept_at > _KEEP_EVERY_S:
                     keeper.look()
                     kept_at = time.monotonic()

@@ -5,9 +5,14 @@ lost between the two, and a job whose worker was killed goes on as soon as its l
 """
 
 import logging
+import secrets
+import socket
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 
 from models.db.broadcasts import BroadcastStore
+from models.db.duties import DutyStore
 from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.db.runs import RunStore
@@ -23,8 +28,34 @@ log = logging.getLogger(__name__)
 
 _CLOCKS_DIFFER = timedelta(seconds=5)
 """At most so far may Prefect's clock be behind ours."""
+_DUTY, _DUTY_LASTS = "dispatch", timedelta(seconds=10)
 BROADCAST_SPEAKS_WITHIN = timedelta(minutes=2)
 """Between two mails. A run that is taken for dead and is not does no harm: each mail is claimed before it is sent."""
+
+
+@contextmanager
+def on_duty(db: Database) -> Generator[Callable[[], bool]]:
+    """Give something that tells whether this process may dispatch now; at the end another one may at once.
+
+    Any number of dispatchers may run, on several machines. One works, the others stand by until it ends or is silent.
+    With Prefect servers of their own they would otherwise start runs for the same job in turns.
+    """
+    duties, holder = DutyStore(db), f"{socket.gethostname()[:40]}-{secrets.token_hex(8)}"
+    was_mine: bool | None = None
+
+    def is_mine() -> bool:
+        nonlocal was_mine
+        mine = duties.take(_DUTY, holder, _DUTY_LASTS)
+        if mine is not was_mine:
+            log.info("dispatching" if mine else "another dispatcher is at work; this one stands by")
+        was_mine = mine
+        return mine
+
+    try:
+        yield is_mine
+    finally:
+        with suppress(AditError):
+            duties.give_back(_DUTY, holder)
 
 
 def dispatch_once(db: Database, settings: Settings) -> None:

@@ -1,0 +1,224 @@
+"""A large job gets a run for each machine that it can use, and what dies of these is told to Prefect."""
+
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.db.engine import Database
+from models.db.jobs import JobStore
+from models.db.runs import RunStore
+from models.domain.errors import Unreachable
+from models.domain.jobs import Job, State
+from models.settings import Settings
+from services import prefect_status, sharing
+from services.orchestration import RunState, RunStatus, queue_of
+from tests.databases import Clock, sqlite_database
+from tests.samples import add_job, some_settings
+
+LEASE = timedelta(seconds=20)
+
+
+class Played:
+    """Prefect as the test plays it: runs by id with their states, and what was done to them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.runs: dict[str, RunStatus] = {}
+        self.asked: dict[tuple[str, ...], str] = {}
+        self.crashed: list[str] = []
+        self.withdrawn: list[str] = []
+
+    def start_run_beside(self, job: Job, others: Sequence[str]) -> str:
+        run_id = self.asked.setdefault(tuple(others), f"run-{len(self.asked)}")
+        self.runs.setdefault(run_id, RunStatus(RunState.WAITING, self.clock.now, queue_of(job)))
+        return run_id
+
+    def be(self, run_id: str, state: RunState, queue: str = "") -> None:
+        self.runs[run_id] = RunStatus(state, self.clock.now, queue)
+
+    def status(self, run_id: str) -> RunStatus:
+        return self.runs.get(run_id, RunStatus(RunState.GONE, None))
+
+    def mark_crashed(self, run_id: str, _message: str) -> None:
+        self.crashed.append(run_id)
+
+    def withdraw(self, run_id: str) -> None:
+        self.withdrawn.append(run_id)
+
+
+class Scene:
+    """A job of ten items, of which three can be taken up at a time, and its first run, which has begun."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = Clock()
+        self.db: Database = sqlite_database(directory, self.clock)
+        self.settings: Settings = some_settings(directory, items_at_a_time=3)
+        self.prefect: Any = Played(self.clock)
+        self.machines = {"a", "b"}
+        monkeypatch.setattr(sharing, "machines", lambda settings: self.machines)
+        self.jobs, self.runs = JobStore(self.db), RunStore(self.db)
+        self.job = add_job(self.db, studies=10)
+        self.jobs.set_flow_run(self.job.id, "first")
+        self.prefect.be("first", RunState.RUNNING)
+        self.runs.hear(self.job.id, "first")
+        self.claim(3)
+
+    def claim(self, count: int) -> None:
+        for _ in range(count):
+            assert self.jobs.claim_next(self.job.id, LEASE)
+
+    def share(self, looks: int = 1) -> list[str]:
+        """The ids of all runs after so many looks."""
+        for _ in range(looks):
+            sharing.share_out(self.db, self.prefect, self.settings)
+        return [run.flow_run_id for run in self.runs.of_job(self.job.id)]
+
+    def look(self) -> list[str]:
+        sharing.end_silent(self.db, self.prefect, LEASE)
+        return [run.flow_run_id for run in self.runs.of_job(self.job.id)]
+
+    def begin(self, run_id: str) -> None:
+        self.prefect.be(run_id, RunState.RUNNING)
+        self.runs.hear(self.job.id, run_id)
+
+
+@pytest.fixture
+def a_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    return Scene(tmp_path, monkeypatch)
+
+
+def test_one_further_run_is_asked_for_when_there_is_one_more_machine(a_scene: Scene) -> None:
+    assert a_scene.share(looks=3) == ["first", "run-0"]
+
+
+def test_no_more_runs_than_machines_and_than_items_that_wait_for_them(a_scene: Scene) -> None:
+    a_scene.machines |= {"c", "d", "e"}
+    assert len(a_scene.share(looks=9)) == 3, "of seven items that wait two more runs take up six"
+    a_scene.claim(6)
+    for run in a_scene.runs.of_job(a_scene.job.id)[1:]:
+        a_scene.runs.forget(run.flow_run_id)
+    assert a_scene.share(looks=3) == ["first"], "one item is not worth a run"
+
+
+def test_on_one_machine_there_is_one_run(a_scene: Scene) -> None:
+    a_scene.machines = {"a"}
+    assert a_scene.share(looks=3) == ["first"]
+
+
+def test_a_run_that_was_asked_for_before_the_dispatcher_died_is_not_asked_for_twice(a_scene: Scene) -> None:
+    a_scene.share()
+    a_scene.runs.forget("run-0")  # as if it had died before it wrote that down
+    assert a_scene.share() == ["first", "run-0"]
+
+
+def test_what_waits_for_a_worker_is_left_alone_until_its_job_has_ended(a_scene: Scene) -> None:
+    a_scene.share()
+    a_scene.clock.pass_by(600)
+    a_scene.runs.hear(a_scene.job.id, "first")
+    assert a_scene.look() == ["first", "run-0"]
+    a_scene.clock.pass_by(60)
+    a_scene.runs.hear(a_scene.job.id, "first")
+    a_scene.jobs.cancel(a_scene.job.id)
+    a_scene.jobs.finish_canceled()
+    assert a_scene.jobs.get(a_scene.job.id).state is State.CANCELED
+    assert a_scene.look() == ["first"]
+    assert a_scene.prefect.withdrawn == ["run-0"]
+
+
+def test_a_waiting_run_changes_the_queue_with_its_job(a_scene: Scene) -> None:
+    a_scene.share()
+    a_scene.jobs.hurry(a_scene.job.id, True)
+    a_scene.clock.pass_by(21)
+    a_scene.runs.hear(a_scene.job.id, "first")
+    assert a_scene.look() == ["first"]
+    assert a_scene.prefect.withdrawn == ["run-0"]
+
+
+def test_a_run_of_a_lost_machine_is_told_to_be_dead_while_others_go_on(a_scene: Scene) -> None:
+    a_scene.share()
+    a_scene.begin("run-0")
+    a_scene.clock.pass_by(19)
+    assert a_scene.look() == ["first", "run-0"]
+    a_scene.runs.hear(a_scene.job.id, "run-0")
+    a_scene.clock.pass_by(2)
+    assert a_scene.look() == ["run-0"]
+    assert a_scene.prefect.crashed == ["first"]
+    a_scene.prefect.be("first", RunState.CRASHED)
+    assert len(a_scene.share()) == 2, "another one takes its place"
+
+
+def test_a_run_whose_process_never_began_is_given_up_after_minutes(a_scene: Scene) -> None:
+    a_scene.share()
+    a_scene.prefect.be("run-0", RunState.STARTING)
+    a_scene.clock.pass_by(60)
+    a_scene.runs.hear(a_scene.job.id, "first")
+    assert a_scene.look() == ["first", "run-0"]
+    a_scene.clock.pass_by(61)
+    a_scene.runs.hear(a_scene.job.id, "first")
+    assert a_scene.look() == ["first"]
+    assert a_scene.prefect.crashed == ["run-0"]
+
+
+@pytest.mark.parametrize("which", ["first", "run-0"])
+def test_canceling_any_run_in_prefect_cancels_the_job(a_scene: Scene, which: str) -> None:
+    a_scene.share()
+    a_scene.begin("run-0")
+    a_scene.prefect.be(which, RunState.CANCELED)
+    a_scene.clock.pass_by(21)
+    for run_id in {"first", "run-0"} - {which}:
+        a_scene.runs.hear(a_scene.job.id, run_id)
+    a_scene.look()
+    assert a_scene.jobs.get(a_scene.job.id).state in {State.CANCELING, State.CANCELED}
+
+
+def test_an_old_cancellation_does_not_cancel_a_job_that_was_resumed(a_scene: Scene) -> None:
+    a_scene.share()
+    a_scene.begin("run-0")
+    a_scene.clock.pass_by(21)
+    a_scene.jobs.cancel(a_scene.job.id)
+    a_scene.jobs.finish_canceled()
+    a_scene.prefect.be("run-0", RunState.CANCELED)
+    a_scene.jobs.resume(a_scene.job.id)
+    a_scene.jobs.set_flow_run(a_scene.job.id, "second")
+    assert a_scene.look() == []
+    assert a_scene.jobs.get(a_scene.job.id).state is State.PENDING
+
+
+def test_a_run_says_that_it_is_alive_and_that_it_has_ended(a_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "_BEAT_S", 0.01)
+    with sharing.at_work(a_scene.db, a_scene.job.id, "second"):
+        while a_scene.runs.heard_at("second") is None:
+            threading.Event().wait(0.01)
+    assert a_scene.runs.heard_at("second") is None
+    with pytest.raises(KeyError), sharing.at_work(a_scene.db, a_scene.job.id, "third"):
+        while a_scene.runs.heard_at("third") is None:
+            threading.Event().wait(0.01)
+        raise KeyError
+    assert a_scene.runs.heard_at("third") is not None, "one that dies just falls silent"
+
+
+def test_a_worker_counts_once_whatever_places_it_keeps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    clock, settings = Clock(), some_settings(tmp_path)
+    now = sharing.datetime.now(sharing.UTC)
+    heard = {"ct-1": now, "ct-1-urgent": now, "ct-1-maintenance": now, "mr-urgent": now, "old": clock.now}
+    monkeypatch.setattr(prefect_status, "workers", lambda _: heard)
+    assert sharing.machines(settings) == {"ct-1", "mr-urgent"}
+
+
+def test_trouble_with_one_run_does_not_hide_the_others(a_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_scene.share()
+    a_scene.clock.pass_by(600)
+    known = a_scene.prefect.status
+
+    def status(run_id: str) -> RunStatus:
+        if run_id == "first":
+            raise Unreachable
+        return known(run_id)
+
+    monkeypatch.setattr(a_scene.prefect, "status", status)
+    a_scene.prefect.be("run-0", RunState.ENDED)
+    assert a_scene.look() == ["first"]

@@ -21,8 +21,10 @@ from services.chores.performing import perform
 def chore(name: str) -> State[None]:
     """Do a chore, unless it is at work already somewhere, and say what it did."""
     silence_libraries()
+    db = open_database(settings())
     try:
-        done = perform(open_database(settings()), settings(), name, str(flow_run.get_id()))
+        db.check_is_current()
+        done = perform(db, settings(), name, str(flow_run.get_id()))
     except AditError as error:
         return refusal(error)
     if done.outcome is ChoreOutcome.SUCCESS:

@@ -1,7 +1,7 @@
 """Backups of our database: made while everything works, kept in a directory, and put back.
 
-A backup is a file with a manifest beside it. It counts once its manifest is there, which comes last. The master key
-is not in it. Prefect's database is never backed up: its flow runs are disposable, and jobs get new ones.
+A backup is a file with a manifest beside it, which is there before the file gets its name. The master key is not in it.
+Prefect's database is never backed up: its flow runs are disposable, and jobs get new ones.
 """
 
 import errno
@@ -124,8 +124,8 @@ def keep(settings: Settings, n: int) -> int:
     with _alone(settings) as place:
         old = listed(settings)[n:]
         for backup in old:
-            manifests.path_of(backup.path).unlink()  # first, so that no manifest stands for a file that is gone
             backup.path.unlink()
+            manifests.path_of(backup.path).unlink()
         _sync(place)
     return len(old)
 
@@ -175,8 +175,8 @@ def _made(settings: Settings, place: Path, partial: Path) -> Path:
     )
     manifest = manifests.path_of(partial)
     manifests.write(backup, db.vault, manifest)
-    partial.rename(backup.path)
     manifest.rename(manifests.path_of(backup.path))
+    partial.rename(backup.path)
     _sync(place)
     return backup.path
 
@@ -198,11 +198,9 @@ def _read(path: Path) -> Backup | None:
 
 
 def _remove_unfinished(place: Path) -> None:
-    """What a process left that was killed: partial files, and data whose manifest did not come any more."""
-    for path in place.iterdir():
-        is_orphan = path.name.startswith("adit-") and path.suffix in _SUFFIXES.values()
-        if path.name.startswith(_PARTIAL) or (is_orphan and not manifests.path_of(path).exists()):
-            path.unlink()
+    """Remove what a process left that was killed."""
+    for path in place.glob(f"{_PARTIAL}*"):
+        path.unlink()
 
 
 def _check_room(settings: Settings, place: Path, size_bytes: int) -> None:

@@ -10,6 +10,7 @@ import typer
 from deployments import installation
 from dicom.quiet import silence_libraries
 from models.db.engine import Database, open_database
+from models.domain.errors import WrongVersion
 from models.domain.jobs import Job
 from models.domain.people import Actor, operator
 from models.settings import Settings
@@ -41,12 +42,15 @@ class Session:
 def open_session(data_dir: Path | None, makes_key: bool = False) -> Session:
     """Open the installation in the name of the user of this shell.
 
-    The ports are those of the running `adit up`, if there is one. Raises BadRequest when there is no installation.
+    The ports are those of the running `adit up`, if there is one. Raises BadRequest when there is no installation,
+    WrongVersion when the database is of a newer version, or in use by an earlier one.
     """
     silence_libraries()
     settings = installation.open_settings(data_dir, makes_key)
     if note := installation.running(settings):
         settings = installation.open_settings(prefect_port=note.prefect_port, receiver_port=note.receiver_port)
     db = open_database(settings)
+    if note and not db.is_current():
+        raise WrongVersion("adit up is of an earlier version than this command. Stop it, then start this version's.")
     db.migrate()
     return Session(settings, db, operator(getpass.getuser()))

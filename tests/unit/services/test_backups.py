@@ -346,12 +346,14 @@ def test_no_two_backups_are_made_at_once(an_sqlite_installation: Settings) -> No
 def test_what_a_killed_process_left_is_removed_by_the_next(an_sqlite_installation: Settings) -> None:
     first = backups.make(an_sqlite_installation)
     shutil.copy(first, first.parent / ".partial-data")
-    shutil.copy(first, first.with_stem("adit-20200101T000000Z-0001-sqlite"))
-    (first.parent / "notes.txt").write_text("not ours")
+    shutil.copy(manifests.path_of(first), first.parent / ".partial-data.json")
+    not_ours = {"notes.txt", "adit-20200101T000000Z-0001-sqlite.db"}  # one that somebody is about to copy there
+    for name in not_ours:
+        (first.parent / name).write_text("not ours")
     assert [backup.path for backup in backups.listed(an_sqlite_installation)] == [first]
     second = backups.make(an_sqlite_installation)
     both = {first, second, manifests.path_of(first), manifests.path_of(second)}
-    assert names(an_sqlite_installation) == {path.name for path in both} | {"notes.txt"}
+    assert names(an_sqlite_installation) == {path.name for path in both} | not_ours
 
 
 def test_the_newest_are_kept(an_sqlite_installation: Settings) -> None:

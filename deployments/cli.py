@@ -6,6 +6,7 @@ from deployments.commands import (
     accounts,
     backups,
     batches,
+    chores,
     containers,
     doctor,
     jobs,
@@ -36,6 +37,7 @@ app.command("create-admin")(accounts.create_admin)
 for command in (programs.init, programs.web, programs.dispatch, programs.worker, programs.receiver):
     app.command()(command)
 app.command("prefect-server")(programs.run_prefect_server)
+app.command()(chores.deploy)
 for command in (workspace.init_workspace, workspace.randomize_env_secrets, workspace.env_check):
     app.command()(command)
 for command in (workspace.generate_auth_token, workspace.generate_secure_password):
@@ -49,6 +51,7 @@ for command in (containers.compose_build, containers.compose_pull):
 app.add_typer(nodes.app, name="node")
 app.add_typer(batches.app, name="batch")
 app.add_typer(profiles.app, name="profile")
+app.add_typer(chores.chores_app, name="chores")
 app.add_typer(privacy.review_app, name="review")
 app.add_typer(privacy.escrow_app, name="escrow")
 app.add_typer(privacy.audit_app, name="audit")

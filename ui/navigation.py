@@ -76,6 +76,7 @@ ALL = (
     Screen("servers", "DICOM servers", ":material/dns:", ADMINISTRATION, _staff),
     Screen("folders", "DICOM folders", ":material/folder:", ADMINISTRATION, _staff),
     Screen("project-settings", "Project settings", ":material/tune:", ADMINISTRATION, _staff),
+    Screen("scheduled-work", "Scheduled work", ":material/event_repeat:", ADMINISTRATION, _staff),
     Screen("broadcast", "Broadcast", ":material/campaign:", ADMINISTRATION, _staff),
     Screen("webhooks", "Webhooks", ":material/webhook:", ADMINISTRATION, _staff),
     Screen("audit", "Audit trail", ":material/history:", ADMINISTRATION, _holder(Permission.READ_AUDIT)),

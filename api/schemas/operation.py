@@ -7,9 +7,11 @@ from pydantic import ConfigDict, Field
 
 from api.schemas.shapes import Answer, Flag, Ids, LongText, Request, Text, Version
 from models.domain.audit import AuditAction
+from models.domain.chores import ChoreOutcome
 from models.domain.jobs import JobKind, State
 from models.domain.mails import Broadcast, MailState
 from models.domain.project import App
+from services.chores.overview import ChoreShown
 
 
 class ProjectShown(Answer):
@@ -107,6 +109,49 @@ class BroadcastWished(Request):
     subject: Text
     message: LongText
     user_ids: Ids | None = Field(default=None, description="null: everybody who has an active account.")
+
+
+class ChoreRunShown(Answer):
+    """One run of scheduled work; without an outcome it is at work."""
+
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: ChoreOutcome | None
+    message: str
+
+
+class ChoreListed(Answer):
+    """Work that the installation does by itself. ``trouble`` is empty where nothing is wrong."""
+
+    name: str = Field(examples=["backup"])
+    title: str
+    purpose: str
+    when: str = Field(description="Empty when it is done only when asked for.", examples=["every day at 01:30"])
+    last: ChoreRunShown | None
+    is_at_work: bool
+    next_at: datetime | None
+    trouble: str
+
+    @classmethod
+    def of(cls, chore: ChoreShown) -> Self:
+        """What is shown of a chore."""
+        is_active = chore.schedule is not None and chore.schedule.is_active
+        return cls(
+            name=chore.name,
+            title=chore.title,
+            purpose=chore.purpose,
+            when=chore.schedule.words if chore.schedule and is_active else "",
+            last=ChoreRunShown.model_validate(chore.last) if chore.last else None,
+            is_at_work=chore.is_at_work,
+            next_at=chore.next_at,
+            trouble=chore.trouble,
+        )
+
+
+class ChoreStarted(Answer):
+    """The flow run in Prefect that does a chore."""
+
+    flow_run_id: str
 
 
 class BroadcastShown(Answer):

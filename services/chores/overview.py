@@ -12,7 +12,7 @@ from models.domain.errors import AditError, NotFound, NotPermitted
 from models.domain.people import Actor
 from models.settings import Settings
 from services import audit, deployment_plan, prefect_status
-from services.chores.roster import CHORES, chore
+from services.chores.roster import CHORES, chore, subject
 from services.deployment_plan import Schedule
 
 HISTORY = 20
@@ -58,13 +58,26 @@ def listed(db: Database, settings: Settings, actor: Actor) -> tuple[ChoreShown, 
     )
 
 
+def newest(db: Database, actor: Actor) -> dict[str, tuple[int, datetime | None] | None]:
+    """The last run of each chore and when it ended, from which somebody sees that something has happened since."""
+    _check(actor)
+    last = {name: _newest(runs) for name, runs in ChoreStore(db).last(CHORES).items()}
+    return {name: run and (run.id, run.ended_at) for name, run in last.items()}
+
+
 def history(db: Database, actor: Actor, name: str) -> tuple[ChoreRun, ...]:
     """The last runs of a chore, newest first. Raises NotPermitted or NotFound."""
     _check(actor)
     return tuple(ChoreStore(db).last([chore(name).name], HISTORY)[name])
 
 
-def troubles(db: Database, settings: Settings, since: datetime) -> dict[str, tuple[str, str]]:
+def in_trouble(db: Database, settings: Settings, actor: Actor) -> tuple[str, ...]:
+    """The titles of chores that fail or are not done, without asking Prefect; raises NotPermitted."""
+    _check(actor)
+    return tuple(title for title, _ in troubles(db, settings, None).values())
+
+
+def troubles(db: Database, settings: Settings, since: datetime | None) -> dict[str, tuple[str, str]]:
     """Title and trouble of the chores that fail or are not done, by name, for somebody who has looked since then."""
     plans, last, now = _schedules(settings), ChoreStore(db).last(CHORES, 2), db.clock()
     found: dict[str, tuple[str, str]] = {}
@@ -76,8 +89,9 @@ def troubles(db: Database, settings: Settings, since: datetime) -> dict[str, tup
 
 def run_now(db: Database, settings: Settings, actor: Actor, name: str) -> str:
     """Have Prefect do a chore now; the id of the flow run. Raises NotPermitted, NotFound, or Unreachable."""
-    with audit.refusals_recorded(db, actor, AuditAction.RUN_CHORE, chore(name).name):
+    with audit.refusals_recorded(db, actor, AuditAction.RUN_CHORE, subject(name)):
         _check(actor)
+    chore(name)
     known = prefect_status.deployments(settings)
     if name not in known:
         raise NotFound("Prefect does not know it. Deploy with adit deploy.")

@@ -19,7 +19,7 @@ from models.domain.people import Actor
 from models.settings import Settings
 from services import audit
 from services.chores import backup, disk_check, expiry, recovery, retention, spool_sweep
-from services.chores.roster import chore
+from services.chores.roster import chore, subject
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +64,10 @@ def perform(db: Database, settings: Settings, name: str, flow_run_id: str = "") 
 
 def perform_here(db: Database, settings: Settings, actor: Actor, name: str) -> Done:
     """Do a chore in this process, without Prefect, for somebody at the shell. Raises NotPermitted or NotFound."""
-    with audit.refusals_recorded(db, actor, AuditAction.RUN_CHORE, chore(name).name):
+    with audit.refusals_recorded(db, actor, AuditAction.RUN_CHORE, subject(name)):
         if not actor.is_staff:
             raise NotPermitted("Only administrators may have scheduled work done.")
-    audit.record(db, actor, AuditAction.RUN_CHORE, name)
+    audit.record(db, actor, AuditAction.RUN_CHORE, chore(name).name)
     return perform(db, settings, name)
 
 

@@ -23,6 +23,11 @@ def chore(name: str) -> Chore:
     return found
 
 
+def subject(name: str) -> str:
+    """What the trail of a try says that it was about: a chore, never what somebody has typed."""
+    return name if name in CHORES else "no chore"
+
+
 _ALL = (
     Chore("disk-check", "Disk check", "Measures folders and disks, and warns of those that fill up."),
     Chore("backup", "Backup", "Backs up the database, and removes the oldest backups."),

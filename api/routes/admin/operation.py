@@ -1,4 +1,4 @@
-"""Settings for everybody, applications, the overview of jobs, the audit trail and broadcasts."""
+"""Settings for everybody, applications, the overview of jobs, the audit trail, scheduled work and broadcasts."""
 
 from typing import Annotated
 
@@ -16,6 +16,8 @@ from api.schemas.operation import (
     AuditShown,
     BroadcastShown,
     BroadcastWished,
+    ChoreListed,
+    ChoreStarted,
     DeliveryShown,
     Details,
     Overview,
@@ -30,6 +32,7 @@ from models.domain.errors import NotPermitted
 from models.domain.project import App, AppState
 from services import audit, jobs, project
 from services.alarms import standing
+from services.chores import overview
 from services.people import tokens
 from services.post import broadcasts
 
@@ -124,6 +127,18 @@ def show_entry(here: Here, admin: Admin, entry_id: Annotated[Number, Path()]) ->
 def read_details(here: Here, admin: Admin, entry_id: Annotated[Number, Path()], why: Reason) -> Details:
     """What an entry keeps encrypted, such as the keys of a search; looking is itself recorded."""
     return Details(details=dict(audit.details(here.db, admin.actor, entry_id, why.reason)))
+
+
+@router.get("/chores")
+def list_chores(here: Here, admin: Admin) -> Listed[ChoreListed]:
+    """Scheduled work: what is done by itself, when, and how it went."""
+    return Listed(results=[ChoreListed.of(one) for one in overview.listed(here.db, here.settings, admin.actor)])
+
+
+@router.post("/chores/{name}/run", status_code=202)
+def run_chore(here: Here, admin: Admin, name: Annotated[Text, Path()]) -> ChoreStarted:
+    """Have a chore done now; it begins as soon as a worker takes it up."""
+    return ChoreStarted(flow_run_id=overview.run_now(here.db, here.settings, admin.actor, name))
 
 
 @router.get("/broadcasts")

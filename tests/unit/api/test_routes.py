@@ -146,6 +146,8 @@ CASES = [
     Case("GET /v1/admin/audit.csv", A, (403, 403, 403, 200)),
     Case("GET /v1/admin/audit/{entry_id}", A, (403, 403, 403, 200)),
     Case("POST /v1/admin/audit/{entry_id}/details", A, (403, 403, 403, 200), {"reason": "to see what is in it"}),
+    Case("GET /v1/admin/chores", A, (403, 403, 200, 200)),
+    Case("POST /v1/admin/chores/{name}/run", A, (403, 403, 404, 404)),
     Case("GET /v1/admin/broadcasts", A, (403, 403, 200, 200)),
     Case("POST /v1/admin/broadcasts", A, (403, 403, 201, 201), {"subject": "Hello", "message": "World"}),
     Case("GET /v1/admin/broadcasts/{broadcast_id}", A, (403, 403, 404, 404)),

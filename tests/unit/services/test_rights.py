@@ -43,6 +43,7 @@ from services import audit, escrow, holding, jobs, nodes, project, quotas, revie
 from services.alarms import standing as alarms
 from services.batches import checks, content, queries, results, transfers, verdicts
 from services.checks import connections
+from services.chores import overview, performing
 from services.people import accounts, groups, sessions, tokens
 from services.post import broadcasts, notifications
 from services.searching import search
@@ -192,6 +193,12 @@ jobs.delete_item (foreign)  -                        none    none        none   
 project.get                 -                        ok      ok          ok      ok      ok          ok          out
 project.update              -                        no      no          no      ok      ok          ok          out
 project.set_app             -                        no      no          no      no      ok          ok          out
+chores.listed               -                        no      no          no      ok      ok          ok          out
+chores.history              -                        no      no          no      ok      ok          ok          out
+chores.newest               -                        no      no          no      ok      ok          ok          out
+chores.in_trouble           -                        no      no          no      ok      ok          ok          out
+chores.run_now              -                        no      no          no      Unreachable  Unreachable  Unreachable  out
+chores.perform_here         -                        no      no          no      ok      ok          ok          out
 broadcasts.recipients       -                        no      no          no      ok      ok          ok          out
 broadcasts.preview          -                        no      no          no      ok      ok          ok          out
 broadcasts.send             -                        no      no          no      ok      ok          ok          out
@@ -316,6 +323,11 @@ class World:
         row = replace(transfer_rows(1)[0], pseudonym="" if fields.get("keep_identity") else "SUBJ-1")
         request = a_transfer(self.source, to or self.folder, row, **fields)
         return checks.submit(self.db, self.settings, self.actor, request)
+
+    @property
+    def without_prefect(self) -> Settings:
+        """The settings, with a port on which nobody answers."""
+        return self.settings.model_copy(update={"prefect_port": 1})
 
     def asked(self, owner: str, kind: JobKind = JobKind.BATCH_CHECK) -> int:
         """A query or a check that has ended, made of a file."""
@@ -502,6 +514,12 @@ DOORS: dict[str, Callable[[World], object]] = {
     "project.get": lambda w: project.get(w.db),
     "project.update": lambda w: project.update(w.db, w.actor, "<b>x</b>", False, ProjectStore(w.db).get().version),
     "project.set_app": lambda w: project.set_app(w.db, w.actor, AppState(App.UPLOAD, locked=True)),
+    "chores.listed": lambda w: overview.listed(w.db, w.without_prefect, w.actor),
+    "chores.history": lambda w: overview.history(w.db, w.actor, "expiry"),
+    "chores.newest": lambda w: overview.newest(w.db, w.actor),
+    "chores.in_trouble": lambda w: overview.in_trouble(w.db, w.settings, w.actor),
+    "chores.run_now": lambda w: overview.run_now(w.db, w.without_prefect, w.actor, "expiry"),
+    "chores.perform_here": lambda w: performing.perform_here(w.db, w.settings, w.actor, "spool-sweep"),
     "broadcasts.recipients": lambda w: broadcasts.recipients(w.db, w.actor),
     "broadcasts.preview": lambda w: broadcasts.preview(w.settings, w.actor, "Subject", "Message"),
     "broadcasts.send": lambda w: broadcasts.send(w.db, w.actor, "Subject", "Message", None),

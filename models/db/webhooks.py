@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database
@@ -133,10 +133,10 @@ class NoticeStore:
             return session.scalar(mine if state is None else mine.where(NoticeRow.state == state)) or 0
 
     def due(self) -> Sequence[int]:
-        """The ids of webhooks to which something could be sent now."""
-        wanted = select(NoticeRow.webhook_id).join(WebhookRow, WebhookRow.id == NoticeRow.webhook_id)
+        """The ids of webhooks to which something could be sent now; a look into the index for each webhook."""
+        of_webhook = exists().where(NoticeRow.webhook_id == WebhookRow.id, _is_due(self._db.clock()))
         with self._db.reading() as session:
-            return sorted(set(session.scalars(wanted.where(_is_due(self._db.clock())).distinct())))
+            return session.scalars(select(WebhookRow.id).where(of_webhook).order_by(WebhookRow.id)).all()
 
     def claim(self, webhook_id: int, claim_for: timedelta) -> NoticeClaim | None:
         """Take the notice of a webhook that has been due for longest, or None when none is due."""
@@ -182,10 +182,20 @@ class NoticeStore:
                 row.state = NoticeState.FAILED
             return row.state
 
-    def rest(self, webhook_id: int, wait: timedelta) -> None:
-        """Send nothing to a webhook for a while: its listener is out of reach, and would cost each notice the time."""
+    def rest(self, webhook_id: int, wait: timedelta, trouble: str) -> None:
+        """Send nothing to a webhook for a while: its listener is out of reach, and would cost each notice the time.
+
+        What would wait for more than a day by then is given up.
+        """
         with self._db.transaction() as session:
-            _locked(session, webhook_id).rests_until_at = self._db.clock() + wait
+            webhook = _locked(session, webhook_id)
+            webhook.rests_until_at = until = self._db.clock() + wait
+            mine = and_(NoticeRow.webhook_id == webhook_id, NoticeRow.state == NoticeState.WAITING)
+            late = update(NoticeRow).where(mine, NoticeRow.give_up_at < until)
+            session.execute(
+                late.values(state=NoticeState.FAILED, trouble=trouble),
+                execution_options={"synchronize_session": False},
+            )
 
     def send_again(self, notice_id: int) -> Notice:
         """Let a notice be due now, whatever has become of it, for another day at most; raises NotFound."""

@@ -137,11 +137,6 @@ def send_again(db: Database, actor: Actor, webhook_id: int, notice_id: int) -> N
         return again
 
 
-def failing(db: Database) -> tuple[Webhook, ...]:
-    """Active webhooks whose last notice has not arrived."""
-    return tuple(each for each in WebhookStore(db).list() if each.is_active and each.failing_since_at)
-
-
 def signs_with_both(webhook: Webhook, now: datetime) -> bool:
     """Whether requests are signed with the old secret, too."""
     return webhook.old_secret_until_at is not None and webhook.old_secret_until_at > now

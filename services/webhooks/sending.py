@@ -71,7 +71,7 @@ def _send(db: Database, line: Line, claim: NoticeClaim) -> Outcome:
     wait = _wait(now, webhook.failing_since_at or now if out_of_reach else claim.created_at)
     state = NoticeStore(db).not_sent(claim, answer.status, answer.trouble, wait)
     if out_of_reach:
-        NoticeStore(db).rest(claim.webhook_id, wait)
+        NoticeStore(db).rest(claim.webhook_id, wait, answer.trouble)
     words = "is given up" if state is NoticeState.FAILED else f"waits {wait.total_seconds():.0f} s"
     log.warning(
         "notice %s of webhook %s %s (%s)", claim.notice_id, claim.webhook_id, words, answer.status or "no answer"

@@ -192,6 +192,23 @@ def test_while_a_listener_is_out_of_reach_one_notice_at_a_time_is_tried_and_all_
     assert WebhookStore(db).get(webhook_id).failing_since_at is None
 
 
+def test_what_waits_for_a_listener_that_stays_away_is_given_up_after_a_day_tried_or_not(
+    db: Database, settings: Settings, line: Line, clock: Clock
+) -> None:
+    webhook_id = a_webhook(db, settings).webhook.id
+    for _ in range(60):
+        add_job(db)
+    line.answer = lambda body: GONE
+    for _ in range(30):
+        sending.send_due(db, settings, webhook_id)
+        clock.pass_by(3600)
+    late = add_job(db).id
+    assert NoticeStore(db).count(webhook_id, NoticeState.FAILED) == 60
+    line.answer, line.tried = (lambda body: TAKEN), []
+    assert sending.send_due(db, settings, webhook_id) == 1
+    assert line.jobs == [late]
+
+
 def test_a_day_without_a_dispatcher_costs_no_notice_its_try(
     db: Database, settings: Settings, line: Line, clock: Clock
 ) -> None:

@@ -83,6 +83,22 @@ def test_a_backup_is_named_by_its_file_and_restored_without_a_question(adit: Adi
     assert folders() == ["research"]
 
 
+def test_a_new_machine_begins_with_a_backup_and_the_master_key(
+    adit: Adit, a_data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = backed_up(adit)
+    key = (a_data_dir / "master.key").read_text()
+    monkeypatch.setenv("ADIT_DATA_DIR", str(tmp_path / "new"))
+    monkeypatch.delenv("ADIT_MASTER_KEY", raising=False)
+    assert adit("db-restore", path, "--yes").exit_code == 2, "there is no key"
+    monkeypatch.setenv("ADIT_MASTER_KEY", key)
+    restored = adit("db-restore", path, "--yes")
+    assert restored.exit_code == 0, restored.output
+    assert "is kept in" not in restored.output, "there was nothing"
+    assert "Look at tokens, accounts and trials" in restored.output
+    assert folders() == ["research"] and (tmp_path / "new" / "adit.db").exists()
+
+
 def test_what_is_refused_is_one_line_and_changes_nothing(adit: Adit, monkeypatch: pytest.MonkeyPatch) -> None:
     path = backed_up(adit)
     with installation.locked(settings()):

@@ -3,23 +3,18 @@
 Whoever may use its API can run any program as our user, so it asks for user and password (``ADIT_PREFECT_AUTH``).
 """
 
-import ssl
 import sys
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from http import HTTPStatus
 from pathlib import Path
 
-import httpx
-
-from models.domain.errors import NotPermitted
+from models.domain.errors import AditError, Unreachable
 from models.settings import Settings
+from services import prefect_status
 
-POOL = "transfers"
 WORKER = "adit"
 FLOW_RUNS_AT_A_TIME = 4
 """Flow runs of one worker. How much a server has to bear is limited by its association budget, not by this."""
-_TIMEOUT_S = 5.0
 _BATCHES = {
     "TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
     "TASK_RUN_RECORDER_BATCH_SIZE": "100",
@@ -78,42 +73,27 @@ def ui_url(settings: Settings) -> str:
 def is_ready(settings: Settings) -> bool:
     """Whether the server answers and has its database; it says so without a password."""
     try:
-        with _client(settings) as client:
-            return client.get("/ready").is_success
-    except httpx.HTTPError:
+        prefect_status.check_is_ready(settings)
+    except AditError:
         return False
+    return True
 
 
 def is_set_up(settings: Settings) -> bool:
     """Whether the server has all that a worker needs; raises NotPermitted when it wants another password."""
     try:
-        with _client(settings) as client:
-            status = client.get(f"/work_pools/{POOL}").status_code
-    except httpx.HTTPError:
+        return prefect_status.has_pool(settings)
+    except Unreachable:
         return False
-    if status == HTTPStatus.UNAUTHORIZED:
-        raise NotPermitted("Prefect's API wants another password. Check ADIT_PREFECT_AUTH.")
-    return status == HTTPStatus.OK
 
 
 def has_worker(settings: Settings, since: datetime, name: str = "") -> bool:
     """Whether a worker of the pool, or that of a name, has reported itself since a moment."""
-    recent = {"workers": {"last_heartbeat_time": {"after_": since.isoformat()}}}
     try:
-        with _client(settings) as client:
-            answer = client.post(f"/work_pools/{POOL}/workers/filter", json=recent)
-        names = {worker["name"] for worker in answer.json()}
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        heard = prefect_status.workers(settings)
+    except AditError:
         return False
-    return name in names if name else bool(names)
-
-
-def _client(settings: Settings) -> httpx.Client:
-    """A client of the server's API that trusts the certificates of the settings, and goes through no proxy."""
-    trusted = ssl.create_default_context(cafile=settings.prefect_ca_file) if settings.prefect_ca_file else True
-    return httpx.Client(
-        base_url=settings.prefect_api_url, auth=_auth(settings), verify=trusted, timeout=_TIMEOUT_S, trust_env=False
-    )
+    return any(at >= since and name in {"", worker} for worker, at in heard.items())
 
 
 def _log_format(settings: Settings) -> Mapping[str, str]:
@@ -138,8 +118,3 @@ def _retention(settings: Settings) -> Mapping[str, str]:
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(int(seconds)),
     }
-
-
-def _auth(settings: Settings) -> tuple[str, str] | None:
-    user, colon, password = settings.prefect_auth.get_secret_value().partition(":")
-    return (user, password) if colon else None

@@ -18,6 +18,7 @@ from models.settings import Settings
 POOL = "transfers"
 HEARD_WITHIN = timedelta(minutes=2)
 """Workers report themselves every 30 seconds; one that has been silent for so long is gone."""
+_REMEMBERED_FOR = timedelta(days=7)
 _TIMEOUT_S = 3.0
 
 
@@ -27,8 +28,10 @@ def check_is_ready(settings: Settings) -> None:
 
 
 def workers(settings: Settings) -> Mapping[str, datetime]:
-    """When each worker of our pool was heard of last, by its name."""
-    told: Any = _asked(settings, "POST", f"/work_pools/{POOL}/workers/filter").json()
+    """When each worker of our pool was heard of last, by its name; those that were silent for a week are left out."""
+    since = datetime.now(UTC) - _REMEMBERED_FOR
+    recent = {"workers": {"last_heartbeat_time": {"after_": since.isoformat()}}}
+    told: Any = _asked(settings, "POST", f"/work_pools/{POOL}/workers/filter", recent).json()
     try:
         return {worker["name"]: _moment(worker["last_heartbeat_time"]) for worker in told}
     except (KeyError, TypeError, ValueError) as exc:

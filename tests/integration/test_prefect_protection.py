@@ -13,6 +13,7 @@ from deployments.prefect_setup import set_up
 from models.db.engine import Database
 from models.domain.errors import NotPermitted
 from models.settings import Settings
+from services import prefect_status
 from services.deployment_plan import planned
 from services.dispatch import dispatch_once
 from services.orchestration import Orchestration
@@ -87,7 +88,7 @@ def test_a_run_that_names_its_own_command_or_surroundings_is_refused(
 def test_set_up_leaves_no_variables_of_older_versions(some_settings: Settings, a_deployment: str) -> None:
     with client_of(some_settings.prefect_api_url) as client:
         assert client.read_deployment(a_deployment).job_variables == {}
-        assert client.read_work_pool(prefect_server.POOL).base_job_template["variables"]["properties"] == {}
+        assert client.read_work_pool(prefect_status.POOL).base_job_template["variables"]["properties"] == {}
 
 
 def test_our_own_calls_say_what_is_wrong_with_their_password(some_settings: Settings, tmp_path: Path) -> None:

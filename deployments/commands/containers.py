@@ -43,8 +43,11 @@ def stack_rm(simulate: Simulate = False, env_file: EnvFile = Path(".env")) -> No
 def compose_up(extra: Extra = None, simulate: Simulate = False, env_file: EnvFile = Path(".env")) -> None:
     """Start containers for development, in which the code of this clone runs; refuses a production environment."""
     with errors_shown():
-        if environment_file.values_of(env_file).get("ADIT_ENVIRONMENT") == "production":
+        values = environment_file.values_of(env_file)
+        if values.get("ADIT_ENVIRONMENT") == "production":
             raise NotPermitted(f"{env_file} is of production: use adit stack-deploy.")
+        if not values.get("ADIT_DATABASE_PASSWORD"):
+            raise BadRequest(f"{env_file}: ADIT_DATABASE_PASSWORD is empty. Run adit randomize-env-secrets.")
         _compose(env_file, simulate, "up", "--detach", "--wait", extra=extra)
 
 

@@ -85,6 +85,13 @@ def test_containers_for_development_refuse_a_production_environment() -> None:
     assert told.output.startswith("docker compose ") and told.output.endswith("up --detach --wait --force-recreate\n")
 
 
+def test_containers_for_development_need_a_password_for_postgresql() -> None:
+    put("ADIT_ENVIRONMENT=production", "ADIT_ENVIRONMENT=development")
+    put("ADIT_DATABASE_PASSWORD=", "ADIT_DATABASE_PASSWORD=\n#")
+    told = call("compose-up", "--simulate")
+    assert (told.exit_code, "randomize-env-secrets" in told.output) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("command", "ends"), [("down", "down"), ("build", "build"), ("pull", "pull --ignore-buildable")]
 )

@@ -22,6 +22,7 @@ from models.db.engine import Database
 
 POSTGRESQL = Path("/usr/lib/postgresql/15/bin")
 MASTER_KEY = Fernet.generate_key().decode()
+_PREFIX = "adit-pg-"
 _numbers = count(1)
 
 
@@ -47,7 +48,8 @@ class Cluster:
     def __init__(self, address: str = "", port: int = 5432) -> None:
         self._port = port
         self._options = [f"listen_addresses={address}", f"port={port}"]
-        self.directory = Path(tempfile.mkdtemp(prefix="adit-pg-", dir="/tmp"))
+        _sweep()
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         if os.geteuid() == 0:
             shutil.chown(self.directory, "postgres", "postgres")
         self._run("initdb", "-D", "data", "-U", "adit", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
@@ -73,10 +75,11 @@ class Cluster:
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait(30)
 
-    def new_database(self) -> str:
-        """The URL of an empty database."""
+    def new_database(self, template: str | None = None) -> str:
+        """The URL of an empty database, or of a copy of another one, to which nobody is connected."""
         name = f"adit_{next(_numbers)}"
-        self.execute(f"CREATE DATABASE {name} STRATEGY FILE_COPY")
+        copied = f" TEMPLATE {_name(template)}" if template else ""
+        self.execute(f"CREATE DATABASE {name}{copied} STRATEGY FILE_COPY")
         return f"postgresql+psycopg://adit@/{name}?host={self.directory}"
 
     def drop(self, url: str) -> None:
@@ -122,15 +125,23 @@ def cluster() -> Cluster:
     return started
 
 
+def _sweep() -> None:
+    """Remove what test processes that were killed have left."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = left.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+
+
 @contextmanager
-def new_url(kind: str, directory: Path) -> Iterator[str]:
-    """The URL of a database without tables."""
+def new_url(kind: str, directory: Path, has_tables: bool = False) -> Iterator[str]:
+    """The URL of a database without tables; a PostgreSQL one may have them."""
     if kind == "sqlite":
         yield f"sqlite:///{directory / f'adit{next(_numbers)}.db'}"
         return
     if not (POSTGRESQL / "initdb").exists():
         pytest.skip("PostgreSQL 15 is not installed")
-    url = cluster().new_database()
+    url = cluster().new_database(_postgresql_template() if has_tables else None)
     try:
         yield url
     finally:
@@ -144,15 +155,16 @@ def clock() -> Clock:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database without tables, once of each kind."""
-    with new_url(request.param, tmp_path) as url:
+    """A database without tables, once of each kind. A PostgreSQL one has them if the test asks for ``database``, too."""
+    with new_url(request.param, tmp_path, has_tables="database" in request.fixturenames) as url:
         yield url
 
 
 @pytest.fixture
 def database(empty_url: str, clock: Clock) -> Iterator[Database]:
     """A migrated database under a clock that the test moves."""
-    _fill_from_template(empty_url)
+    if empty_url.startswith("sqlite"):  # copied, too: migrating for every test would take most of the time
+        Path(empty_url.removeprefix("sqlite:///")).write_bytes(_sqlite_template())
     db = Database(empty_url, MASTER_KEY, clock)
     yield db
     db.close()
@@ -163,14 +175,6 @@ def sqlite_database(directory: Path, clock: Clock) -> Database:
     file = directory / "adit.db"
     file.write_bytes(_sqlite_template())
     return Database(f"sqlite:///{file}", MASTER_KEY, clock)
-
-
-def _fill_from_template(url: str) -> None:
-    """Put the tables in place by copying: migrating for every test would take most of the time."""
-    if url.startswith("sqlite"):
-        Path(url.removeprefix("sqlite:///")).write_bytes(_sqlite_template())
-    else:
-        replace_by_copy(url, _postgresql_template())
 
 
 def replace_by_copy(url: str, template: str) -> None:

@@ -10,6 +10,8 @@ together, and Prefect's page shows each.
 import asyncio
 import os
 import sys
+import threading
+import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +23,9 @@ from prefect.utilities.processutils import setup_signal_handlers_worker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from deployments.choosing import Choice
+from dicom.files.spool import Spool
 from models.db.engine import open_database
+from models.domain.errors import AditError
 from models.settings import settings
 from services import reach
 from services.deployment_plan import DeploymentPlan, planned
@@ -30,6 +34,7 @@ from services.sharing import MAINTENANCE_LANE, URGENT_LANE
 
 URGENT_PLACES = 2
 MAINTENANCE_PLACES = 2
+_SWEEP_EVERY_S = 300.0
 
 
 class ChoosingWorker(ProcessWorker):
@@ -87,8 +92,17 @@ def main(name: str, places: int) -> None:
     """Work until SIGTERM. Flow runs at work are left to whoever has started this program."""
     plan, db = planned(settings()), open_database(settings())
     choice = Choice(lambda job_id: reach.leaves_to_others(db, settings(), job_id, name))
+    threading.Thread(target=_sweep_spool, name="spool", daemon=True).start()
     with suppress(asyncio.CancelledError, KeyboardInterrupt):
         asyncio.run(_work(plan.pool, lanes(plan, name, places), choice))
+
+
+def _sweep_spool() -> None:
+    """Remove what killed flow runs have left on this machine, at the start and every five minutes."""
+    while True:
+        with suppress(AditError):
+            Spool(settings().spool_dir).sweep()
+        time.sleep(_SWEEP_EVERY_S)
 
 
 async def _work(pool: str, chosen: Sequence[Lane], choice: Choice) -> None:

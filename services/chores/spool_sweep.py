@@ -1,4 +1,4 @@
-"""Sweeps the spool of the machine on which the flow runs; receivers and workers sweep those of their machines too."""
+"""Sweeps the spool of the machine on which the flow runs; workers and receivers sweep those of theirs."""
 
 from dicom.files.spool import Spool
 from models.db.engine import Database

@@ -29,13 +29,16 @@ _COLUMNS = (
 
 
 def watch(db: Database, actor: Actor, job_id: int, pause: Callable[[float], None] = time.sleep) -> Job:
-    """Show a bar until the job has ended, and return the job. ``pause`` waits for so many seconds."""
+    """Show a bar until the job has ended, and return the job; what holds it back stands beside the bar.
+
+    ``pause`` waits for so many seconds.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task(f"Job {job_id}", total=1.0, note="waits for its flow run")
         while (job := jobs.get(db, actor, job_id)).state not in FINISHED:
             fraction, note = _stand(jobs.items(db, actor, job_id), jobs.receipt_summaries(db, actor, job_id))
-            progress.update(bar, completed=fraction, note=note)
+            progress.update(bar, completed=fraction, note=f"{note}. {job.message}" if job.message else note)
             pause(_LOOK_EVERY_S)
         _, note = _stand(jobs.items(db, actor, job_id), jobs.receipt_summaries(db, actor, job_id))
         progress.update(bar, completed=1.0, note=note)
@@ -80,7 +83,7 @@ def _share_done(item: Item, receipt: ReceiptSummary | None) -> float:
 def _row(item: Item, receipt: Receipt, keeps_identity: bool) -> tuple[object, ...]:
     pseudonym = item.pseudonym or ("identity kept" if keeps_identity else "not known yet")
     begun = (item.position, pseudonym, item.state.value, item.error_code)
-    if not item.attempts:
+    if not item.attempts and not receipt.received:
         return begun
     return (
         *begun,

@@ -100,6 +100,14 @@ def test_budgets_by_the_hour_are_kept_and_a_server_is_stopped_and_goes_on(adit: 
     assert adit("node", "add-server", "x", *SERVER, "--port", 104, "--budget-at", "8").exit_code == 2
 
 
+def test_the_status_of_a_job_says_what_holds_it_back(an_installation: Adit) -> None:
+    an_installation("transfer", "--from", "pacs", "--to", "research", "--no-wait", "--study", "1.2.3")
+    an_installation("node", "stop", "pacs", "--reason", "It swaps its disks.")
+    shown = an_installation("status", 1).output
+    assert "#1 study 1.2.3: ServerStopped: An administrator has stopped pacs" in shown
+    assert "It swaps its disks." in shown
+
+
 def test_a_folder_that_is_not_there_is_not_called_good(an_installation: Adit, tmp_path: Path) -> None:
     assert an_installation("node", "test", "research").exit_code == 0
     (tmp_path / "research").rmdir()

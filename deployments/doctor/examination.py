@@ -39,6 +39,7 @@ OF_DATABASE: tuple[Check, ...] = (
     post.notices,
     work.maintenance,
     work.stalled,
+    work.refusals,
     work.chores,
     work.backup,
     nodes.folders,

@@ -9,12 +9,14 @@ from models.db.chores import ChoreStore
 from models.db.holding import HoldingStore
 from models.db.measures import MeasureStore
 from models.db.project import ProjectStore
+from models.db.refusals import RefusalStore
 from services import backups
 from services.chores import overview
 from services.chores.roster import CHORES
 from services.deployment_plan import planned
 
 _STALLED_AFTER = timedelta(minutes=10)
+_REFUSED_WITHIN = timedelta(minutes=10)
 _BACKUP_AFTER = timedelta(days=2)
 
 
@@ -40,6 +42,13 @@ def stalled(here: Installation) -> Iterator[Finding]:
         yield warning("Jobs", words, remedy)
     else:
         yield ok("Jobs", "None waits for long.")
+
+
+def refusals(here: Installation) -> Iterator[Finding]:
+    """Look which machines leave jobs to others, because something is not there that these need."""
+    for machine, reason in RefusalStore(here.db).recent(_REFUSED_WITHIN).items():
+        remedy = f"Mend that on {machine}; until then other machines do those jobs, if there are any."
+        yield warning(f"Worker {machine}", f"It leaves jobs to others. {reason}", remedy)
 
 
 def chores(here: Installation) -> Iterator[Finding]:

@@ -73,7 +73,8 @@ class LeaseStore:
                 return 0
             now = self._db.clock()
             is_hopeless = and_(ItemRow.job_id == job_id, is_abandoned(now), ItemRow.attempts >= max_attempts)
-            lost = session.scalars(select(ItemRow).where(is_hopeless).with_for_update()).all()
+            by_route = (ItemRow.source_id, ItemRow.destination_id)  # so counters are locked in one order everywhere
+            lost = session.scalars(select(ItemRow).where(is_hopeless).order_by(*by_route).with_for_update()).all()
             for item in lost:
                 end(item, State.FAILURE, _ABANDONED_TEXT, now)
                 item.error_code = LeaseLost.__name__

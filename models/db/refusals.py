@@ -33,3 +33,10 @@ class RefusalStore:
         )
         with self._db.reading() as session:
             return dict(session.execute(wanted.order_by(RefusalRow.machine)).all())
+
+    def recent(self, within: timedelta) -> Mapping[str, str]:
+        """Why machines have refused jobs in this time, whichever jobs, by machine; the newest reason of each."""
+        since = self._db.clock() - within
+        wanted = select(RefusalRow.machine, RefusalRow.reason).where(RefusalRow.refused_at >= since)
+        with self._db.reading() as session:
+            return dict(session.execute(wanted.order_by(RefusalRow.refused_at)).all())

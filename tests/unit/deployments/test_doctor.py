@@ -34,6 +34,7 @@ from models.db.engine import Database, utc_now
 from models.db.mails import MailStore
 from models.db.nodes import NodeStore
 from models.db.quotas import QuotaStore
+from models.db.refusals import RefusalStore
 from models.db.signs import SignStore
 from models.db.tables import SignRow, UserRow
 from models.domain.audit import AuditAction
@@ -432,6 +433,10 @@ def stalled_job(house: House) -> None:
     execute(house.db, text("UPDATE jobs SET created_at = '2020-01-01 00:00:00.000000'"))
 
 
+def machine_that_leaves_jobs_to_others(house: House) -> None:
+    RefusalStore(house.db).refuse(add_job(house.db).id, "host-b", "The folder research is not there.")
+
+
 def failed_chore(house: House) -> None:
     run = ChoreStore(house.db).begin("backup", timedelta(minutes=1))
     assert run is not None
@@ -493,6 +498,7 @@ FAULTS: list[tuple[Callable[[House], None], str, Level, str, str]] = [
     (unknown_profile, "Profiles", Level.PROBLEM, "of-nobody", "adit profile show"),
     (maintenance, "Maintenance", Level.WARNING, "only staff", "adit maintenance off"),
     (stalled_job, "Jobs", Level.WARNING, "waited since 2020-01-01", "adit worker"),
+    (machine_that_leaves_jobs_to_others, "Worker host-b", Level.WARNING, "research is not there", "host-b"),
     (failed_chore, "Scheduled work", Level.WARNING, "The disk of the backups is full.", "Administration"),
     (no_backup, "Backup", Level.WARNING, "There is none", "adit db-backup"),
     (backups_cannot_be_written, "Backup", Level.PROBLEM, "Nothing can be written", "ADIT_BACKUP_DIR"),

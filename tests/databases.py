@@ -155,7 +155,7 @@ def clock() -> Clock:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database without tables, once of each kind. A PostgreSQL one has them if the test asks for ``database``, too."""
+    """A database without tables, once of each kind; a PostgreSQL one has them if the test asks for ``database`` too."""
     with new_url(request.param, tmp_path, has_tables="database" in request.fixturenames) as url:
         yield url
 

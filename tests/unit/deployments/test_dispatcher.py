@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -45,9 +46,14 @@ def test_no_trouble_with_mails_ends_the_loop_or_shows_more_than_its_kind(
     assert "ValueError" in caplog.text and "@" not in caplog.text
 
 
-def test_old_keys_and_tokens_are_swept_now_and_then(a_data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    swept: list[object] = []
-    monkeypatch.setattr("services.housekeeping.sweep", swept.append)
+def test_scheduled_work_is_looked_at_as_by_somebody_who_has_just_begun(
+    a_data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was missed while nothing ran is done first, and is nothing to complain of."""
+    looked: list[datetime] = []
+    monkeypatch.setattr("services.alarms.watching.look", lambda *_: None)
+    monkeypatch.setattr("services.chores.watch.look", lambda _db, _settings, since: looked.append(since))
     db = open_session(None, makes_key=True).db
-    dispatcher._send_mails(db, Stop(3))  # type: ignore[arg-type]
-    assert swept == [db], "once an hour"
+    begun = db.clock()
+    dispatcher._watch(db, Stop(2))  # type: ignore[arg-type]
+    assert len(looked) == 2 and looked[0] == looked[1] >= begun

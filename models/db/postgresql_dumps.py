@@ -26,6 +26,7 @@ _CONNECT_TIMEOUT_S = 10
 _LOCK_TIMEOUT_MS = 10_000
 _LONGEST_SAYING = 300
 _DEPENDED_ON = "2BP01"
+_LOCKED = "55P03"
 _OTHERS = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
@@ -92,9 +93,11 @@ def _drop_all(driver: "psycopg.Connection[Any]") -> None:
             if names := [str(name) for (name,) in driver.execute(found.encode())]:
                 driver.execute(f"DROP {kind} {', '.join(names)}".encode())
     except psycopg.Error as exc:
-        if exc.sqlstate != _DEPENDED_ON:
-            raise WriteFailed(f"The tables could not be replaced ({exc.sqlstate}).") from None
-        raise WrongState("Something else depends on the tables of ADIT, such as a view. Remove it first.") from None
+        if exc.sqlstate == _DEPENDED_ON:
+            raise WrongState("Something else depends on the tables of ADIT, such as a view. Remove it first.") from None
+        if exc.sqlstate == _LOCKED:
+            raise WrongState("Somebody else works on the tables of ADIT. End that first.") from None
+        raise WriteFailed(f"The tables could not be replaced ({exc.sqlstate}).") from None
 
 
 def _play(driver: "psycopg.Connection[Any]", script: IO[bytes]) -> None:

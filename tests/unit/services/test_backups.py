@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
-from models.db import schema
+from models.db import postgresql_dumps, schema
 from models.db.audit import AuditStore
 from models.db.engine import Database
 from models.db.jobs import JobStore
@@ -481,6 +481,23 @@ def test_a_view_of_somebody_else_stops_a_restore_instead_of_going_with_it(
     with pytest.raises(WrongState, match="Something else depends on the tables"):
         backups.restore(settings, path)
     assert len(all_rows(settings.url)["jobs"]) == 3
+
+
+def test_who_works_on_the_tables_under_another_name_is_not_waited_for_long(
+    a_postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = some_settings(tmp_path, database_url=a_postgresql_url, spool_reserve_mb=0)
+    path = backups.make(settings)
+    change(settings, "DROP ROLE IF EXISTS dba", "CREATE ROLE dba LOGIN", "GRANT SELECT ON jobs TO dba")
+    dba = create_engine(a_postgresql_url.replace("adit@", "dba@"))
+    monkeypatch.setattr(postgresql_dumps, "_LOCK_TIMEOUT_MS", 100)
+    with dba.connect() as connection:
+        connection.execute(text("SELECT count(*) FROM jobs"))
+        with pytest.raises(WrongState, match="Somebody else works on the tables"):
+            backups.restore(settings, path)
+    dba.dispose()
+    assert backups.restore(settings, path).sessions == 1
+    change(settings, "DROP ROLE dba")
 
 
 def test_rows_that_look_like_the_end_of_a_copy_come_back(a_postgresql_url: str, tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ STATUS: Mapping[type[AditError], int] = {
     errors.TargetError: 502,
     errors.NoSpace: 507,
     errors.WriteFailed: 502,
+    errors.FolderGone: 502,
     errors.NotConfirmed: 502,
     errors.Interrupted: 503,
     errors.Canceled: 503,

@@ -1,8 +1,10 @@
 """Works through the items of a job, several at a time, as long as there are any that are due."""
 
 import logging
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
+from pathlib import Path
 
 from prefect.client.schemas.objects import State as RunState
 from prefect.runtime import flow_run
@@ -17,7 +19,7 @@ from models.db.engine import Database, open_database
 from models.domain.errors import AditError, BadRequest, LeaseLost
 from models.domain.jobs import Item, JobKind, Lease
 from models.settings import Settings, settings
-from services import log_ids, sharing, work
+from services import log_ids, reach, sharing, work
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +41,17 @@ def run_transfer(kind: JobKind, job_id: int | None, request: RequestedTransfer |
     except AditError as error:
         return final_states.refusal(error)
     with sharing.at_work(db, job_id, str(flow_run.get_id())):
-        work_through(db, settings(), job_id)
+        work_through(db, settings(), job_id, folders=reach.folders_here(db, job_id))
     return final_states.of_job(db, job_id)
 
 
-def work_through(db: Database, options: Settings, job_id: int, way: Way = as_task) -> None:
+def work_through(
+    db: Database, options: Settings, job_id: int, way: Way = as_task, folders: Collection[Path] = ()
+) -> None:
     """Claim and transfer item after item, in as many lanes as the settings allow and the job can use.
 
-    A fault that is not the item's own holds up none of the others; it is raised when they have ended. SIGTERM gives up
-    what is at work.
+    Ends early when one of the folders is gone, so that the rest is left to other machines. A fault that is not the
+    item's own holds up none of the others; it is raised when they have ended. SIGTERM gives up what is at work.
     """
     count = min(options.items_at_a_time, work.unended(db, job_id))
     if not count:
@@ -58,7 +62,7 @@ def work_through(db: Database, options: Settings, job_id: int, way: Way = as_tas
         ThreadPoolExecutor(count * _STEPS_OF_A_LANE, "step") as steps,
         ThreadPoolExecutor(count, "lane") as threads,
     ):
-        lane = Lane(db, options, starter(steps, way), halt, options.stream_mb * 1_000_000 // count)
+        lane = Lane(db, options, starter(steps, way), halt, options.stream_mb * 1_000_000 // count, folders)
         try:
             ends = [threads.submit(copy_context().run, _work, lane, job_id) for _ in range(count)]
             wait(ends)
@@ -94,7 +98,7 @@ def _transferred(lane: Lane, item: Item, lease: Lease) -> Exception | None:
 
 
 def _next(lane: Lane, job_id: int) -> tuple[Item, Lease] | None:
-    if lane.halt.is_called:
+    if lane.halt.is_called or lane.has_lost_a_folder:
         return None
     return work.claim_next(lane.db, job_id, lane.settings.lease_for, lane.settings.max_attempts)
 

@@ -1,13 +1,14 @@
 """What the items that are worked on at the same time share, and how all of them are ended at once."""
 
 import threading
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from flows.steps import Start
 from models.db.engine import Database
-from models.domain.errors import LeaseLost
+from models.domain.errors import AditError, FolderGone, LeaseLost, WriteFailed
 from models.settings import Settings
 from tasks.attempt import Attempt
 
@@ -44,10 +45,23 @@ class Halt:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Where one item after another is worked on. ``stream_bytes`` is its part of what the worker may hold in memory."""
+    """Where one item after another is worked on. ``stream_bytes`` is its part of what the worker may hold in memory.
+
+    ``folders`` are the destinations that were there when the flow run began.
+    """
 
     db: Database
     settings: Settings
     start: Start
     halt: Halt
     stream_bytes: int
+    folders: Collection[Path] = ()
+
+    @property
+    def has_lost_a_folder(self) -> bool:
+        """Whether a share is gone from this machine: what comes next is for others, or for later."""
+        return not all(folder.is_dir() for folder in self.folders)
+
+    def explained(self, error: AditError) -> AditError:
+        """The error, or the trouble behind it that ends by itself or elsewhere."""
+        return FolderGone() if isinstance(error, WriteFailed) and self.has_lost_a_folder else error

@@ -48,7 +48,7 @@ def transfer_study(lane: Lane, item: Item, lease: Lease) -> None:
             _give_up(attempt)
             raise
         except AditError as error:
-            _fail(attempt, error)
+            _fail(attempt, lane.explained(error))
         except BaseException:  # a fault of the flow itself: the item is taken up again when the lease ends
             _give_up(attempt)
             raise

@@ -57,6 +57,14 @@ def lacking(db: Database, settings: Settings, job: Job) -> Iterator[str]:
         yield error.message
 
 
+def folders_here(db: Database, job_id: int) -> frozenset[Path]:
+    """The destination folders of a job that are there on this machine."""
+    nodes = NodeStore(db)
+    ids = {destination for _, destination in JobStore(db).nodes(job_id) if destination is not None}
+    found = (nodes.get(node_id) for node_id in ids)
+    return frozenset(node.path for node in found if isinstance(node, Folder) and node.path.is_dir())
+
+
 def _of_node(settings: Settings, node: Node) -> Iterator[str]:
     if isinstance(node, Folder) and not node.path.is_dir():
         yield f"The folder {node.path} is not there. Mount it, or correct its path."

@@ -165,6 +165,10 @@ _ADVICE: Mapping[str, Advice] = {
         "Show this page to an administrator: the destination cannot be written.",
         "Check that the folder exists, is mounted, and can be written by the user who runs ADIT.",
     ),
+    "FolderGone": Advice(
+        "Wait: it is tried again. If it has failed in the end, retry the failed items once the folder is there.",
+        "Mount the folder again on the machine that the worker's log names; other machines go on meanwhile.",
+    ),
     "NotConfirmed": Advice(
         "Retry the failed items: what has arrived in the meantime is not sent again.",
         "The destination took the instances and does not list them; look there for a queue or a rule that drops them.",

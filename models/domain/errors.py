@@ -25,7 +25,7 @@ AditError
 │   ├── Excluded
 │   └── NeedsReview
 ├── TargetError   the place data goes to
-│   └── NoSpace · WriteFailed · NotConfirmed
+│   └── NoSpace · WriteFailed · FolderGone · NotConfirmed
 ├── Interrupted   we stopped it ourselves
 │   ├── Canceled · LeaseLost
 │   └── Stalled                                                     (retried)
@@ -243,6 +243,12 @@ class WriteFailed(TargetError):
     """The destination could not be written. Check that it exists and its permissions."""
 
     retry = Retry.NEVER
+
+
+class FolderGone(TargetError):
+    """The folder was there and is gone. Its share may not be mounted any more."""
+
+    retry = Retry.LATER
 
 
 class NotConfirmed(TargetError):

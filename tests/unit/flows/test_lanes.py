@@ -3,8 +3,9 @@
 import contextvars
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from flows import items
 from flows.items import work_through
 from flows.lane import Halt, Lane
 from flows.steps import starter
-from models.domain.errors import Bug, LeaseLost, Unreachable
+from models.domain.errors import Bug, FolderGone, LeaseLost, Unreachable, WriteFailed
 from models.domain.jobs import Item, Lease
 from models.settings import Settings
 from services import log_ids
@@ -93,14 +94,16 @@ def seen() -> Seen:
     return Seen()
 
 
-def run(monkeypatch: pytest.MonkeyPatch, queue: Queue, transfer: Transfer, lanes: int) -> None:
+def run(
+    monkeypatch: pytest.MonkeyPatch, queue: Queue, transfer: Transfer, lanes: int, folders: Collection[Path] = ()
+) -> None:
     def transfer_study(lane: Lane, item: Item, _lease: Lease) -> None:
         transfer(lane, item.id)
 
     monkeypatch.setattr(items, "work", queue)
     monkeypatch.setattr(items, "transfer_study", transfer_study)
     settings = Settings.model_construct(items_at_a_time=lanes, stream_mb=60, lease_s=20, max_attempts=3)
-    work_through(None, settings, 1)  # type: ignore[arg-type]
+    work_through(None, settings, 1, folders=folders)  # type: ignore[arg-type]
 
 
 def test_so_many_items_are_at_work_at_a_time_as_the_settings_say(monkeypatch: pytest.MonkeyPatch, seen: Seen) -> None:
@@ -230,3 +233,22 @@ def test_what_lanes_and_their_steps_log_carries_the_ids_of_their_item(monkeypatc
     assert sorted(item for item, _ in noted) == list(range(6))
     assert [ids for item, ids in noted if ids != {"job_id": 1, "item_id": item}] == []
     assert log_ids.carried() == {}
+
+
+def test_when_a_folder_is_gone_the_rest_is_left_to_other_machines(
+    monkeypatch: pytest.MonkeyPatch, seen: Seen, tmp_path: Path
+) -> None:
+    """What fails for that reason is tried again; another fault of the folder is what it is."""
+    share, explained = tmp_path / "share", []
+    share.mkdir()
+
+    def transfer(lane: Lane, item: int) -> None:
+        seen.note(lane, item)
+        explained.append(type(lane.explained(WriteFailed())))
+        if item == 2:
+            share.rmdir()
+            explained.extend(type(lane.explained(error)) for error in (WriteFailed(), Unreachable()))
+
+    run(monkeypatch, Queue(9), transfer, lanes=1, folders=[share])
+    assert seen.items == [0, 1, 2]
+    assert explained == [WriteFailed, WriteFailed, WriteFailed, FolderGone, Unreachable]

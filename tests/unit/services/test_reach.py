@@ -94,6 +94,15 @@ def test_a_full_spool_another_profile_and_missing_certificates_are_named(
     assert "The profile research is not what it was" in said
 
 
+def test_folders_here_are_those_that_are_mounted(
+    a_database: Database, submit: Callable[..., Job], a_share: Path
+) -> None:
+    job = submit()
+    assert reach.folders_here(a_database, job.id) == {a_share}
+    a_share.rmdir()
+    assert reach.folders_here(a_database, job.id) == set()
+
+
 def test_a_job_is_left_to_others_until_all_of_them_have_refused_it(
     a_database: Database,
     the_settings: Settings,

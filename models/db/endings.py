@@ -1,16 +1,12 @@
 """Keeps which ends of jobs were looked at, to tell their owners by mail what these want to hear."""
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, select, update
 
 from models.db.engine import Database
 from models.db.tables import JobRow
-from models.domain.jobs import FINISHED
 
-_IS_UNTOLD = and_(
-    JobRow.state.in_(FINISHED),
-    JobRow.ended_at.is_not(None),
-    or_(JobRow.finished_mail_at.is_(None), JobRow.finished_mail_at < JobRow.ended_at),
-)
+_IS_UNTOLD = and_(JobRow.finished_mail_at.is_(None), JobRow.ended_at.is_not(None))
+"""A job that waits again, after a retry for instance, has neither time any more."""
 
 
 class EndingStore:

@@ -202,6 +202,7 @@ class JobRow(Row):
     __table_args__ = (
         Index("ix_jobs_owner_state", "owner", "state"),
         Index("ix_jobs_state", "state"),
+        Index("ix_jobs_untold", "finished_mail_at", "ended_at"),
         NEVER_REUSE_IDS,
     )
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -603,7 +604,11 @@ class NoticeRow(Row):
     """One event that one webhook is told; ``body`` is what is sent. The job may be gone by now."""
 
     __tablename__ = "webhook_notices"
-    __table_args__ = (Index("ix_webhook_notices_due", "webhook_id", "state", "not_before_at"), NEVER_REUSE_IDS)
+    __table_args__ = (
+        Index("ix_webhook_notices_due", "webhook_id", "state", "not_before_at"),
+        Index("ix_webhook_notices_listed", "webhook_id", "id"),
+        NEVER_REUSE_IDS,
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     webhook_id: Mapped[int] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
     event_id: Mapped[str] = mapped_column(String(40))

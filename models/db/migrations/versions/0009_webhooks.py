@@ -60,6 +60,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_webhook_notices_due", "webhook_notices", ["webhook_id", "state", "not_before_at"])
+    op.create_index("ix_webhook_notices_listed", "webhook_notices", ["webhook_id", "id"])
     op.create_table(
         "alarms",
         sa.Column("name", sa.String(64), nullable=False),
@@ -71,10 +72,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name="pk_alarms"),
     )
     op.create_index("ix_items_ended_at", "items", ["ended_at"])
+    op.create_index("ix_jobs_untold", "jobs", ["finished_mail_at", "ended_at"])
     op.execute("UPDATE jobs SET finished_mail_at = ended_at WHERE ended_at IS NOT NULL AND NOT send_finished_mail")
 
 
 def downgrade() -> None:
+    op.drop_index("ix_jobs_untold", "jobs")
     op.drop_index("ix_items_ended_at", "items")
     for table in ("alarms", "webhook_notices", "webhooks"):
         op.drop_table(table)

@@ -54,9 +54,13 @@ def migrate(settings: Settings) -> None:
 
 
 def await_tables(settings: Settings) -> None:
-    """Wait until the database has the tables of this version. Raises TimedOut, or Interrupted by a signal."""
+    """Wait until the database has the tables of this version.
+
+    Raises TimedOut, Interrupted by a signal, or NotPermitted when the master key is not the database's.
+    """
     database = open_database(settings)
     _await("the tables of this version, which adit init makes", lambda: _answers(database) and database.is_current())
+    database.check_key()
     database.close()
 
 

@@ -137,11 +137,12 @@ class Database:
             return schema.is_current(session.connection())
 
     def check_is_current(self) -> None:
-        """Raise WrongVersion unless the tables are those of this program's version."""
+        """Raise WrongVersion unless the tables are those of this program's version, NotPermitted as ``check_key``."""
         if not self.is_current():
             raise WrongVersion(
                 "The database is not of this version of ADIT yet. Run adit init, or start adit up, which migrate it."
             )
+        self.check_key()
 
     @contextmanager
     def refilled(self, fill: Callable[[Connection], None]) -> Generator[None]:

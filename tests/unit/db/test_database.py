@@ -327,8 +327,9 @@ def test_another_master_key_is_refused_before_anything_is_done(empty_url: str) -
     owner.migrate()
     owner.close()
     stranger = Database(empty_url, Fernet.generate_key().decode())
-    with pytest.raises(NotPermitted, match="ADIT_MASTER_KEY is not the key"):
-        stranger.migrate()
+    for refused in (stranger.migrate, stranger.check_is_current, stranger.check_key):
+        with pytest.raises(NotPermitted, match="ADIT_MASTER_KEY is not the key"):
+            refused()
     stranger.close()
 
 

@@ -87,16 +87,17 @@ def _values_for_production(env_file: Path) -> dict[str, str]:
     missing = [name for name in _FILES if values.get(name) and not (env_file.parent / values[name]).exists()]
     problems = problems_of(env_file) + [f"{name}: needed in containers." for name in empty]
     problems += [f"{name}: there is no such file; see adit generate-certificate-files." for name in missing]
-    if not Path(values.get("STACK_FOLDERS_DIR") or "/srv/adit").is_dir():
-        problems.append(
-            "STACK_FOLDERS_DIR: there is no such directory. Make it for user 10001, who runs in containers."
-        )
+    gone = [name for name, usual in _DIRECTORIES.items() if not Path(values.get(name) or usual).is_dir()]
+    problems += [
+        f"{name}: there is no such directory. Make it for user 10001, who runs in containers." for name in gone
+    ]
     if problems:
         raise BadRequest(f"{env_file}: {' '.join(problems)}")
     return values
 
 
 _FILES = ("STACK_CERTIFICATE_FILE", "STACK_KEY_FILE")
+_DIRECTORIES = {"STACK_FOLDERS_DIR": "/srv/adit", "STACK_BACKUP_DIR": "/srv/adit-backups"}
 _NEEDED = ("ADIT_MASTER_KEY", "ADIT_DATABASE_PASSWORD", "ADIT_PREFECT_AUTH", "ADIT_PREFECT_PAGE_URL", *_FILES)
 
 

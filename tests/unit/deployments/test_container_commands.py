@@ -23,6 +23,7 @@ def an_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     put("ADIT_WEB_URL=http://localhost:8000", "ADIT_WEB_URL=https://adit.hospital.org")
     put("ADIT_PREFECT_PAGE_URL=", "ADIT_PREFECT_PAGE_URL=https://adit.hospital.org:4443")
     put("STACK_FOLDERS_DIR=/srv/adit", f"STACK_FOLDERS_DIR={tmp_path}")
+    put("STACK_BACKUP_DIR=/srv/adit-backups", f"STACK_BACKUP_DIR={tmp_path}")
     return tmp_path / ".env"
 
 
@@ -65,6 +66,7 @@ def test_secrets_are_in_no_printed_call() -> None:
         ("ADIT_LEASE_S=20", "ADIT_LEASE_S=no", "ADIT_LEASE_S"),
         ("ADIT_DATABASE_PASSWORD=", "ADIT_DATABASE_PASSWORD=\n#", "ADIT_DATABASE_PASSWORD: needed"),
         ("STACK_FOLDERS_DIR=/", "STACK_FOLDERS_DIR=/nowhere/", "STACK_FOLDERS_DIR: there is no such directory"),
+        ("STACK_BACKUP_DIR=/", "STACK_BACKUP_DIR=/nowhere/", "STACK_BACKUP_DIR: there is no such directory"),
         ("ADIT_PREFECT_PAGE_URL=https", "ADIT_PREFECT_PAGE_URL=\n#", "ADIT_PREFECT_PAGE_URL: needed"),
         ("certificates/adit.key", "certificates/gone.key", "STACK_KEY_FILE: there is no such file"),
     ],

@@ -15,7 +15,8 @@ from pathlib import Path
 from models.domain.errors import BadRequest, NotFound
 
 _LINE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
-_OTHERS_BITS = 0o077
+_OTHERS_BITS = 0o027
+"""A group may read the file: that of the user under whom programs of systemd run."""
 
 
 @dataclass(frozen=True, slots=True)

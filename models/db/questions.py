@@ -122,6 +122,7 @@ class QuestionStore:
         wanted = (
             select(func.count())
             .select_from(ItemRow)
+            .join(QuestionRow, QuestionRow.item_id == ItemRow.id)
             .outerjoin(AnswerRow, AnswerRow.item_id == ItemRow.id)
             .where(*_with_result(job_id, item_id))
         )
@@ -149,6 +150,7 @@ class QuestionStore:
         wanted = (
             select(func.count())
             .select_from(ItemRow)
+            .join(QuestionRow, QuestionRow.item_id == ItemRow.id)
             .outerjoin(AnswerRow, AnswerRow.item_id == ItemRow.id)
             .where(ItemRow.job_id == job_id, *_of_verdict(verdict))
         )
@@ -167,6 +169,7 @@ class QuestionStore:
                 func.sum(AnswerRow.size_bytes),
             )
             .select_from(ItemRow)
+            .join(QuestionRow, QuestionRow.item_id == ItemRow.id)
             .outerjoin(AnswerRow, AnswerRow.item_id == ItemRow.id)
             .where(ItemRow.job_id == job_id)
             .group_by(AnswerRow.verdict, ItemRow.state)

@@ -31,16 +31,9 @@ def run(db: Database, settings: Settings) -> str:
     chores = len(ChoreStore(db).end_dead())
     crashed, withdrawn = _put_prefect_right(db, prefect)
     dispatch.dispatch_once(db, settings)
-    found = [
-        f"{count} {words}"
-        for count, words in (
-            (chores, "chores that died"),
-            (crashed, "dead flow runs"),
-            (withdrawn, "waiting runs of ended jobs"),
-        )
-        if count
-    ]
-    return f"Ended {', '.join(found)}." if found else "Nothing was left behind."
+    counts = {"killed chores": chores, "dead flow runs": crashed, "waiting runs of ended jobs": withdrawn}
+    found = ", ".join(f"{words}: {count}" for words, count in counts.items() if count)
+    return f"Ended what was left behind: {found}." if found else "Nothing was left behind."
 
 
 def _put_prefect_right(db: Database, prefect: Orchestration) -> tuple[int, int]:

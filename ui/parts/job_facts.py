@@ -32,6 +32,7 @@ def facts_of(job: Job, actor: Actor) -> Mapping[str, str]:
         "De-identification": "none: the identity is kept" if job.keep_identity else job.profile,
         "Created": times.moment(job.created_at),
         "Mail when it has ended": "yes" if job.send_finished_mail else "",
+        "Patient data removed": times.moment(job.emptied_at) if job.emptied_at else "",
     }
 
 

@@ -70,6 +70,8 @@ def test_a_query_loses_file_questions_and_answers(database: Database, retention:
     with pytest.raises(NotFound):
         QuestionStore(database).content(item.id)
     assert not BatchFileStore(database).has(job.id)
+    assert QuestionStore(database).count_results(job.id) == 0
+    assert list(QuestionStore(database).results(job.id)) == []
     with database.reading() as session:
         assert session.scalar(select(func.count()).select_from(AnswerRow)) == 0
 

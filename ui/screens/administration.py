@@ -10,6 +10,7 @@ from models.domain.nodes import Server
 from models.domain.people import Standing
 from services import jobs, nodes, project, quotas
 from services.alarms import standing
+from services.chores import overview
 from services.people import accounts, groups, tokens
 from services.post import broadcasts
 from services.webhooks import administration as webhooks
@@ -148,6 +149,14 @@ def draw_rest() -> None:
             "Every job of everybody by status, as it is now, and the history.",
             [status.counts_line(active) or "nothing waits or runs"],
             [f"{counted(failed, 'job')} failed today" if failed else ""],
+        )
+        late = overview.in_trouble(db, context.settings(), actor)
+        entry(
+            "scheduled-work",
+            "Scheduled work",
+            "Backups, checks and clearing up that are done by themselves: how they went, and doing them now.",
+            [] if late else ["nothing is wrong"],
+            [f"{title} failed or is not done" for title in late],
         )
         entry(
             "broadcast",

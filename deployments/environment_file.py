@@ -15,6 +15,7 @@ from pathlib import Path
 from models.domain.errors import BadRequest, NotFound
 
 _LINE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
+_OWNER, _GROUP, _EVERYBODY = 0o600, 0o040, 0o007
 _OTHERS_BITS = 0o027
 """A group may read the file: that of the user under whom programs of systemd run."""
 
@@ -99,10 +100,17 @@ def _read(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace a file at once by one that only this user may read (mkstemp makes it so)."""
+    """Replace a file at once by one that only this user may read, and the group that could read it before.
+
+    A file that everybody could read was open by chance, so its group is left out, too.
+    """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            with suppress(FileNotFoundError, PermissionError):
+                before = path.stat()
+                os.fchown(descriptor, before.st_uid, before.st_gid)
+                os.fchmod(descriptor, _OWNER | (before.st_mode & _GROUP if not before.st_mode & _EVERYBODY else 0))
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

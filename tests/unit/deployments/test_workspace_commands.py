@@ -96,6 +96,15 @@ def test_force_renews_secrets_and_tells_what_depends_on_them() -> None:
     assert "ALTER ROLE" in forced.output
 
 
+@pytest.mark.parametrize(("before", "after"), [(0o600, 0o600), (0o640, 0o640), (0o644, 0o600), (0o666, 0o600)])
+def test_a_changed_file_is_read_by_nobody_more_than_before(before: int, after: int) -> None:
+    """Its group may be that of the user under whom programs of systemd run."""
+    env = begun()
+    env.chmod(before)
+    assert call("randomize-env-secrets").exit_code == 0
+    assert env.stat().st_mode & 0o777 == after
+
+
 @pytest.mark.parametrize("trace", ["adit.db", "master.key"])
 def test_the_key_of_a_database_that_is_there_is_changed_by_force_only(trace: str) -> None:
     env = begun()

@@ -48,7 +48,7 @@ def compose_up(extra: Extra = None, simulate: Simulate = False, env_file: EnvFil
             raise NotPermitted(f"{env_file} is of production: use adit stack-deploy.")
         if not values.get("ADIT_DATABASE_PASSWORD"):
             raise BadRequest(f"{env_file}: ADIT_DATABASE_PASSWORD is empty. Run adit randomize-env-secrets.")
-        _compose(env_file, simulate, "up", "--detach", "--wait", extra=extra)
+        _compose(env_file, simulate, "up", "--detach", extra=extra)
 
 
 def compose_down(extra: Extra = None, simulate: Simulate = False, env_file: EnvFile = Path(".env")) -> None:

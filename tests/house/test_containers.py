@@ -171,3 +171,8 @@ def test_the_image_gets_what_is_locked_and_nothing_of_development() -> None:
     assert wanted <= names
     development = {re.split(r"[\[<>=]", text)[0].lower() for text in PROJECT["dependency-groups"]["dev"]}
     assert names & (development - {"hatchling", "websockets"}) == set(), "hatchling builds, websockets serves the pages"
+
+
+def test_the_guides_name_of_the_command_is_the_same_command() -> None:
+    scripts = PROJECT["project"]["scripts"]
+    assert scripts["cli"] == scripts["adit"]

@@ -84,7 +84,7 @@ def test_containers_for_development_refuse_a_production_environment() -> None:
     put("ADIT_ENVIRONMENT=production", "ADIT_ENVIRONMENT=development")
     told = call("compose-up", "--simulate", "--", "--force-recreate")
     assert told.exit_code == 0, told.output
-    assert told.output.startswith("docker compose ") and told.output.endswith("up --detach --wait --force-recreate\n")
+    assert told.output.startswith("docker compose ") and told.output.endswith("up --detach --force-recreate\n")
 
 
 def test_containers_for_development_need_a_password_for_postgresql() -> None:

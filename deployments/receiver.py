@@ -34,6 +34,7 @@ def main() -> None:
         with signs.given(db, "receiver"):
             while not stop.comes_within(_SWEEP_EVERY_S):
                 _sweep(spool, inbox)
+                _tell_of_unwanted(inbox, settings().receiver_ae_title)
     finally:
         receiver.stop()
 
@@ -51,6 +52,18 @@ def _sweep(spool: Spool, inbox: Inbox) -> None:
         spool.sweep()
     except AditError as error:
         log.warning("the spool could not be swept: %s: %s", error.code, error.message)
+
+
+def _tell_of_unwanted(inbox: Inbox, ae_title: str) -> None:
+    """Say in the log that something came for nobody here: the one sign of two machines under the same AE title."""
+    count, inbox.unwanted_count = inbox.unwanted_count, 0
+    if count:
+        log.warning(
+            "%s instances came for which nobody on this machine waits. After canceled jobs that is right; else give the "
+            "receiver of each machine an AE title of its own (here %s), and enter it at the sources.",
+            count,
+            ae_title,
+        )
 
 
 if __name__ == "__main__":

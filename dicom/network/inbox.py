@@ -60,6 +60,8 @@ class Inbox:
         self._room_bytes = room_bytes
         self._waiting = root / "waiting"
         self._incoming = root / "incoming"
+        self.unwanted_count = 0
+        """How many instances this process was sent for which nobody waited, to tell that there were some."""
         self._known: dict[str, frozenset[str]] = {}
         self._lock = threading.Lock()
         with _disk_trouble():
@@ -212,6 +214,7 @@ class Arrival:
             if self._error is not None:
                 raise self._error
             if self._file is None:
+                self._inbox.unwanted_count += 1
                 return 0
             try:
                 self._file.flush()

@@ -53,6 +53,7 @@ def test_what_nobody_waits_for_is_not_kept(an_inbox: Inbox) -> None:
     with an_inbox.expect(["1.2"]):
         assert receive(an_inbox, "1.9") == 0
     assert receive(an_inbox, "1.2") == 0
+    assert an_inbox.unwanted_count == 2
     assert leftovers(an_inbox) == []
 
 

@@ -59,8 +59,8 @@ def _tell_of_unwanted(inbox: Inbox, ae_title: str) -> None:
     count, inbox.unwanted_count = inbox.unwanted_count, 0
     if count:
         log.warning(
-            "%s instances came for which nobody on this machine waits. After canceled jobs that is right; else give the "
-            "receiver of each machine an AE title of its own (here %s), and enter it at the sources.",
+            "%s instances came for which nobody on this machine waits. After canceled jobs that is right; else give "
+            "the receiver of each machine an AE title of its own (here %s), and enter it at the sources.",
             count,
             ae_title,
         )

@@ -27,7 +27,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(24), nullable=False),
         sa.Column("error_code", sa.String(64), nullable=False),
         sa.Column("attempts", sa.BigInteger(), nullable=False),
-        sa.Column("seconds", sa.Double(), nullable=False),
+        sa.Column("seconds", sa.Double[float](), nullable=False),
         sa.PrimaryKeyConstraint("kind", "source", "destination", "state", "error_code", name="pk_attempt_totals"),
     )
     op.create_table(

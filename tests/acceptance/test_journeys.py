@@ -35,6 +35,8 @@ ADMIN_PAGES = (
     "/project-settings",
     "/broadcast",
     "/broadcast?id=new",
+    "/webhooks",
+    "/webhooks?id=new",
     "/audit",
     "/reviews",
 )

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from deployments import installation, ports, prefect_server, stack
-from deployments.screen import errors_shown, say
 from models.db.engine import open_database
 from models.db.signs import SignStore
 from models.domain.errors import AditError
@@ -21,11 +20,13 @@ _SILENT_FOR = timedelta(seconds=120)
 
 
 def main(program: str) -> None:
-    """End with status 0 when the program works, 1 when it does not."""
-    with errors_shown():
+    """End with status 0 when the program works, 1 when it does not, or cannot for want of right settings."""
+    try:
         is_alive = PROGRAMS[program](installation.open_settings())
-        say(f"{program}: {'works' if is_alive else 'does not work'}")
-        sys.exit(0 if is_alive else 1)
+    except AditError as error:
+        sys.exit(f"{program}: {error.message}")
+    print(f"{program}: {'works' if is_alive else 'does not work'}")
+    sys.exit(0 if is_alive else 1)
 
 
 def _gives_signs(settings: Settings, program: str) -> bool:
@@ -55,4 +56,4 @@ PROGRAMS: Mapping[str, Callable[[Settings], bool]] = {
 }
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -11,7 +11,7 @@ import pytest
 from deployments import alive, ports, prefect_server, programs, stack
 from models.db.engine import open_database
 from models.db.signs import SignStore
-from models.domain.errors import TimedOut
+from models.domain.errors import BadRequest, TimedOut
 from models.settings import Settings
 from tests.samples import some_settings
 
@@ -109,6 +109,23 @@ def test_a_program_that_gives_signs_is_alive(tmp_path: Path) -> None:
     assert not is_alive(settings)
     SignStore(database).give("dispatcher", alive.socket.gethostname(), "1", database.clock())
     assert is_alive(settings)
+
+
+def test_who_asks_is_answered_by_an_exit_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = migrated(tmp_path)
+    monkeypatch.setattr(alive.installation, "open_settings", lambda: settings)
+    with pytest.raises(SystemExit) as ended:
+        alive.main("dispatcher")
+    assert (ended.value.code, capsys.readouterr().out) == (1, "dispatcher: does not work\n")
+
+    def fail() -> Settings:
+        raise BadRequest("There is no installation.")
+
+    monkeypatch.setattr(alive.installation, "open_settings", fail)
+    with pytest.raises(SystemExit, match="There is no installation"):
+        alive.main("dispatcher")
 
 
 def test_nobody_is_called_dead_for_the_want_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,24 +47,20 @@ class _Outcome:
 
 
 def ask_bundle(bundle: Bundle) -> None:
-    """Ask the due questions of a job, those to several servers at the same time, until enough were asked.
+    """Ask a server the due questions of a job, several at a time, until enough were asked.
 
     What fails is recorded with its item, and holds nobody up. SIGTERM gives up what is at work.
     """
     work.fail_abandoned(bundle.db, bundle.job_id, bundle.settings.max_attempts)
-    destination = _Destination(bundle)
-    crews = [
-        _Crew(bundle, server, destination, min(count, _places(bundle, server)))
-        for source_id, count in work.due_sources(bundle.db, bundle.job_id).items()
-        if isinstance(server := work.node(bundle.db, source_id), Server)
-    ]
-    total = sum(crew.size for crew in crews)
-    if not total:
+    count = work.due_sources(bundle.db, bundle.job_id).get(bundle.source_id, 0)
+    server = work.node(bundle.db, bundle.source_id)
+    if not count or not isinstance(server, Server):
         return
+    crew, size = _Crew(bundle, server, _Destination(bundle)), min(count, _places(bundle, server))
     carrying = log_ids.carrying(job_id=bundle.job_id)
-    with carrying, bundle.beating(), ThreadPoolExecutor(total, "ask") as threads:
+    with carrying, bundle.beating(), ThreadPoolExecutor(size, "ask") as threads:
         try:
-            ends = [threads.submit(copy_context().run, crew.work) for crew in crews for _ in range(crew.size)]
+            ends = [threads.submit(copy_context().run, crew.work) for _ in range(size)]
             wait(ends)
         except BaseException:
             bundle.stop(LeaseLost())
@@ -96,10 +92,9 @@ class _Destination:
 
 
 class _Crew:
-    """The threads that ask one server."""
+    """The threads that ask a server."""
 
-    def __init__(self, bundle: Bundle, server: Server, destination: _Destination, size: int) -> None:
-        self.size = size
+    def __init__(self, bundle: Bundle, server: Server, destination: _Destination) -> None:
         self._bundle = bundle
         self._server = server
         self._destination = destination
@@ -109,7 +104,7 @@ class _Crew:
         """Ask question after question."""
         has_one_place = any(budgets.budget(self._bundle.db, server) == 1 for server in self._servers)
         with self._bundle.asker(self._servers, has_one_place) as asker:
-            while not asker.is_stopped and (claim := self._bundle.claim(self._server.id)) is not None:
+            while not asker.is_stopped and (claim := self._bundle.claim()) is not None:
                 with log_ids.carrying(item_id=claim[0].id):
                     self._see_to(asker, *claim)
                 asker.rest()

@@ -1,9 +1,9 @@
-"""Questions of one job that one task run asks: how many are left, who asks them, and how they are told to stop."""
+"""Questions of one job to one server that one task run asks: how many are left, who asks them, how they are stopped."""
 
 import threading
 import time
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from uuid import uuid4
 
 from dicom.network import choose
@@ -125,18 +125,29 @@ class Asker:
 
 
 class Bundle:
-    """Up to ``SIZE`` questions of one job, shared by the threads that ask them.
+    """Up to ``SIZE`` questions of one job to one server, shared by the threads that ask them.
+
+    ``writing`` is held by who writes, of all bundles of the process: threads that wait for SQLite itself sleep longer
+    and longer.
 
     A plain class, not a dataclass: Prefect takes dataclasses among a task's arguments apart to look for futures.
     """
 
-    def __init__(self, db: Database, settings: Settings, job: Job, size: int = SIZE) -> None:
+    def __init__(
+        self,
+        db: Database,
+        settings: Settings,
+        job: Job,
+        source_id: int,
+        size: int = SIZE,
+        writing: AbstractContextManager[object] | None = None,
+    ) -> None:
         self.db = db
         self.settings = settings
         self.job = job
+        self.source_id = source_id
         self.asked = 0
-        self.writing = threading.Lock()
-        """Held by who writes: threads that wait for SQLite itself sleep longer and longer."""
+        self.writing = writing or threading.Lock()
         self._left = size
         self._askers: list[Asker] = []
         self._why: AditError | None = None
@@ -161,14 +172,14 @@ class Bundle:
             with self._changing:
                 self._askers.remove(asker)
 
-    def claim(self, source_id: int) -> tuple[Item, Lease] | None:
-        """Take the next due question to a server; None when there is none, enough were taken, or all have to stop."""
+    def claim(self) -> tuple[Item, Lease] | None:
+        """Take the next due question; None when there is none, enough were taken, or all have to stop."""
         with self._changing:
             if self._why is not None or not self._left:
                 return None
             self._left -= 1
         with self.writing:
-            claim = work.claim_next(self.db, self.job_id, self.settings.lease_for, source_id=source_id)
+            claim = work.claim_next(self.db, self.job_id, self.settings.lease_for, source_id=self.source_id)
         with self._changing:
             if claim is None:
                 self._left += 1

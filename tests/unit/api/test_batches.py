@@ -9,11 +9,10 @@ import pytest
 from openpyxl import load_workbook
 
 from api.traffic import LARGEST_BODY
-from models.db.jobs import JobStore
+from flows.questions import ask_through
 from models.domain.jobs import JobKind, State
 from models.domain.tokens import Operation
 from tasks.ask import ask_bundle
-from tasks.bundle import Bundle
 from tests.api_site import Site
 from tests.memory_archive import MemoryArchive, played
 
@@ -39,8 +38,7 @@ def work(site: Site, job_id: int) -> None:
     archive = MemoryArchive()
     archive.add("DOE-1", "1.2.1")
     with played(PACS=archive):
-        while JobStore(site.db).due_sources(job_id):
-            ask_bundle(Bundle(site.db, site.settings, JobStore(site.db).get(job_id)))
+        ask_through(site.db, site.settings, job_id, ask_bundle)
 
 
 def jobs_of(site: Site, token: str) -> int:

@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 
 from deployments import progress
 from deployments.cli import app
+from flows.questions import ask_through
 from models.db.engine import Database, open_database
 from models.db.jobs import JobStore
 from models.domain.jobs import JobFilter, JobKind, State
 from models.settings import settings
 from tasks.ask import ask_bundle
-from tasks.bundle import Bundle
 from tests.memory_archive import MemoryArchive, played
 
 Adit = Callable[..., Result]
@@ -57,8 +57,7 @@ def worked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 store.end_attempt(claimed[1], State.SUCCESS, "Moved.")
         else:
             with played(PACS=archive):
-                while store.due_sources(job_id):
-                    ask_bundle(Bundle(db, settings(), store.get(job_id)))
+                ask_through(db, settings(), job_id, ask_bundle)
         return watch(db, actor, job_id)  # type: ignore[arg-type]
 
     monkeypatch.setattr(progress, "watch", working)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.questions import ask_through
 from models.db.engine import Database
-from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
 from models.db.scopes import ScopeStore
 from models.domain.answers import CheckedRow, RowVerdict
@@ -15,7 +15,6 @@ from models.domain.people import operator
 from models.settings import Settings
 from services.batches import checks
 from tasks.ask import ask_bundle
-from tasks.bundle import Bundle
 from tests.batches import a_transfer, transfer_rows
 from tests.databases import Clock, sqlite_database
 from tests.memory_archive import MemoryArchive, played
@@ -47,7 +46,7 @@ def checked(db: Database, settings: Settings, there: MemoryArchive, **server: ob
     request = a_transfer(source.id, destination.id, *transfer_rows(3), trial_protocol_id="LUNG")
     job = checks.submit(db, settings, ROOT, request)
     with played(ONE=here, TWO=there):
-        ask_bundle(Bundle(db, settings, JobStore(db).get(job.id)))
+        ask_through(db, settings, job.id, ask_bundle)
     return checks.rows(db, ROOT, job.id)
 
 

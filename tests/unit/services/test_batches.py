@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
+from flows.questions import ask_through
 from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
@@ -32,7 +33,6 @@ from services.batches import checks, queries, results, transfers, verdicts
 from services.pseudonyms import linkage_key
 from services.searching import sizes
 from tasks.ask import ask_bundle
-from tasks.bundle import Bundle
 from tests.batches import a_query, a_transfer, query_rows, transfer_rows
 from tests.databases import Clock, sqlite_database
 from tests.memory_archive import MemoryArchive, played
@@ -72,10 +72,7 @@ class World:
 
     def run(self, job: Job) -> Job:
         with played(**self.archives):
-            while JobStore(self.db).due_sources(job.id):
-                bundle = Bundle(self.db, self.settings, JobStore(self.db).get(job.id))
-                ask_bundle(bundle)
-                assert bundle.asked
+            ask_through(self.db, self.settings, job.id, ask_bundle)
         return JobStore(self.db).get(job.id)
 
     def transfer(self, check: Job, *leave_out: RowVerdict, again: bool = False, actor: Actor = ROOT) -> Job:

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from flows.questions import ask_through
 from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
 from models.domain.audit import AuditAction, AuditFilter
@@ -18,7 +19,6 @@ from services.batch_files.reading import read_table
 from services.batches import queries, uploads
 from services.people import accounts, sessions
 from tasks.ask import ask_bundle
-from tasks.bundle import Bundle
 from tests.app_pages import Site
 from tests.batches import a_query
 from tests.in_process import client as client_of
@@ -60,9 +60,9 @@ def a_query_of(site: Site, run: bool = True, file: bytes = QUERY_CSV) -> Job:
     job = queries.submit(site.db, site.settings, ada, request)
     archive = MemoryArchive()
     archive.add("P1", "1.2.1")
-    with played(ONE=archive):
-        while run and JobStore(site.db).due_sources(job.id):
-            ask_bundle(Bundle(site.db, site.settings, JobStore(site.db).get(job.id)))
+    if run:
+        with played(ONE=archive):
+            ask_through(site.db, site.settings, job.id, ask_bundle)
     return JobStore(site.db).get(job.id)
 
 

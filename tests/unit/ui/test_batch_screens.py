@@ -9,6 +9,7 @@ import pytest
 from openpyxl import Workbook
 from streamlit.testing.v1 import AppTest
 
+from flows.questions import ask_through
 from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
 from models.domain.answers import RowVerdict
@@ -19,7 +20,6 @@ from services import jobs, project
 from services.batches import checks, queries
 from services.people import groups
 from tasks.ask import ask_bundle
-from tasks.bundle import Bundle
 from tests.app_pages import Site, click, labels, told
 from tests.batches import a_query, a_transfer, query_rows, transfer_rows
 from tests.memory_archive import MemoryArchive, played
@@ -47,8 +47,7 @@ class World:
     def run(self, job: Job) -> Job:
         db = self.site.db
         with played(**self.archives):
-            while JobStore(db).due_sources(job.id):
-                ask_bundle(Bundle(db, self.site.settings, JobStore(db).get(job.id)))
+            ask_through(db, self.site.settings, job.id, ask_bundle)
         return JobStore(db).get(job.id)
 
     @property

@@ -17,6 +17,7 @@ from sqlalchemy.exc import StatementError
 from models.db import schema
 from models.db.audit import AuditStore
 from models.db.chores import ChoreStore
+from models.db.duties import DutyStore
 from models.db.endings import EndingStore
 from models.db.engine import Database, open_database
 from models.db.escrow import EscrowStore
@@ -27,7 +28,9 @@ from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
 from models.db.questions import BatchFileStore, Question, QuestionStore
 from models.db.receipts import ReceiptStore
+from models.db.refusals import RefusalStore
 from models.db.reviews import ReviewStore
+from models.db.runs import RunStore
 from models.db.scopes import ScopeStore
 from models.db.signs import SignStore
 from models.db.slots import SlotStore
@@ -99,6 +102,9 @@ def fill(db: Database) -> None:
     _fill_webhooks(db)
     IdempotencyStore(db).keep("ada", "key", "digest", job.id)
     SignStore(db).give("dispatcher", "host", "1.0", db.clock())
+    DutyStore(db).take("dispatcher", "host", LEASE)
+    RefusalStore(db).refuse(job.id, "host", "The folder is not there.")
+    RunStore(db).ask(job.id, "a-run")
     with db.transaction() as session:
         count_delivery(session, claim[0].id, 1, 500)
 

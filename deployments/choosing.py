@@ -45,11 +45,13 @@ class Choice:
         self._looked: dict[int, _Looked] = {}
         self._threads = anyio.CapacityLimiter(_THREADS)
 
-    async def of(self, waiting: "Iterable[FlowRun]") -> "list[FlowRun]":
-        """Those to take, in the same order."""
+    async def of(self, waiting: "Iterable[FlowRun]", places: float) -> "list[FlowRun]":
+        """Those to take, in the same order; without a place for it, nothing is looked at."""
         chosen: list[FlowRun] = []
         jobs = set(self._here)
         for run in waiting:
+            if len(chosen) >= places:
+                break
             job_id = _job_of(run)
             if job_id is not None:
                 if job_id in jobs or await self._is_left(job_id):

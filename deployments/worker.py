@@ -49,7 +49,7 @@ class ChoosingWorker(ProcessWorker):
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         found = await super()._get_scheduled_flow_runs()
-        chosen = await self.choice.of([response.flow_run for response in found])
+        chosen = await self.choice.of([response.flow_run for response in found], self.limiter.available_tokens)
         ids = {run.id for run in chosen}
         return [response for response in found if response.flow_run.id in ids]
 

@@ -26,12 +26,12 @@ REFUSED_FOR = timedelta(minutes=1)
 
 
 def leaves_to_others(db: Database, settings: Settings, job_id: int, machine: str) -> str:
-    """Why this machine leaves the job to others, as one sentence or more; empty when it should take it.
+    """Why this machine leaves the job to others, as a sentence; empty when it should take it.
 
     It takes what it can work on, and what no living machine can: then the items say what is wrong. Asks the folder's
     disk, which may hang on a share that is gone.
     """
-    reason = " ".join(lacking(db, settings, JobStore(db).get(job_id)))
+    reason = next(lacking(db, settings, JobStore(db).get(job_id)), "")
     refusals = RefusalStore(db)
     if not reason:
         refusals.withdraw(job_id, machine)

@@ -17,8 +17,8 @@ def run(job_id: int | None = None, **parameters: object) -> Any:
     return SimpleNamespace(parameters={"job_id": job_id, **parameters} if job_id is not None else parameters)
 
 
-def chosen(choice: Choice, *waiting: object) -> list[object]:
-    return anyio.run(choice.of, waiting)
+def chosen(choice: Choice, *waiting: object, places: float = 9) -> list[object]:
+    return anyio.run(choice.of, waiting, places)
 
 
 def takes_all(_job_id: int) -> str:
@@ -35,6 +35,15 @@ def test_of_a_job_one_run_is_taken_and_others_wait_for_other_machines() -> None:
             pass
         assert chosen(choice, beside) == []
     assert chosen(choice, beside) == [beside]
+
+
+def test_without_a_place_nobody_is_asked_what_is_lacking() -> None:
+    asked: list[int] = []
+    choice = Choice(lambda job_id: asked.append(job_id) or "")
+    waiting = [run(n) for n in range(1, 6)]
+    assert chosen(choice, *waiting, places=0) == []
+    assert chosen(choice, *waiting, places=2) == waiting[:2]
+    assert asked == [1, 2]
 
 
 def test_what_works_on_no_known_job_is_always_taken() -> None:

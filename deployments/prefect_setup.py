@@ -20,6 +20,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTag
 from prefect.client.schemas.objects import WorkQueue
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.client.schemas.sorting import DeploymentSort
 from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
@@ -214,7 +215,7 @@ def _schedule(wanted: Schedule) -> DeploymentScheduleCreate:
 def _remove_others(client: SyncPrefectClient, plan: DeploymentPlan) -> Iterator[str]:
     """Remove what was deployed from an earlier ``prefect.yaml``; deployments of others are left alone."""
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS]))
-    for deployment in client.read_deployments(deployment_filter=ours, limit=_AT_MOST):
+    for deployment in client.read_deployments(deployment_filter=ours, sort=DeploymentSort.NAME_ASC, limit=_AT_MOST):
         if plan.deployment(deployment.name) is None:
             client.delete_deployment(deployment.id)
             yield f"Removed the deployment {deployment.name}, which prefect.yaml has no more."

@@ -9,9 +9,8 @@ from typing import cast
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, inspect, text
 
 from models.domain.errors import WrongVersion
 
@@ -36,7 +35,9 @@ def upgrade_in_place(connection: Connection, to: str = "head") -> None:
 
 def revision(connection: Connection) -> str:
     """The version of the tables; empty where there are none."""
-    return MigrationContext.configure(connection).get_current_revision() or ""
+    if not inspect(connection).has_table("alembic_version"):
+        return ""
+    return str(connection.scalar(text("SELECT version_num FROM alembic_version")) or "")
 
 
 @cache

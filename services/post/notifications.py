@@ -106,8 +106,10 @@ def _address_of(db: Database, progress: JobProgress) -> str:
 
 def _choice(preferences: dict[str, object]) -> JobMails:
     """What somebody has chosen; pages of another version may have left a word that this one does not know."""
-    word = preferences.get(_CHOICE)
-    return JobMails(word) if word in set(JobMails) else JobMails.AS_ASKED
+    try:
+        return JobMails(preferences.get(_CHOICE, JobMails.AS_ASKED))
+    except ValueError:
+        return JobMails.AS_ASKED
 
 
 def _values(db: Database, settings: Settings, progress: JobProgress) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Counters of attempts and deliveries never go back, whatever becomes of jobs; signs of life tell who is there."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -118,3 +119,20 @@ def test_who_has_been_silent_for_a_week_is_forgotten(database: Database, clock: 
     clock.pass_by(8 * 86400)
     signs.give("receiver", "a-new-host", "1.1", clock.now)
     assert [sign.machine for sign in signs.list()] == ["a-new-host"]
+
+
+def test_workers_that_end_at_once_are_all_counted_and_none_waits_in_a_circle(database: Database) -> None:
+    jobs = [add_job(database, studies=5).id for _ in range(4)]
+
+    def work(job_id: int) -> None:
+        store, receipts = JobStore(database), ReceiptStore(database)
+        while (claim := store.claim_next(job_id, LEASE)) is not None:
+            with database.transaction():  # as an attempt ends: the receipt first, then the item and its job
+                receipts.save(claim[1], Receipt(stored={"1", "2"}, size_bytes=10))
+                store.end_attempt(claim[1], State.SUCCESS, "done")
+
+    with ThreadPoolExecutor(8) as threads:
+        for end in [threads.submit(work, job_id) for job_id in jobs * 2]:
+            end.result()
+    assert [total.attempts for total in TotalStore(database).attempts()] == [20]
+    assert TotalStore(database).deliveries() == (DeliveryTotal(ROUTE, 40, 200),)

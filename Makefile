@@ -2,6 +2,8 @@
 
 BIN := .venv/bin
 WORKERS ?= 2
+# which tests belong to one process is said in tests/conftest.py; what waits most comes first, so that all end together
+SPREAD := --dist loadgroup --no-loadscope-reorder
 export PYTHON
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export UV_LINK_MODE ?= copy
@@ -30,8 +32,7 @@ dev: install ## Start the whole stack on this machine
 
 test: install check ## Run the checks and all tests
 	.ci/system-packages
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile tests/unit tests/house tests/integration
-	$(BIN)/pytest -q tests/acceptance
+	$(BIN)/pytest -q -n $(WORKERS) $(SPREAD) tests/acceptance tests/integration tests/unit tests/house
 
 check: install ## Run the checks that start nothing: format, lint, types, imports
 	$(BIN)/ruff format --check .
@@ -40,7 +41,7 @@ check: install ## Run the checks that start nothing: format, lint, types, import
 	$(BIN)/lint-imports --no-cache
 
 unit: install ## Run the tests that need no other program
-	$(BIN)/pytest -q -n $(WORKERS) tests/unit tests/house
+	$(BIN)/pytest -q -n $(WORKERS) $(SPREAD) tests/unit tests/house
 
 format: install ## Format the code and mend what can be mended
 	$(BIN)/ruff format .

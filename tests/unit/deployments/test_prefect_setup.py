@@ -1,12 +1,17 @@
-"""What the worker makes of the work pool's template."""
+"""What the worker makes of the work pool's template, and the server of its settings."""
 
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from prefect.settings.models.server.services import ServerServicesDBVacuumSettings
 from prefect.workers.process import ProcessJobConfiguration
 
+from deployments.prefect_server import environment
 from deployments.prefect_setup import JOB_TEMPLATE
+from tests.samples import some_settings
 
 
 @pytest.mark.parametrize(
@@ -24,3 +29,14 @@ def test_variables_of_a_run_change_neither_command_nor_environment_nor_directory
     configuration = anyio.run(prepared)
     assert configuration.command == JOB_TEMPLATE["job_configuration"]["command"]
     assert (configuration.env, configuration.working_dir, configuration.name) == ({}, None, None)
+
+
+@pytest.mark.parametrize(("days", "kinds"), [(30, {"events", "flow_runs", "orphans"}), (0, {"events"})])
+def test_the_server_deletes_flow_runs_that_ended_long_ago(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, kinds: set[str]
+) -> None:
+    for name, value in environment(some_settings(tmp_path, keep_runs_days=days)).items():
+        monkeypatch.setenv(name, value)
+    understood = ServerServicesDBVacuumSettings()
+    assert understood.enabled_vacuum_types == kinds
+    assert not days or understood.retention_period == timedelta(days=days)

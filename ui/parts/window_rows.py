@@ -13,6 +13,8 @@ from ui import context
 from ui.parts.forms import Form
 
 _EVENING, _MORNING = time(20), time(6)
+_WIDTHS, _WIDTHS_WITH_BUDGET = (7.9, 2, 2, 1.6), (5.5, 1.25, 1.25, 1.05, 1)
+"""The seven days stay in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,8 @@ def _known(form: Form[Any], kind: _Kind, loaded: Sequence[_Row]) -> dict[int, _R
 
 
 def _row(form: Form[Any], kind: _Kind, number: int, row: _Row) -> _Row:
-    widths = [7.9, 2, 2, 1.6] if row.budget is None else [7.9, 2, 2, 1.6, 1.6]
-    days, begin, end, *others = st.columns(widths, vertical_alignment="bottom")
+    widths = _WIDTHS if row.budget is None else _WIDTHS_WITH_BUDGET
+    days, begin, end, *others = st.columns(widths, vertical_alignment="bottom", gap="xsmall")
     name = f"{kind.noun}-{number}"
     with days:
         chosen: Iterable[int] = form.field(

@@ -40,11 +40,11 @@ def protocols(server: Server) -> list[str]:
 LOOK = Look[Server](
     [
         Column("Name", lambda server: server.name),
+        Column("State", server_state.words),
         Column("AE title", lambda server: server.ae_title),
         Column("Host", lambda server: server.host),
         Column("Port", lambda server: server.port, st.column_config.NumberColumn(format="%d", width="small")),
         Column("Protocols", protocols, st.column_config.MultiselectColumn(options=list(PROTOCOLS), color="auto")),
-        Column("State", server_state.words),
         Column("Budget", lambda server: window_rows.budget_words(server.association_budget, server.budget_rules)),
         Column("Windows", lambda server: window_rows.words(server.windows) or "any time"),
     ],

@@ -40,6 +40,7 @@ OF_DATABASE: tuple[Check, ...] = (
     work.maintenance,
     work.stalled,
     work.refusals,
+    work.failures,
     work.chores,
     work.backup,
     nodes.folders,

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from deployments.doctor.findings import Finding, Installation, ok, problem, warning
 from models.db.measures import Backlog, MeasureStore
+from models.db.webhooks import WebhookStore
 from models.domain.errors import AditError
 from services.post import mails
 from services.post.smtp import MailServer
@@ -35,6 +36,11 @@ def mail_server(here: Installation) -> Iterator[Finding]:
 def notices(here: Installation) -> Iterator[Finding]:
     """Look whether listeners of webhooks are out of reach."""
     remedy = "Look at the webhooks in the browser: each shows what its listener has answered."
+    failing = [hook.id for hook in WebhookStore(here.db).list() if hook.is_active and hook.failing_since_at]
+    for number in failing:
+        yield warning("Webhooks", f"The listener of webhook {number} does not take what it is told.", remedy)
+    if failing:
+        return
     yield from _late(here, "Webhooks", MeasureStore(here.db).notices(), remedy)
 
 

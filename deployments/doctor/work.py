@@ -5,12 +5,14 @@ from datetime import timedelta
 
 from deployments.doctor import storage
 from deployments.doctor.findings import Finding, Installation, ok, problem, warning
+from models.db.alarms import AlarmStore
 from models.db.chores import ChoreStore
 from models.db.holding import HoldingStore
 from models.db.measures import MeasureStore
 from models.db.project import ProjectStore
 from models.db.refusals import RefusalStore
 from services import backups
+from services.alarms.watching import FAILURES
 from services.chores import overview
 from services.chores.roster import CHORES
 from services.deployment_plan import planned
@@ -42,6 +44,14 @@ def stalled(here: Installation) -> Iterator[Finding]:
         yield warning("Jobs", words, remedy)
     else:
         yield ok("Jobs", "None waits for long.")
+
+
+def failures(here: Installation) -> Iterator[Finding]:
+    """Look at which nodes many items fail at this time."""
+    for alarm in AlarmStore(here.db).list():
+        if alarm.name.startswith(FAILURES):
+            remedy = "Look at the jobs of that node, and at the node itself: adit node test, or Administration."
+            yield warning("Failures", f"{alarm.title}: {alarm.text}", remedy)
 
 
 def refusals(here: Installation) -> Iterator[Finding]:

@@ -29,6 +29,7 @@ from dicom.files.spool import Spool
 from dicom.network.inbox import Inbox
 from dicom.network.receiver import Receiver
 from models.db import schema
+from models.db.alarms import AlarmStore
 from models.db.chores import ChoreStore
 from models.db.engine import Database, utc_now
 from models.db.mails import MailStore
@@ -36,14 +37,17 @@ from models.db.nodes import NodeStore
 from models.db.quotas import QuotaStore
 from models.db.refusals import RefusalStore
 from models.db.signs import SignStore
-from models.db.tables import SignRow, UserRow
+from models.db.tables import SignRow, UserRow, WebhookRow
+from models.db.webhooks import WebhookStore
 from models.domain.audit import AuditAction
 from models.domain.chores import ChoreOutcome
 from models.domain.mails import Mail
 from models.domain.nodes import Folder, Tls
 from models.domain.people import operator
+from models.domain.webhooks import WebhookWish
 from models.settings import EXAMPLE_MASTER_KEY, Settings, settings
 from services import audit, backups, project
+from services.alarms.watching import FAILURES
 from services.deployment_plan import DeploymentPlan, planned
 from services.people import accounts
 from tests.certificates import Authority
@@ -433,6 +437,15 @@ def stalled_job(house: House) -> None:
     execute(house.db, text("UPDATE jobs SET created_at = '2020-01-01 00:00:00.000000'"))
 
 
+def burst_of_failures(house: House) -> None:
+    AlarmStore(house.db).see(f"{FAILURES}1", "Many items fail at PACS", "PACS: of 20 items 20 failed (Unreachable).")
+
+
+def failing_webhook(house: House) -> None:
+    hook = WebhookStore(house.db).add(WebhookWish("https://listener.example.org/"), b"secret", "root")
+    execute(house.db, update(WebhookRow).where(WebhookRow.id == hook.id).values(failing_since_at=utc_now()))
+
+
 def machine_that_leaves_jobs_to_others(house: House) -> None:
     RefusalStore(house.db).refuse(add_job(house.db).id, "host-b", "The folder research is not there.")
 
@@ -499,6 +512,8 @@ FAULTS: list[tuple[Callable[[House], None], str, Level, str, str]] = [
     (maintenance, "Maintenance", Level.WARNING, "only staff", "adit maintenance off"),
     (stalled_job, "Jobs", Level.WARNING, "waited since 2020-01-01", "adit worker"),
     (machine_that_leaves_jobs_to_others, "Worker host-b", Level.WARNING, "research is not there", "host-b"),
+    (burst_of_failures, "Failures", Level.WARNING, "20 failed (Unreachable)", "adit node test"),
+    (failing_webhook, "Webhooks", Level.WARNING, "does not take", "in the browser"),
     (failed_chore, "Scheduled work", Level.WARNING, "The disk of the backups is full.", "Administration"),
     (no_backup, "Backup", Level.WARNING, "There is none", "adit db-backup"),
     (backups_cannot_be_written, "Backup", Level.PROBLEM, "Nothing can be written", "ADIT_BACKUP_DIR"),

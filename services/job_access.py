@@ -173,7 +173,8 @@ def _refusal(actor: Actor, stand: _Stand, action: JobAction) -> Refused | None:
     if action in _BEGINS and stand.closed is not None:
         return stand.closed
     try:
-        check_allows(action, stand.job.state, stand.counts, stand.has_delivered, stand.is_used, stand.is_emptied)
+        told = stand.has_delivered, stand.is_used, stand.is_emptied, stand.job.kind.only_asks
+        check_allows(action, stand.job.state, stand.counts, *told)
     except WrongState as refusal:
         return refusal
     return None

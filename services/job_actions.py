@@ -56,7 +56,10 @@ def restart(db: Database, actor: Actor, job_id: int) -> Job:
 
 
 def delete(db: Database, actor: Actor, job_id: int) -> None:
-    """Remove a job that has not begun; raises WrongState for any other, and when something of it was delivered."""
+    """Remove a job that has not begun, or with all that it has found one that only asked and has ended.
+
+    Raises WrongState for any other, when something of it was delivered, and for a check of which a transfer was made.
+    """
     job = permitted(db, actor, job_id, JobAction.DELETE)
     with db.transaction():
         JobStore(db).delete(job_id)

@@ -178,7 +178,7 @@ class JobStore(JobQuestions, LeaseStore):
             session.execute(update(ItemRow).where(ended).values(message=message))
 
     def delete(self, job_id: int) -> None:
-        """Remove a job nobody has begun; raises WrongState for any other, and when something of it was delivered."""
+        """Remove a job nobody has begun, or one that only asked and has ended; raises WrongState for any other."""
         with self._db.transaction() as session:
             row = _row_that_allows(session, JobAction.DELETE, job_id)
             tell(session, Event.DELETED, row, {}, self._db.clock())
@@ -213,8 +213,8 @@ def _row_that_allows(session: Session, action: JobAction, job_id: int) -> JobRow
     """The job's row, locked; raises WrongState when the job does not let the action be done."""
     row = locked(session, job_id)
     delivered = bool(session.scalar(select(has_delivered(ItemRow.job_id == job_id))))
-    is_emptied = row.emptied_at is not None
-    check_allows(action, row.state, counts_of(session, job_id), delivered, _is_used(session, job_id), is_emptied)
+    told = delivered, _is_used(session, job_id), row.emptied_at is not None, row.kind.only_asks
+    check_allows(action, row.state, counts_of(session, job_id), *told)
     return row
 
 

@@ -13,7 +13,6 @@ _ACTION_STATES: Mapping[JobAction, frozenset[State]] = {
     JobAction.RESUME: FINISHED,
     JobAction.RETRY: frozenset({State.FAILURE}),
     JobAction.RESTART: FINISHED,
-    JobAction.DELETE: _UNBEGUN,
 }
 _BEGINS_AGAIN = frozenset({JobAction.RESUME, JobAction.RETRY, JobAction.RESTART})
 _EMPTIED = "Its patient data was removed because the job ended long ago, so that nothing of it can be done again."
@@ -27,19 +26,24 @@ def allows(
     has_delivered: bool = False,
     is_used: bool = False,
     is_emptied: bool = False,
+    only_asks: bool = False,
 ) -> bool:
     """Whether a job in this state, with so many items in each state, lets the action be done.
 
     ``has_delivered`` says that something of it is at the destination already: then it is kept, as the proof of that.
     ``is_used`` says that a transfer was made of this check, which then stays what the transfer was made of.
     ``is_emptied`` says that what names patients was removed from it.
+    What ``only_asks`` has brought nothing anywhere, and may be deleted also when it has ended.
     """
+    if action is JobAction.DELETE:
+        if only_asks and state in FINISHED:
+            return not is_used
+        begun = any(count for kept, count in counts.items() if kept is not State.PENDING)
+        return state in _UNBEGUN and not has_delivered and not begun
     if state not in _ACTION_STATES[action] or ((is_used or is_emptied) and action in _BEGINS_AGAIN):
         return False
     if action is JobAction.RESUME:
         return state is State.CANCELED or counts.get(State.CANCELED, 0) > 0
-    if action is JobAction.DELETE:
-        return not has_delivered and not any(count for kept, count in counts.items() if kept is not State.PENDING)
     return True
 
 
@@ -50,14 +54,17 @@ def check_allows(
     has_delivered: bool = False,
     is_used: bool = False,
     is_emptied: bool = False,
+    only_asks: bool = False,
 ) -> None:
     """Raise WrongState, saying why, unless ``allows``."""
-    if allows(action, state, counts, has_delivered, is_used, is_emptied):
+    if allows(action, state, counts, has_delivered, is_used, is_emptied, only_asks):
         return
     if is_emptied and action in _BEGINS_AGAIN:
         raise WrongState(_EMPTIED)
     if is_used and action in _BEGINS_AGAIN:
         raise WrongState(_USED)
+    if is_used and action is JobAction.DELETE:
+        raise WrongState("A transfer was made of this check, which is kept with it.")
     if action is JobAction.DELETE and state in _UNBEGUN:
         reason = "Something of this job is at the destination already" if has_delivered else "Some items have begun"
         raise WrongState(f"{reason}, so that it cannot be deleted. Cancel it instead.")

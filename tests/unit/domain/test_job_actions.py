@@ -66,6 +66,21 @@ def test_what_has_begun_or_delivered_is_kept() -> None:
         check_allows(JobAction.DELETE, State.PENDING, counted(P, S))
 
 
+@pytest.mark.parametrize("state", State)
+def test_what_only_asks_is_deleted_also_when_it_has_ended(state: State) -> None:
+    counts = counted(*TABLE[state][0])
+    was_deletable = allows(JobAction.DELETE, state, counts)
+    assert allows(JobAction.DELETE, state, counts, only_asks=True) is (was_deletable or state in FINISHED)
+    for action in set(JobAction) - {JobAction.DELETE}:
+        assert allows(action, state, counts, only_asks=True) is allows(action, state, counts)
+
+
+@pytest.mark.parametrize("state", FINISHED)
+def test_a_check_of_which_a_transfer_was_made_is_kept_with_it(state: State) -> None:
+    with pytest.raises(WrongState, match="kept with it"):
+        check_allows(JobAction.DELETE, state, counted(C), is_used=True, only_asks=True)
+
+
 @pytest.mark.parametrize("state", sorted(ITEM_MOVES))
 def test_an_item_is_reset_when_it_has_ended_and_deleted_while_it_waits(state: State) -> None:
     for action, states in ((ItemAction.RESET, FINISHED), (ItemAction.DELETE, {State.PENDING})):

@@ -14,13 +14,13 @@ from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
 from models.db.receipts import ReceiptStore
 from models.db.scopes import ScopeStore
-from models.db.tables import AnswerRow, ItemRow, JobRow, ReservationRow
+from models.db.tables import AnswerRow, BatchFileRow, ItemRow, JobRow, QuestionRow, ReservationRow
 from models.domain.answers import RowVerdict
 from models.domain.audit import AuditAction
 from models.domain.batch_requests import BatchFile
 from models.domain.batches import BatchKind, BatchTransferRow
 from models.domain.errors import AditError, BadRequest, NotFound, NotPermitted, ProfileInvalid
-from models.domain.jobs import Item, Job, JobKind, State
+from models.domain.jobs import FINISHED, Item, Job, JobAction, JobKind, State
 from models.domain.people import Actor, NodeAccess, Permission, operator
 from models.domain.receipts import Receipt
 from models.settings import Settings
@@ -545,6 +545,20 @@ def test_a_check_stays_as_it_is_once_a_transfer_was_made_of_it(world: World) -> 
     assert "A transfer was made" in refusal(jobs.reset_item, world.db, ROOT, first.id)
     assert "A transfer was made" in refusal(JobStore(world.db).reset_item, first.id)
     assert "A transfer was made" in refusal(JobStore(world.db).delete_item, first.id)
+    assert "A transfer was made" in refusal(jobs.delete, world.db, ROOT, check.id)
+
+
+def test_who_has_looked_patients_up_can_delete_what_was_asked_and_found(world: World) -> None:
+    ada, file = a_researcher(world), BatchFile("Doe.csv", b"PatientID\nP1\n")
+    query = world.run(queries.submit(world.db, world.settings, ada, a_query([world.one], *query_rows(2), file=file)))
+    check = world.check(ROW, actor=ada, file=file)
+    for job in (query, check):
+        assert job.state in FINISHED and JobAction.DELETE in jobs.actions(world.db, ada, job)
+        refusal(jobs.delete, world.db, a_researcher(world, name="eve"), job.id)
+        jobs.delete(world.db, ada, job.id)
+    with world.db.reading() as session:
+        for table in (JobRow, ItemRow, QuestionRow, AnswerRow, BatchFileRow):
+            assert session.scalar(select(func.count()).select_from(table)) == 0
 
 
 def test_a_check_that_is_taken_up_again_meanwhile_gives_no_transfer(

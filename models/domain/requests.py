@@ -4,6 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import islice
 
 from models.domain.errors import BadRequest
 from models.domain.jobs import JobKind
@@ -11,6 +12,8 @@ from models.domain.refs import is_uid
 
 _FORBIDDEN = re.compile(r"[\\\x00-\x1f\x7f]")
 _WILDCARD = re.compile(r"[*?]")
+_FIELDS_TOLD = 100
+"""Nobody reads more at once, and ten thousand rows can be wrong alike."""
 _FIELD = re.compile(r"(?P<field>((?:Study|Line|Row) \d+: )?\w+): ")
 
 SELECTIVE_LIMIT = 10
@@ -107,7 +110,8 @@ class TransferRequest:
 def refuse(problems: Sequence[str]) -> None:
     """Raise BadRequest when there are problems, each a sentence behind the field's name and a colon.
 
-    The field of a study is told with its row, as in ``Study 2: pseudonym``, and that of a file with its ``Line 2``.
+    The field of a study is told with its row, as in ``Study 2: pseudonym``, and that of a file with its ``Line 2``. Of
+    very many fields the first are told, and how many more there are.
     """
     by_field: dict[str, list[str]] = defaultdict(list)
     for problem in problems:
@@ -115,7 +119,10 @@ def refuse(problems: Sequence[str]) -> None:
         field = found["field"] if found else "request"
         by_field[field].append(problem[found.end() :] if found else problem)
     if by_field:
-        raise BadRequest.of({field: " ".join(sentences) for field, sentences in by_field.items()})
+        told = {field: " ".join(sentences) for field, sentences in islice(by_field.items(), _FIELDS_TOLD)}
+        if (left := len(by_field) - len(told)) > 0:
+            told["request"] = f"{left} more of its fields are wrong, too."
+        raise BadRequest.of(told)
 
 
 def name_problems(patient_id: str, pseudonym: str) -> list[str]:

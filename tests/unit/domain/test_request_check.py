@@ -110,3 +110,10 @@ def test_a_study_of_a_file_is_called_by_its_line() -> None:
     wishes = (StudyWish("no uid", "P1", lines=(7, 9)), StudyWish("no uid", "P2"))
     message = problems(replace(GOOD, studies=wishes))
     assert "Line 7: study_uid: not a DICOM UID." in message and "Study 2: study_uid: not a DICOM UID." in message
+
+
+def test_of_ten_thousand_wrong_rows_the_first_are_told_and_how_many_more_there_are() -> None:
+    wishes = tuple(StudyWish(f"1.2.{number}", "P*") for number in range(10_000))
+    message = problems(replace(GOOD, studies=wishes))
+    assert "Study 100: patient_id" in message and "Study 101: patient_id" not in message
+    assert message.endswith("request: 9900 more of its fields are wrong, too.")

@@ -107,7 +107,7 @@ def restore(settings: Settings, path: Path, actor: Actor = _SYSTEM) -> Restored:
     check(settings, backup)
     before = _predecessor(settings)
     told: list[Restored] = []
-    with _alone(settings):
+    with _alone(settings), _disk_errors_translated(settings.data_dir):
         copies.put_back(
             settings.url,
             settings.master_key.get_secret_value(),
@@ -121,7 +121,7 @@ def keep(settings: Settings, n: int) -> int:
     """Remove all backups but the newest ``n``, and return how many those were."""
     if n < 1:
         raise BadRequest("At least one backup has to be kept.")
-    with _alone(settings) as place:
+    with _alone(settings) as place, _disk_errors_translated(place):
         old = listed(settings)[n:]
         for backup in old:
             backup.path.unlink()

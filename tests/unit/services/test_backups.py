@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -377,14 +378,22 @@ def test_a_backup_is_chosen_by_its_path_its_name_or_its_manifest(an_sqlite_insta
         backups.chosen(an_sqlite_installation, "nonsense")
 
 
+@contextmanager
+def mounted(disk: Path, size: str) -> Iterator[Path]:
+    """A disk of its own."""
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=False).returncode:
+        pytest.skip("mounting a disk needs more rights")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
 @pytest.fixture
 def a_small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", disk], check=False).returncode:
-        pytest.skip("mounting a disk needs more rights")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    with mounted(tmp_path / "disk", "128k") as disk:
+        yield disk
 
 
 def test_a_full_disk_leaves_nothing_half(
@@ -398,6 +407,19 @@ def test_a_full_disk_leaves_nothing_half(
     with pytest.raises(NoSpace, match=r"disk .*is full"):
         backups.make(settings)
     assert names(settings) == set()
+
+
+def test_a_restore_to_a_full_disk_leaves_the_old_data(an_sqlite_installation: Settings, tmp_path: Path) -> None:
+    path = backups.make(an_sqlite_installation)
+    live = Path(an_sqlite_installation.url.removeprefix("sqlite:///"))
+    with mounted(tmp_path / "disk", f"{live.stat().st_size // 1024 + 200}k") as disk:
+        url = f"sqlite:///{shutil.copy(live, disk / 'adit.db')}"
+        change(settings := an_sqlite_installation.model_copy(update={"database_url": url}), "DELETE FROM jobs")
+        before = all_rows(url)
+        with pytest.raises(NoSpace):
+            backups.restore(settings, path)
+        assert all_rows(url) == before
+        assert {file.name for file in disk.iterdir()} == {"adit.db"}
 
 
 def test_a_backup_leaves_the_reserve_free(an_sqlite_installation: Settings) -> None:

@@ -57,7 +57,7 @@ def environment(settings: Settings) -> Mapping[str, str]:
 def server_command(settings: Settings) -> tuple[str, ...]:
     """How the server is started, with its services and its page."""
     address = ("--host", settings.prefect_host, "--port", str(settings.prefect_port))
-    return (sys.executable, "-m", "prefect", "server", "start", *address)
+    return (sys.executable, "-m", "deployments.prefect_program", "server", "start", *address)
 
 
 def worker_command(name: str = WORKER, limit: int = FLOW_RUNS_AT_A_TIME) -> tuple[str, ...]:

@@ -8,12 +8,11 @@ bulk DML statement". Versions of SQLAlchemy before that left the value out witho
 from typing import Any
 
 from prefect.server.database.orm_models import FlowRun
-from sqlalchemy import inspect
 
 
 def mend_schedules() -> None:
     """Let many flow runs be inserted by one statement; their states are inserted by another, in any case."""
-    hybrid: Any = inspect(FlowRun).all_orm_descriptors["state"]
+    hybrid: Any = vars(FlowRun)["state"]
     if getattr(hybrid, "bulk_dml_setter", None) is None:
         hybrid.bulk_dml_setter = _leave_out
 

@@ -57,3 +57,19 @@ def test_scheduled_work_is_looked_at_as_by_somebody_who_has_just_begun(
     begun = db.clock()
     dispatcher._watch(db, Stop(2))  # type: ignore[arg-type]
     assert len(looked) == 2 and looked[0] == looked[1] >= begun
+
+
+def test_webhooks_and_alarms_are_looked_at_whatever_went_wrong_before(
+    a_data_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(
+        "deployments.messengers.Messengers.look", fails(Unreachable("The database does not answer."), seen)
+    )
+    monkeypatch.setattr("services.alarms.watching.look", fails(ValueError("ada@clinic.example"), seen))
+    monkeypatch.setattr("services.chores.watch.look", lambda *_: None)
+    db = open_session(None, makes_key=True).db
+    dispatcher._send_notices(db, Stop(2))  # type: ignore[arg-type]
+    dispatcher._watch(db, Stop(2))  # type: ignore[arg-type]
+    assert seen == ["Unreachable"] * 2 + ["ValueError"] * 2
+    assert "could not look for alarms: ValueError" in caplog.text and "@" not in caplog.text

@@ -4,11 +4,12 @@ Every move locks the job's row first, see ``models.db.jobs``.
 """
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from models.db.job_events import tell
@@ -130,8 +131,8 @@ def new_job(owner: str, head: JobHead, scope_id: int | None, policy_digest: str,
     )
 
 
-def new_items(job_id: int, request: TransferRequest) -> list[ItemRow]:
-    """The rows of its items, one for each study, all of which wait."""
+def new_items(job_id: int, request: TransferRequest) -> list[dict[str, Any]]:
+    """What ``insert_items`` takes for its items, one for each study."""
     return [
         new_item(
             job_id,
@@ -150,11 +151,17 @@ def new_items(job_id: int, request: TransferRequest) -> list[ItemRow]:
     ]
 
 
-def new_item(job_id: int, position: int, **values: Any) -> ItemRow:
-    """The row of an item that waits; what is not told is empty."""
+def new_item(job_id: int, position: int, **values: Any) -> dict[str, Any]:
+    """The values of an item that waits; what is not told is empty."""
     known: dict[str, Any] = {"patient_id": "", "study_uid": "", "series_uids": [], "pseudonym": "", "lines": []}
-    known |= {"row_id": "", "attempts": 0, "message": "", "error_code": ""}
-    return ItemRow(job_id=job_id, position=position, state=State.PENDING, **(known | values))
+    known |= {"row_id": "", "planned_count": None, "attempts": 0, "message": "", "error_code": ""}
+    return {**known, "job_id": job_id, "position": position, "state": State.PENDING, **values}
+
+
+def insert_items(session: Session, items: Sequence[Mapping[str, Any]]) -> None:
+    """Write items down without an object for each: there may be ten thousand, while nobody else can write."""
+    if items:
+        session.execute(insert(ItemRow), items)
 
 
 def job_of(row: JobRow) -> Job:

@@ -17,6 +17,7 @@ from models.db.job_rows import (
     counts_of,
     derive,
     finish,
+    insert_items,
     is_abandoned,
     item_of,
     job_of,
@@ -50,7 +51,7 @@ class JobStore(JobQuestions, LeaseStore):
             row = new_job(owner, request.head, scope_id, policy_digest, state, self._db.clock())
             session.add(row)
             session.flush()
-            session.add_all(new_items(row.id, request))
+            insert_items(session, new_items(row.id, request))
             tell(session, Event.ACCEPTED, row, {State.PENDING: len(request.studies)}, row.created_at)
             return job_of(row)
 

@@ -6,14 +6,14 @@ Questions, answers and files name patients. Who may read them is for ``services`
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, or_, select
 
 from models.db.engine import Database
 from models.db.job_events import tell
-from models.db.job_rows import item_of, job_of, new_item, new_job
+from models.db.job_rows import insert_items, item_of, job_of, new_item, new_job
 from models.db.leases import LeaseStore
 from models.db.tables import AnswerRow, BatchFileRow, ItemRow, JobRow, QuestionRow, ReceiptRow
 from models.domain.answers import Answer, CheckedStudy, RowVerdict, Tallies, Tally
@@ -75,12 +75,13 @@ class QuestionStore:
             session.add(job)
             session.flush()
             items = [_item(job.id, position, one.question) for position, one in enumerate(questions, start=1)]
-            session.add_all(items)
-            session.flush()
-            session.add_all(
-                QuestionRow(item_id=item.id, content=one.ciphertext) for item, one in zip(items, questions, strict=True)
-            )
-            tell(session, Event.ACCEPTED, job, {State.PENDING: len(items)}, job.created_at)
+            insert_items(session, items)
+            ids = session.scalars(select(ItemRow.id).where(ItemRow.job_id == job.id).order_by(ItemRow.position)).all()
+            told = zip(ids, questions, strict=True)
+            sealed = [{"item_id": item_id, "content": one.ciphertext} for item_id, one in told]
+            if sealed:
+                session.execute(insert(QuestionRow), sealed)
+            tell(session, Event.ACCEPTED, job, {State.PENDING: len(ids)}, job.created_at)
             return job_of(job)
 
     def content(self, item_id: int) -> bytes:
@@ -251,7 +252,7 @@ class BatchFileStore:
             return bool(session.scalar(select(exists().where(BatchFileRow.job_id == job_id))))
 
 
-def _item(job_id: int, position: int, question: Question) -> ItemRow:
+def _item(job_id: int, position: int, question: Question) -> dict[str, Any]:
     return new_item(
         job_id,
         position,

@@ -23,7 +23,7 @@ from models.domain.people import operator
 from models.domain.project import App, AppState
 from models.domain.requests import StudyWish, TransferRequest
 from models.settings import Settings
-from services import jobs, nodes, project, work
+from services import holding, jobs, nodes, project, work
 from services.dispatch import dispatch_once
 from tests.peers import free_port
 from tests.prefect_api import AUTH, client_of, prefect_server
@@ -128,6 +128,18 @@ def test_a_job_whose_run_ended_without_doing_its_work_gets_another(
     set_state(some_settings, first, Completed())
     dispatch_once(a_database, some_settings)
     assert run_of(a_database, a_job) not in {first, ""}
+
+
+def test_a_job_that_a_server_holds_back_gets_a_run_as_soon_as_the_server_goes_on(
+    a_database: Database, some_settings: Settings, a_job: Job
+) -> None:
+    source = nodes.by_name(a_database, "pacs").id
+    holding.stop(a_database, TESTER, source)
+    dispatch_once(a_database, some_settings)
+    assert run_of(a_database, a_job) == ""
+    holding.let_go_on(a_database, TESTER, source)
+    dispatch_once(a_database, some_settings)
+    assert run_of(a_database, a_job) != ""
 
 
 def test_a_silent_run_is_marked_crashed_and_replaced(

@@ -90,10 +90,6 @@ class BatchTransferRow:
     modalities: tuple[str, ...] = ()
 
     @property
-    def is_resolved(self) -> bool:
-        return bool(self.study_uid)
-
-    @property
     def study_key(self) -> tuple[object, ...]:
         """What is the same for rows that mean the same study, as far as the rows tell."""
         if self.study_uid:

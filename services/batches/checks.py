@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from models.db.engine import Database
 from models.db.jobs import JobStore
-from models.db.nodes import NodeStore
 from models.db.questions import Asked, BatchFileStore, Question, QuestionStore
 from models.domain.answers import CheckedRow, RowVerdict, Tally
 from models.domain.audit import AuditAction
@@ -20,7 +19,7 @@ from models.domain.quotas import Usage
 from models.domain.requests import StudyWish
 from models.settings import Settings
 from services import audit, idempotency, project, pseudonyms, quotas
-from services.batches import content
+from services.batches import content, presence
 from services.job_access import may_know_patients, visible
 from services.submitting import check_rights, chosen_profile, usable_nodes
 
@@ -185,14 +184,13 @@ def _row(asked: Asked) -> CheckedRow:
 
 
 def _usage(db: Database, actor: Actor, job_id: int) -> Usage | None:
-    ids = {destination for _, destination in JobStore(db).nodes(job_id)}
-    for node_id in ids:
-        if node_id is not None and isinstance(NodeStore(db).find(node_id), Folder):
-            try:
-                return quotas.usage(db, actor, node_id)
-            except NotFound:
-                return None
-    return None
+    destination = presence.destination_of(db, job_id)
+    if not isinstance(destination, Folder):
+        return None
+    try:
+        return quotas.usage(db, actor, destination.id)
+    except NotFound:
+        return None
 
 
 def _rehearse(db: Database, settings: Settings, request: BatchTransferRequest) -> None:

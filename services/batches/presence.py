@@ -48,15 +48,20 @@ class Presence:
         return node if node.can_be_queried else None
 
 
+def destination_of(db: Database, job_id: int) -> Node | None:
+    """Where the studies of a check would go, None when it has no items any more."""
+    ids = {destination for _, destination in JobStore(db).nodes(job_id) if destination is not None}
+    return NodeStore(db).get(ids.pop()) if len(ids) == 1 else None
+
+
 def of_job(db: Database, settings: Settings, job: Job) -> Presence | None:
     """How to look for what a check finds at its destination, None when it has no items any more.
 
     Raises ProfileInvalid, or WrongState for a trial that was forgotten.
     """
-    ids = {destination for _, destination in JobStore(db).nodes(job.id) if destination is not None}
-    if len(ids) != 1:
+    destination = destination_of(db, job.id)
+    if destination is None:
         return None
-    destination = NodeStore(db).get(ids.pop())
     scope_id = None if job.keep_identity else _scope_of(db, job)
     if job.keep_identity or profiles.policy_now(settings, job.profile).has(Option.RETAIN_UIDS):
         return Presence(destination, job.keep_identity, scope_id, str)

@@ -37,7 +37,6 @@ def test_rows_by_uid_are_typed() -> None:
         BatchTransferRow(2, "a", "001", "1.2.3", ("1.2.3.4", "1.2.3.5"), "P1"),
         BatchTransferRow(3, "b", "002", "1.2.4"),
     )
-    assert all(row.is_resolved for row in result.rows)
 
 
 def test_rows_without_uid_are_resolved_by_accession_number_or_patient_date_and_modality() -> None:
@@ -53,7 +52,7 @@ def test_rows_without_uid_are_resolved_by_accession_number_or_patient_date_and_m
         ("A2", None, ()),
         ("", date(2023, 5, 17), ("CT",)),
     ]
-    assert not any(row.is_resolved for row in result.rows)
+    assert not any(row.study_uid for row in result.rows)
 
 
 def test_what_a_study_uid_makes_unnecessary_is_not_read() -> None:

@@ -9,12 +9,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from deployments.demo import studies
 from deployments.demo.studies import StudyFiles
+from models.db.slots import SlotStore
 from models.domain.jobs import Job, State
 from models.domain.receipts import Completeness
 from models.domain.requests import StudyWish
@@ -140,6 +142,33 @@ def test_canceling_ends_everything_that_is_at_work_within_seconds(
     published = [path for path in folder.rglob("*.dcm") if not any(part.startswith(".") for part in path.parts)]
     assert len(published) == 150 * states(installation, job)[State.SUCCESS]
     assert installation.leftovers() == []
+
+
+def test_three_workers_of_which_one_is_killed_never_hold_more_associations_than_a_server_bears(
+    tmp_path: Path, a_source: Peer, a_destination: Peer, a_corpus: list[StudyFiles]
+) -> None:
+    """Counted at the archives. What the killed worker had is not given to others before its connections are closed."""
+    installation = Installation(tmp_path / "adit", items_at_a_time=3, lease_s=3)
+    with counted(a_source) as out, counted(a_destination) as back:
+        source = installation.server(out, **DIMSE_GET, association_budget=4)  # type: ignore[arg-type]
+        target = installation.server(back, **DIMSE_GET, association_budget=4, store_associations=2)  # type: ignore[arg-type]
+        job = installation.submit(source, target, wishes(a_corpus[-LARGE:] + a_corpus[:STUDIES]))
+        slots = SlotStore(installation.db)
+        assert slots.try_acquire("the test", {source.id: 4}, {source.id: 4}, timedelta(hours=1))
+        workers = [a_worker(installation, job) for _ in range(3)]
+        wait_until(lambda: states(installation, job)[State.IN_PROGRESS] == 9)  # all wait for their turn
+        slots.release("the test")
+        wait_until(lambda: in_flight(installation, job) >= 1)
+        workers[0].send_signal(signal.SIGKILL)
+        workers[0].wait()
+        assert states(installation, job)[State.SUCCESS] < STUDIES, "the kill came too late to prove anything"
+        for worker in workers[1:]:
+            assert worker.wait(240) == 0
+        wait_until(lambda: installation.run(job) or states(installation, job) == {State.SUCCESS: STUDIES + LARGE})
+    assert max(out.most, back.most) <= 4, (out, back)
+    assert max(out.most, back.most) > 2, "workers were to be at work at the same time"
+    assert {installation.receipt(item).verdict for item in installation.items(job)} == {Completeness.COMPLETE}
+    assert len(a_destination.sop_uids()) == 3 * STUDIES + 150 * LARGE
 
 
 def digests(archive: Peer) -> dict[str, str]:

@@ -5,10 +5,12 @@ it wants another password.
 """
 
 import ssl
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -20,6 +22,7 @@ HEARD_WITHIN = timedelta(minutes=2)
 """Workers report themselves every 30 seconds; one that has been silent for so long is gone."""
 _REMEMBERED_FOR = timedelta(days=7)
 _TIMEOUT_S = 3.0
+_AGAIN, _BUSY_S = 4, 0.5
 
 
 def check_is_ready(settings: Settings) -> None:
@@ -69,7 +72,8 @@ def next_run_at(settings: Settings, deployment_id: str) -> datetime | None:
 
 def start(settings: Settings, deployment_id: str) -> str:
     """Ask for a run of a deployment now, with the parameters that it has; the run's id."""
-    told: Any = _asked(settings, "POST", f"/deployments/{deployment_id}/create_flow_run").json()
+    once = {"idempotency_key": str(uuid4())}  # the call may have to be sent again
+    told: Any = _asked(settings, "POST", f"/deployments/{deployment_id}/create_flow_run", once).json()
     return str(told["id"])
 
 
@@ -82,6 +86,11 @@ def has_pool(settings: Settings) -> bool:
 def _asked(settings: Settings, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
     with _client(settings) as client:
         answer = _sent(client, method, path, body)
+        for _ in range(_AGAIN):
+            if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE or path == "/ready":
+                break
+            time.sleep(_BUSY_S)  # its database is busy with many runs at once
+            answer = _sent(client, method, path, body)
     if not answer.is_success:
         raise Unreachable(f"Prefect's API is not ready (HTTP {answer.status_code}). Check the Prefect server.")
     return answer

@@ -130,7 +130,7 @@ def test_what_has_died_is_found_and_what_lives_is_left_alone(
     )
     dispatch_once(database, settings)
     runs = [run_of(client, database, job) for job in (ended, asleep, canceling, alive)]
-    for run in (runs[0], runs[3]):
+    for run in (runs[0], runs[2], runs[3]):
         client.set_flow_run_state(run.id, Running(), force=True)
     client.set_flow_run_state(runs[2].id, Cancelling(), force=True)
     for job in (ended, asleep, canceling):

@@ -26,6 +26,7 @@ from models.settings import Settings
 from services import jobs, nodes
 from services.people import actors, groups, tokens
 from tests import in_process
+from tests.databases import put_tables
 from tests.people import a_user
 from tests.samples import a_server, some_settings
 
@@ -120,8 +121,8 @@ class Site:
 def serving(directory: Path, app: Any = None, **options: Any) -> Iterator[Site]:
     """An empty installation with its API."""
     settings = some_settings(directory, **options)
+    put_tables(settings.url)
     db = Database(settings.url, settings.master_key.get_secret_value())
-    db.migrate()
     with opened(settings, db, app) as site:
         yield site
     db.close()

@@ -1,20 +1,25 @@
 """The pages behind the gate, run by Streamlit's own test harness on real services and a real database."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from models.db.engine import Database
 from models.domain.people import Actor, User, operator
 from models.settings import Settings
-from tests.databases import MASTER_KEY
+from tests.databases import MASTER_KEY, put_tables
 from tests.people import a_session, a_user
 from ui import context, session
 
 _SCRIPT = Path(__file__).parents[1] / "ui" / "app.py"
 _PATIENCE_S = 60
+
+# every page that is opened is a server that starts, and reads about all installed packages at that
+manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
 
 
 @dataclass
@@ -56,8 +61,8 @@ class Site:
 def a_site(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     """An empty installation on SQLite."""
     settings = Settings(master_key=MASTER_KEY, data_dir=directory, _env_file=None)  # type: ignore[call-arg,arg-type]
+    put_tables(settings.url)
     db = Database(settings.url, MASTER_KEY)
-    db.migrate()
     monkeypatch.setattr(context, "database", lambda: db)
     monkeypatch.setattr(context, "settings", lambda: settings)
     return Site(db, settings, monkeypatch)

@@ -163,8 +163,8 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def database(empty_url: str, clock: Clock) -> Iterator[Database]:
     """A migrated database under a clock that the test moves."""
-    if empty_url.startswith("sqlite"):  # copied, too: migrating for every test would take most of the time
-        Path(empty_url.removeprefix("sqlite:///")).write_bytes(_sqlite_template())
+    if empty_url.startswith("sqlite"):
+        put_tables(empty_url)
     db = Database(empty_url, MASTER_KEY, clock)
     yield db
     db.close()
@@ -172,9 +172,18 @@ def database(empty_url: str, clock: Clock) -> Iterator[Database]:
 
 def sqlite_database(directory: Path, clock: Clock) -> Database:
     """A migrated SQLite database, for tests to which the kind does not matter."""
-    file = directory / "adit.db"
-    file.write_bytes(_sqlite_template())
-    return Database(f"sqlite:///{file}", MASTER_KEY, clock)
+    url = f"sqlite:///{directory / 'adit.db'}"
+    put_tables(url)
+    return Database(url, MASTER_KEY, clock)
+
+
+def put_tables(url: str) -> None:
+    """Make an SQLite database for ``MASTER_KEY``, if there is none, by copying one: migrating takes much longer."""
+    file = Path(url.removeprefix("sqlite:///"))
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.touch(mode=0o600)
+        file.write_bytes(_sqlite_template())
 
 
 def replace_by_copy(url: str, template: str) -> None:

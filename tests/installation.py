@@ -4,8 +4,6 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from cryptography.fernet import Fernet
-
 from dicom.files.spool import Spool
 from dicom.network.inbox import Inbox
 from dicom.network.receiver import Receiver
@@ -21,6 +19,7 @@ from models.domain.requests import StudyWish, TransferRequest
 from models.settings import Settings
 from services import jobs, nodes, work
 from tasks.ask import ask_bundle
+from tests.databases import MASTER_KEY, put_tables
 from tests.peers import Peer, free_port
 
 TESTER = operator("tester")
@@ -36,11 +35,13 @@ class Installation:
     def __init__(self, directory: Path, **options: object) -> None:
         self.settings = Settings(
             data_dir=directory,
-            master_key=Fernet.generate_key().decode(),
+            master_key=MASTER_KEY,
             receiver_host="127.0.0.1",
             receiver_port=free_port(),
             **{"spool_reserve_mb": 1, "retry_wait_s": 0, **options},
         )
+        if self.settings.url.startswith("sqlite"):
+            put_tables(self.settings.url)
         self.db: Database = open_database(self.settings)
         self.db.migrate()
         self.spool = Spool(self.settings.spool_dir)

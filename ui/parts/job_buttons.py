@@ -40,7 +40,10 @@ _ASKED: Mapping[JobAction, tuple[str, str]] = {
         "Cancel the job",
         "What waits is not begun, and what runs is stopped. What is at the destination already stays there.",
     ),
-    JobAction.DELETE: ("Delete", "The job is removed with its items and all that it has found. Nothing of it has been transferred."),
+    JobAction.DELETE: (
+        "Delete",
+        "The job is removed with its items and all that it has found. Nothing of it has been transferred.",
+    ),
 }
 _FIRST = JobAction.VERIFY, JobAction.RETRY, JobAction.RESUME
 """The one of these that can be done is what most people come for."""

@@ -35,10 +35,9 @@ class Installation:
     def __init__(self, directory: Path, **options: object) -> None:
         self.settings = Settings(
             data_dir=directory,
-            master_key=MASTER_KEY,
             receiver_host="127.0.0.1",
             receiver_port=free_port(),
-            **{"spool_reserve_mb": 1, "retry_wait_s": 0, **options},
+            **{"master_key": MASTER_KEY, "spool_reserve_mb": 1, "retry_wait_s": 0, **options},
         )
         if self.settings.url.startswith("sqlite"):
             put_tables(self.settings.url)

@@ -716,7 +716,7 @@ class RefusalRow(Row):
 
 
 class DutyRow(Row):
-    """What only one process of all machines may do at a time: which one does it, and until when it need not ask again."""
+    """What only one process of all machines may do at a time: who does it, and until when it need not ask again."""
 
     __tablename__ = "duties"
     name: Mapped[str] = mapped_column(String(32), primary_key=True)

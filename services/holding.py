@@ -79,6 +79,12 @@ def of_jobs(db: Database, job_ids: Collection[int]) -> Mapping[int, str]:
     return {job_id: " ".join(sorted(each.message for each in of_job)) for job_id, of_job in found.items()}
 
 
+def of_job_in_own_words(db: Database, job_id: int) -> str:
+    """The same of one job, without the reasons that staff has given; empty when nothing of it is held back."""
+    found = HoldingStore(db).of_jobs([job_id]).get(job_id, ())
+    return " ".join(sorted({each.own_words for each in found}))
+
+
 def told_jobs(db: Database, jobs: Sequence[Job]) -> Sequence[Job]:
     """The jobs; the message of those that have not ended says why something of them is held back, if it is."""
     held = of_jobs(db, [job.id for job in jobs if job.state not in FINISHED])

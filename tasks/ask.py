@@ -205,7 +205,7 @@ def _run(bundle: Bundle) -> None:
     try:
         ask_bundle(bundle)
     except AditError as error:
-        raise type(error)(error.message) from None
+        raise type(error)(error.own_words) from None
     except Exception as error:
         raise Bug(f"{type(error).__name__} in {_place(error)}.") from None
 
@@ -218,4 +218,4 @@ ask: Task[[Bundle], Any] = Task(
     persist_result=False,
     log_prints=False,
 )
-"""The Prefect task of ``ask_bundle``. Only ids are in the run's name, and errors leave without their causes."""
+"""The Prefect task of ``ask_bundle``. Only ids are in the run's name, and errors leave as from any ``step``."""

@@ -27,7 +27,8 @@ def step(function: Callable[[Attempt], None]) -> Step:
     """Make a Prefect task of a function that does one step of an attempt.
 
     Arguments are live objects of this process, so they are neither cached nor persisted. Only ids are in the run's
-    name. Errors leave without their causes, since a library's exception may quote a value of the data set.
+    name. Errors leave without their causes, since a library's exception may quote a value of the data set, and without
+    the words of people.
     """
 
     @wraps(function)
@@ -36,7 +37,7 @@ def step(function: Callable[[Attempt], None]) -> Step:
             with attempt.working():
                 function(attempt)
         except AditError as error:
-            raise type(error)(error.message) from None
+            raise type(error)(error.own_words) from None
         except Exception as error:
             raise Bug(f"{type(error).__name__} in {_place(error)}.") from None
 

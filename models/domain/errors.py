@@ -63,6 +63,11 @@ class AditError(Exception):
     def message(self) -> str:
         return str(self.args[0])
 
+    @property
+    def own_words(self) -> str:
+        """The message without what a person has typed, who may have named a patient. Prefect is told no more."""
+        return self.message
+
     def __reduce__(self) -> tuple[type, tuple[str]]:
         return type(self), (self.message,)
 
@@ -137,6 +142,11 @@ class OutsideWindow(HeldBack):
 
 class ServerStopped(HeldBack):
     """An administrator has stopped the server. Jobs wait and go on by themselves when it may go on."""
+
+    @property
+    def own_words(self) -> str:
+        """Without the reason that the administrator gives."""
+        return ServerStopped().message
 
 
 class PeerError(AditError):

@@ -16,10 +16,10 @@ from flows.requests import RequestedTransfer, accepted
 from flows.steps import Way, as_task, starter
 from flows.transfer_study import transfer_study
 from models.db.engine import Database, open_database
-from models.domain.errors import AditError, BadRequest, LeaseLost
+from models.domain.errors import AditError, BadRequest, Bug, LeaseLost
 from models.domain.jobs import Item, JobKind, Lease
 from models.settings import Settings, settings
-from services import log_ids, reach, sharing, work
+from services import faults, log_ids, reach, sharing, work
 
 log = logging.getLogger(__name__)
 
@@ -86,14 +86,19 @@ def _work(lane: Lane, job_id: int) -> None:
 
 
 def _transferred(lane: Lane, item: Item, lease: Lease) -> Exception | None:
-    """Transfer an item; the fault that it met, if it met one that is not its own."""
+    """Transfer an item; the fault that it met, if it met one that is not its own.
+
+    Prefect keeps what a flow raises, and libraries quote values: what is not ours is told by its kind and a reference.
+    """
     try:
         transfer_study(lane, item, lease)
     except LeaseLost:
         log.warning("item %s is left to another worker", item.id)
-    except Exception as fault:
-        log.error("item %s met a fault: %s", item.id, type(fault).__name__)
+    except AditError as fault:
+        log.error("item %s met a fault: %s", item.id, fault.code)
         return fault.with_traceback(None)  # whose frames would keep the attempt
+    except Exception as fault:
+        return Bug(f"{type(fault).__name__} at item {item.id}; the log has it as fault {faults.record(fault)}.")
     return None
 
 

@@ -140,6 +140,19 @@ def test_a_fault_of_one_item_stops_no_other_and_is_raised_in_the_end(
     assert sorted(seen.items) == list(range(9))
 
 
+def test_what_a_library_says_of_a_value_does_not_get_into_prefect_which_keeps_the_fault(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def transfer(_lane: Lane, _item: int) -> None:
+        int("Doe^John")
+
+    with pytest.raises(Bug, match="ValueError") as raised:
+        run(monkeypatch, Queue(2), transfer, 1)
+    assert raised.value.__cause__ is None and raised.value.__context__ is None
+    assert "Doe" not in str(raised.value) + caplog.text
+    assert "test_lanes.py" in caplog.text
+
+
 def test_an_item_that_is_taken_over_by_another_worker_is_no_fault(monkeypatch: pytest.MonkeyPatch, seen: Seen) -> None:
     def transfer(lane: Lane, item: int) -> None:
         seen.note(lane, item)

@@ -104,7 +104,10 @@ class Orchestration:
         return self._start(job.kind.deployment, {"job_id": job.id}, key, queue)
 
     def start_run_beside(self, job: Job, others: Sequence[str]) -> str:
-        """Ask for a flow run that works on the job beside these, and return its id, as ``start_run`` does."""
+        """Ask for a flow run that works on the job beside these, and return its id, as ``start_run`` does.
+
+        The run may have ended already, when it was asked for beside the same ones before.
+        """
         which = sha256(" ".join(others).encode()).hexdigest()
         return self._start(
             job.kind.deployment,

@@ -28,6 +28,8 @@ SHARED = [kind for kind in JobKind if not kind.only_asks]
 URGENT_LANE, MAINTENANCE_LANE = "urgent", "maintenance"
 """A worker has further names for the places that it keeps for these: its own, a hyphen, and the word."""
 _BEAT_S = 2.0
+_OVER = frozenset({RunState.CANCELED, RunState.CRASHED, RunState.ENDED})
+"""Prefect answers with such a run, too, when it is asked for the same once more."""
 
 
 def share_out(db: Database, orchestration: Orchestration, settings: Settings) -> None:
@@ -107,7 +109,12 @@ def _beat(runs: RunStore, job_id: int, flow_run_id: str, ended: Event) -> None:
 
 
 def _ask(db: Database, orchestration: Orchestration, job: Job, others: Collection[Run]) -> None:
-    run_id = orchestration.start_run_beside(job, sorted(run.flow_run_id for run in others))
+    period = f"{db.clock():%Y%m%dT%H%M}"[:-1]  # ten minutes, so that there are never many to look at
+    known = [period, *sorted(run.flow_run_id for run in others)]
+    run_id = orchestration.start_run_beside(job, known)
+    while orchestration.status(run_id).state in _OVER:  # it was beside the same ones before
+        known.append(run_id)
+        run_id = orchestration.start_run_beside(job, known)
     RunStore(db).ask(job.id, run_id)
     log.info("job %s is shared with flow run %s", job.id, run_id)
 

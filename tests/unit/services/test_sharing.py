@@ -151,6 +151,18 @@ def test_a_run_of_a_lost_machine_is_told_to_be_dead_while_others_go_on(a_scene: 
     assert len(a_scene.share()) == 2, "another one takes its place"
 
 
+@pytest.mark.parametrize("end", [RunState.CRASHED, RunState.ENDED])
+def test_another_run_takes_the_place_of_one_that_has_ended_beside_the_same(a_scene: Scene, end: RunState) -> None:
+    """Prefect remembers what was asked for beside the first run, and would answer with the one that has ended."""
+    for dead in ("run-0", "run-1", "run-2"):
+        assert a_scene.share(looks=2) == ["first", dead]
+        a_scene.begin(dead)
+        a_scene.clock.pass_by(21)
+        a_scene.runs.hear(a_scene.job.id, "first")
+        a_scene.prefect.be(dead, end)
+        assert a_scene.look() == ["first"]
+
+
 def test_a_run_whose_process_never_began_is_given_up_after_minutes(a_scene: Scene) -> None:
     a_scene.share()
     a_scene.prefect.be("run-0", RunState.STARTING)

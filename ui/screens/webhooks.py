@@ -59,7 +59,7 @@ LIST = Look[Webhook](
 NOTICES = Look[Notice](
     [
         Column("At", lambda notice: times.moment(notice.created_at), st.column_config.TextColumn(width=130)),
-        Column("Event", lambda notice: EVENTS[notice.event], SMALL),
+        Column("Event", lambda notice: EVENTS[notice.event], st.column_config.TextColumn(width=100)),
         Column("Job", lambda notice: notice.job_id, st.column_config.NumberColumn(width=60)),
         Column(
             "Result",
@@ -72,7 +72,7 @@ NOTICES = Look[Notice](
     alt="Notices",
     identity=lambda notice: (notice.id, notice.attempts, notice.state),
     noun="notice",
-    button="Send again",
+    button="Resend",
     empty="It has not been told of anything yet.",
     size=10,
 )

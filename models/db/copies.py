@@ -1,5 +1,6 @@
 """Copies of the whole database in one file, of either kind, and the way back."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Generator
@@ -84,6 +85,7 @@ def _prepared(live: Path, master_key: str, backup: Backup, finish: Callable[[Dat
     try:
         os.close(os.open(prepared, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         shutil.copyfile(backup.path, prepared)
+        _check_is_the_same(prepared, backup)  # others may write where backups are kept, after one was looked at
         db = Database(f"sqlite:///{prepared}", master_key)
         try:
             db.migrate()
@@ -94,6 +96,12 @@ def _prepared(live: Path, master_key: str, backup: Backup, finish: Callable[[Dat
         yield prepared
     finally:
         _remove(prepared)
+
+
+def _check_is_the_same(copy: Path, backup: Backup) -> None:
+    with copy.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != backup.sha256:
+            raise Unreadable(f"{backup.path} is not what it was when it was made. Take another backup.")
 
 
 def _swap(prepared: Path, live: Path) -> None:

@@ -4,12 +4,13 @@ import fcntl
 import json
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,21 @@ def test_a_backup_of_another_master_key_is_refused_before_anything_changes(an_in
         backups.make(stranger)
     assert all_rows(an_installation.url) == before
     assert len(backups.listed(an_installation)) == 1
+
+
+def test_a_backup_that_somebody_changes_while_it_is_put_back_is_refused(
+    an_sqlite_installation: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, before = backups.make(an_sqlite_installation), all_rows(an_sqlite_installation.url)
+
+    def forge(_settings: Settings) -> None:
+        with closing(sqlite3.connect(path)) as backup, backup:
+            backup.execute("UPDATE users SET is_superuser = 1")
+
+    monkeypatch.setattr(backups, "_predecessor", forge)
+    with pytest.raises(Unreadable, match="not what it was"):
+        backups.restore(an_sqlite_installation, path)
+    assert all_rows(an_sqlite_installation.url) == before
 
 
 def test_a_backup_that_somebody_changed_is_refused(an_sqlite_installation: Settings) -> None:

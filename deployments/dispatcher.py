@@ -45,11 +45,17 @@ def main() -> None:
         on_duty(db) as is_mine,
     ):
         keeper, kept_at = FolderKeeper(db), 0.0
+
+        def goes_on() -> bool:
+            nonlocal looked_at
+            looked_at = time.monotonic()
+            return not stop.comes_within(0) and is_mine()
+
         while not stop.comes_within(_LOOK_EVERY_S):
             looked_at = time.monotonic()
             try:
                 if is_mine():
-                    dispatch_once(db, settings())
+                    dispatch_once(db, settings(), goes_on)
                 if time.monotonic() - kept_at > _KEEP_EVERY_S:
                     keeper.look()
                     kept_at = time.monotonic()

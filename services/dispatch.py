@@ -7,7 +7,7 @@ lost between the two, and a job whose worker was killed goes on as soon as its l
 import logging
 import secrets
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 
@@ -16,8 +16,8 @@ from models.db.duties import DutyStore
 from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.db.runs import RunStore
-from models.domain.errors import AditError
-from models.domain.jobs import Job
+from models.domain.errors import AditError, NotFound, Unreachable
+from models.domain.jobs import Job, State
 from models.domain.mails import Broadcast
 from models.settings import Settings
 from services import log_ids, sharing
@@ -28,7 +28,10 @@ log = logging.getLogger(__name__)
 
 _CLOCKS_DIFFER = timedelta(seconds=5)
 """At most so far may Prefect's clock be behind ours."""
+_GONE = RunStatus(RunState.GONE, None)
 _DUTY, _DUTY_LASTS = "dispatch", timedelta(seconds=10)
+_AT_A_TIME = 50
+"""Jobs of whose runs Prefect is asked together: 50 ms for each alone were minutes for thousands that wait."""
 BROADCAST_SPEAKS_WITHIN = timedelta(minutes=2)
 """Between two mails. A run that is taken for dead and is not does no harm: each mail is claimed before it is sent."""
 
@@ -58,29 +61,59 @@ def on_duty(db: Database) -> Generator[Callable[[], bool]]:
             duties.give_back(_DUTY, holder)
 
 
-def dispatch_once(db: Database, settings: Settings) -> None:
+def dispatch_once(db: Database, settings: Settings, goes_on: Callable[[], bool] = lambda: True) -> None:
     """Look at all jobs and broadcasts once and start what has to be started.
 
-    An unreachable Prefect API is logged, not raised: the next look tries again.
+    An unreachable Prefect API is logged, not raised: the next look tries again. ``goes_on`` is asked again and again
+    during a look at many jobs, which ends early when it says no.
     """
     jobs = JobStore(db)
     jobs.finish_canceled()
     orchestration = Orchestration(settings.prefect_api_url, settings.prefect_auth.get_secret_value())
-    for job_id in jobs.due_jobs():
-        with log_ids.carrying(job_id=job_id):
-            _see_to_job(db, settings, orchestration, job_id)
+    _see_to_jobs(db, settings, orchestration, goes_on)
+    if not goes_on():
+        return
     _share_out(db, settings, orchestration)
     if mails.has_server(settings):
         _dispatch_broadcasts(db, orchestration)
 
 
-def _see_to_job(db: Database, settings: Settings, orchestration: Orchestration, job_id: int) -> None:
+def _see_to_jobs(db: Database, settings: Settings, orchestration: Orchestration, goes_on: Callable[[], bool]) -> None:
+    """See to all that are due; without Prefect's API no more of them are tried."""
+    due = JobStore(db).due_jobs()
+    try:
+        for first in range(0, len(due), _AT_A_TIME):
+            if not goes_on():
+                return
+            _see_to_some(db, settings, orchestration, due[first : first + _AT_A_TIME])
+    except AditError as error:
+        log.warning("jobs could not be started: %s", error)
+
+
+def _see_to_some(db: Database, settings: Settings, orchestration: Orchestration, job_ids: Collection[int]) -> None:
+    found = {job_id: job for job_id in job_ids if (job := _without_abandoned(db, settings, job_id)) is not None}
+    statuses = orchestration.statuses({job.flow_run_id for job in found.values() if job.flow_run_id})
+    for job in found.values():
+        with log_ids.carrying(job_id=job.id):
+            try:
+                status = statuses.get(job.flow_run_id, _GONE)
+                _see_to(db, orchestration, job, status, settings.lease_for)
+            except Unreachable:
+                raise
+            except AditError as error:
+                log.warning("job %s could not be started: %s", job.id, error)
+
+
+def _without_abandoned(db: Database, settings: Settings, job_id: int) -> Job | None:
+    """The job, after items whose worker died in the last attempt have failed; None for one that is gone."""
     jobs = JobStore(db)
     try:
-        jobs.fail_abandoned(job_id, settings.max_attempts)
-        _see_to(db, orchestration, jobs.get(job_id), settings.lease_for)
-    except AditError as error:
-        log.warning("job %s could not be started: %s", job_id, error)
+        job = jobs.get(job_id)
+        if job.state is State.IN_PROGRESS and jobs.fail_abandoned(job_id, settings.max_attempts):
+            return jobs.get(job_id)
+    except NotFound:
+        return None
+    return job
 
 
 def _share_out(db: Database, settings: Settings, orchestration: Orchestration) -> None:
@@ -100,22 +133,29 @@ def _dispatch_broadcasts(db: Database, orchestration: Orchestration) -> None:
             log.warning("broadcast %s could not be started: %s", broadcast_id, error)
 
 
-def _see_to(db: Database, orchestration: Orchestration, job: Job, lease_for: timedelta) -> None:
+def _see_to(db: Database, orchestration: Orchestration, job: Job, status: RunStatus, lease_for: timedelta) -> None:
     jobs = JobStore(db)
-    status = _status(orchestration, job.flow_run_id)
     if _was_canceled_since(job, status):
         sharing.follow_cancellation(db, job)
         return
-    heard_at = RunStore(db).heard_at(job.flow_run_id) or jobs.last_activity_at(job.id)
-    silence = _silence(db, status, heard_at)
-    if status.state is RunState.WAITING and status.queue not in {"", queue_of(job), RECOVERED_QUEUE}:
+    if status.state is RunState.WAITING:
+        if status.queue in {"", queue_of(job), RECOVERED_QUEUE} or _has_begun(orchestration, job):
+            return
         orchestration.withdraw(job.flow_run_id)  # the job was made urgent, or not urgent any more, since
-    elif _is_in_hand(orchestration, job.flow_run_id, status, silence, lease_for):
-        return
+    else:
+        heard_at = RunStore(db).heard_at(job.flow_run_id) or jobs.last_activity_at(job.id)
+        silence = _silence(db, status, heard_at)
+        if _is_in_hand(orchestration, job.flow_run_id, status, silence, lease_for):
+            return
     has_died = status.state in {RunState.CRASHED, RunState.RUNNING, RunState.STARTING}
     run_id = orchestration.start_run(job, RECOVERED_QUEUE if has_died else queue_of(job))
     jobs.set_flow_run(job.id, run_id)
     log.info("job %s runs as flow run %s", job.id, run_id)
+
+
+def _has_begun(orchestration: Orchestration, job: Job) -> bool:
+    """Whether a run that waited some moments ago does so no more."""
+    return orchestration.status(job.flow_run_id).state is not RunState.WAITING
 
 
 def _was_canceled_since(job: Job, status: RunStatus) -> bool:
@@ -144,7 +184,7 @@ def _see_to_broadcast(db: Database, orchestration: Orchestration, broadcast: Bro
 
 
 def _status(orchestration: Orchestration, flow_run_id: str) -> RunStatus:
-    return orchestration.status(flow_run_id) if flow_run_id else RunStatus(RunState.GONE, None)
+    return orchestration.status(flow_run_id) if flow_run_id else _GONE
 
 
 def _silence(db: Database, status: RunStatus, last_activity_at: datetime | None) -> timedelta:

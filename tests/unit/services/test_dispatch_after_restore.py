@@ -41,7 +41,8 @@ def prefect() -> Prefect:
 
 
 def look(db: Database, prefect: Prefect, job: Job) -> Job:
-    dispatch._see_to(db, prefect, JobStore(db).get(job.id), LEASE)
+    known = JobStore(db).get(job.id)
+    dispatch._see_to(db, prefect, known, prefect.status(known.flow_run_id), LEASE)
     return JobStore(db).get(job.id)
 
 

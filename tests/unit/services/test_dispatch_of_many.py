@@ -1,0 +1,78 @@
+"""A look at many jobs asks Prefect a few questions, keeps the duty, and ends when the duty or Prefect is lost."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import pytest
+
+from models.db.engine import Database
+from models.db.jobs import JobStore
+from models.domain.errors import Unreachable
+from models.domain.jobs import Job
+from models.settings import Settings
+from services import dispatch
+from services.orchestration import RunState, RunStatus
+from tests.databases import Clock, sqlite_database
+from tests.samples import add_job, some_settings
+
+JOBS = 5
+
+
+class Prefect:
+    """All runs wait in their queues; what was asked is counted."""
+
+    def __init__(self, *_arguments: object) -> None:
+        self.asked: list[int] = []
+        self.started: list[int] = []
+        self.is_down = False
+
+    def statuses(self, run_ids: Collection[str]) -> Mapping[str, RunStatus]:
+        self.asked.append(len(run_ids))
+        if self.is_down:
+            raise Unreachable
+        return {run_id: RunStatus(RunState.WAITING, None) for run_id in run_ids}
+
+    def start_run(self, job: Job, _queue: str) -> str:
+        self.started.append(job.id)
+        return f"run-of-{job.id}"
+
+
+@pytest.fixture
+def prefect(monkeypatch: pytest.MonkeyPatch) -> Prefect:
+    played = Prefect()
+    monkeypatch.setattr(dispatch, "Orchestration", lambda *_: played)
+    monkeypatch.setattr(dispatch, "_AT_A_TIME", 2)
+    return played
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return some_settings(tmp_path)
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Database:
+    database = sqlite_database(tmp_path, Clock())
+    for _ in range(JOBS):
+        add_job(database)
+    return database
+
+
+def test_prefect_is_asked_of_many_runs_at_a_time(db: Database, settings: Settings, prefect: Prefect) -> None:
+    dispatch.dispatch_once(db, settings)
+    assert len(prefect.started) == JOBS
+    prefect.asked.clear()
+    dispatch.dispatch_once(db, settings)
+    assert (prefect.asked, len(prefect.started)) == ([2, 2, 1], JOBS)
+
+
+def test_a_look_ends_as_soon_as_somebody_else_has_the_duty(db: Database, settings: Settings, prefect: Prefect) -> None:
+    answers = iter([True, True, False, False])
+    dispatch.dispatch_once(db, settings, lambda: next(answers))
+    assert prefect.started == list(JobStore(db).due_jobs()[:4])
+
+
+def test_without_prefect_no_further_job_is_tried(db: Database, settings: Settings, prefect: Prefect) -> None:
+    prefect.is_down = True
+    dispatch.dispatch_once(db, settings)
+    assert len(prefect.asked) == 1

@@ -19,12 +19,12 @@ from services.chores.performing import perform
 
 @flow(name="chore", flow_run_name="chore-{name}", persist_result=False, log_prints=False)
 def chore(name: str) -> State[None]:
-    """Do a chore, unless it is at work already somewhere, and say what it did."""
+    """Do a chore, unless it is at work somewhere or was done since it was due, and say what it did."""
     silence_libraries()
     db = open_database(settings())
     try:
         db.check_is_current()
-        done = perform(db, settings(), name, str(flow_run.get_id()))
+        done = perform(db, settings(), name, str(flow_run.get_id()), flow_run.get_scheduled_start_time())
     except AditError as error:
         return refusal(error)
     if done.outcome is ChoreOutcome.SUCCESS:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from models.db.chores import ChoreStore
 from models.db.engine import Database
@@ -36,22 +36,28 @@ RUNS: Mapping[str, Callable[[Database, Settings], str]] = {
 """Each returns in a sentence what it did, without patients, and may raise."""
 _STOPPED = "It was told to stop."
 LEFT_OUT = "Left out: it is at work already."
+DONE_SINCE = "Left out: it has been done since it was due."
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How a run has ended. One that is left out, since another one is at work, did nothing and is not written down."""
+    """How a run has ended. One that is left out did nothing, since another makes up for it, and is not written down."""
 
     outcome: ChoreOutcome
     message: str
 
 
-def perform(db: Database, settings: Settings, name: str, flow_run_id: str = "") -> Done:
+def perform(db: Database, settings: Settings, name: str, flow_run_id: str = "", due_at: datetime | None = None) -> Done:
     """Do a chore, unless it is at work already, on whatever machine. What goes wrong is told, not raised.
+
+    It is left out, too, when it has been done since ``due_at``: after a weekend without a worker one run makes up for
+    all that were missed, and a row of backups on one morning does not push out those from before.
 
     Raises NotFound for a chore that there is not, and Unreachable when the database is not there.
     """
     does = RUNS[chore(name).name]
+    if due_at is not None and _was_done_since(db, name, due_at):
+        return Done(ChoreOutcome.SUCCESS, DONE_SINCE)
     run = ChoreStore(db).begin(name, ALIVE_FOR, flow_run_id)
     if run is None:
         return Done(ChoreOutcome.SUCCESS, LEFT_OUT)
@@ -69,6 +75,12 @@ def perform_here(db: Database, settings: Settings, actor: Actor, name: str) -> D
             raise NotPermitted("Only administrators may have scheduled work done.")
     audit.record(db, actor, AuditAction.RUN_CHORE, chore(name).name)
     return perform(db, settings, name)
+
+
+def _was_done_since(db: Database, name: str, moment: datetime) -> bool:
+    return any(
+        run.outcome is ChoreOutcome.SUCCESS and run.started_at > moment for run in ChoreStore(db).last([name])[name]
+    )
 
 
 def _done(db: Database, settings: Settings, does: Callable[[Database, Settings], str], run: ChoreRun) -> Done:

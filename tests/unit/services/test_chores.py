@@ -88,6 +88,29 @@ def test_a_chore_that_is_at_work_elsewhere_is_left_out(database: Database, setti
     assert performing.perform(database, settings, "expiry") == Done(ChoreOutcome.SUCCESS, performing.LEFT_OUT)
 
 
+def test_one_run_makes_up_for_all_that_were_missed(
+    database: Database, settings: Settings, clock: Clock, play: Callable
+) -> None:
+    missed = [clock() - timedelta(days=days) for days in (3, 2, 1)]
+    done: list[str] = []
+    play(lambda _db, _settings: done.append("once") or "Did it.")
+    for due_at in missed:
+        performing.perform(database, settings, "expiry", due_at=due_at)
+    assert done == ["once"]
+    clock.pass_by(60)
+    assert performing.perform(database, settings, "expiry", due_at=clock()).message == "Did it.", "it is due anew"
+
+
+def test_a_run_that_failed_makes_up_for_none(
+    database: Database, settings: Settings, clock: Clock, play: Callable
+) -> None:
+    due_at = clock() - timedelta(days=1)
+    play(failing(WriteFailed("The disk is gone.")))
+    performing.perform(database, settings, "expiry", due_at=due_at)
+    play(lambda _db, _settings: "Did it.")
+    assert performing.perform(database, settings, "expiry", due_at=due_at).message == "Did it."
+
+
 def test_a_chore_that_is_told_to_stop_says_so(database: Database, settings: Settings, play: Callable) -> None:
     play(failing(SystemExit(15)))
     with pytest.raises(SystemExit):

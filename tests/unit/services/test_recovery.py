@@ -123,3 +123,16 @@ def test_runs_that_wait_for_jobs_that_have_ended_are_taken_back(
     wait(clock)
     recovery.run(database, settings)
     assert (prefect.withdrawn, prefect.dead) == (["ended", "gone"], [])
+
+
+def test_jobs_are_left_to_the_dispatcher_on_duty(
+    database: Database, settings: Settings, prefect: Prefect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(dispatch, "dispatch_once", lambda *_: looks.append("looked"))
+    with dispatch.on_duty(database) as is_mine:
+        assert is_mine()
+        recovery.run(database, settings)
+        assert looks == []
+    recovery.run(database, settings)
+    assert looks == ["looked"]

@@ -63,7 +63,7 @@ def set_up(client: SyncPrefectClient, plan: DeploymentPlan) -> list[str]:
     done = [*_set_up_pool(client, plan), *_set_up_queues(client, plan)]
     left = 0
     for deployment in plan.deployments:
-        told = _deploy(client, plan.pool, deployment)
+        told = [*_deploy(client, plan.pool, deployment)]
         done += told
         left += not told
     done += _remove_others(client, plan)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import WorkQueueFilter
+from prefect.client.schemas.sorting import DeploymentSort
 from prefect.flows import flow
 
 from deployments.prefect_setup import set_up
@@ -87,7 +88,7 @@ def test_what_the_plan_has_no_more_is_removed_if_it_was_ours(client: SyncPrefect
     set_up(client, replace(a_plan, deployments=(*a_plan.deployments, more)))
     client.create_deployment(client.create_flow(flow(name="own")(lambda: None)), "old-name")
     assert "Removed the deployment old-name, which prefect.yaml has no more." in set_up(client, a_plan)
-    names = {found.name for found in client.read_deployments(limit=100)}
+    names = {found.name for found in client.read_deployments(sort=DeploymentSort.NAME_ASC, limit=100)}
     assert {"old-name", *(one.name for one in a_plan.deployments)} <= names, "the one of somebody else is still there"
     assert client.read_deployment_by_name("own/old-name")
 
@@ -97,7 +98,7 @@ def test_what_somebody_has_paused_in_prefect_stays_paused_and_is_told(
 ) -> None:
     set_up(client, a_plan)
     deployment = client.read_deployment_by_name("broadcast/broadcast")
-    client.set_deployment_paused_state(deployment.id, True)
+    client.pause_deployment(deployment.id)
     changed = with_changed(a_plan, "broadcast", description="Other words.")
     assert "The deployment broadcast is paused in Prefect: it does not run at its times." in set_up(client, changed)
     assert client.read_deployment_by_name("broadcast/broadcast").paused

@@ -2,8 +2,8 @@
 
 BIN := .venv/bin
 WORKERS ?= 2
-# which tests belong to one process is said in tests/conftest.py; what waits most comes first, so that all end together
-SPREAD := --dist loadgroup --no-loadscope-reorder
+# the tests of a file share what they start, so one process runs them; what waits most comes first, so that all end together
+SPREAD := --dist loadfile --no-loadscope-reorder
 export PYTHON
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export UV_LINK_MODE ?= copy

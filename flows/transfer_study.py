@@ -117,7 +117,10 @@ def _next_end(ended: SimpleQueue[str], attempt: Attempt) -> str:
 
 
 def _known(error: BaseException) -> AditError:
-    return error if isinstance(error, AditError) else Bug(f"{type(error).__name__} between the steps.")
+    """The error as one of ours. A step that ends with its process says nothing of the item, which is given up."""
+    if isinstance(error, AditError):
+        return error
+    return Bug(f"{type(error).__name__} between the steps.") if isinstance(error, Exception) else LeaseLost()
 
 
 def _succeed(attempt: Attempt) -> None:

@@ -75,7 +75,7 @@ def _run(step: Step, attempt: Attempt, start: Start) -> None:
     _next_end(ended, attempt)
     error = running.error()
     if error is not None:
-        raise _known(error)
+        raise known(error)
 
 
 def _stream(attempt: Attempt, start: Start) -> AditError | None:
@@ -94,11 +94,11 @@ def _stream(attempt: Attempt, start: Start) -> AditError | None:
         name = _next_end(ended, attempt)
         error = running[name].error()
         if name == retrieve.name:
-            short_delivery = None if error is None else _known(error)
+            short_delivery = None if error is None else known(error)
             attempt.is_cut_short = error is not None
             attempt.retrieved.close()
         elif error is not None:
-            raise _known(error)
+            raise known(error)
         elif name == pseudonymize.name:
             attempt.pseudonymized.close()
     return short_delivery
@@ -116,7 +116,7 @@ def _next_end(ended: SimpleQueue[str], attempt: Attempt) -> str:
         return name
 
 
-def _known(error: BaseException) -> AditError:
+def known(error: BaseException) -> AditError:
     """The error as one of ours. A step that ends with its process says nothing of the item, which is given up."""
     if isinstance(error, AditError):
         return error

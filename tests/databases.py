@@ -39,6 +39,15 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
+class ClockAhead:
+    """Tells the real time plus what was added to it."""
+
+    ahead = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
 class Cluster:
     """A PostgreSQL server that listens on a socket in its own directory, so no port is needed.
 
@@ -151,6 +160,14 @@ def new_url(kind: str, directory: Path, has_tables: bool = False) -> Iterator[st
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def db(tmp_path: Path, clock: Clock) -> Iterator[Database]:
+    """A migrated SQLite database under a clock that the test moves, where the kind does not matter."""
+    found = sqlite_database(tmp_path, clock)
+    yield found
+    found.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

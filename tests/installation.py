@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from deployments.demo.studies import StudyFiles
 from dicom.files.spool import Spool
 from dicom.network.inbox import Inbox
 from dicom.network.receiver import Receiver
@@ -108,3 +109,8 @@ class Installation:
     def leftovers(self) -> list[Path]:
         """Files in the spool that nobody has removed."""
         return [path for path in self.spool.root.rglob("*") if path.is_file()]
+
+
+def wishes(corpus: list[StudyFiles]) -> list[StudyWish]:
+    """The request for studies, each under a pseudonym of its patient."""
+    return [StudyWish(study.study_uid, study.patient_id, pseudonym=f"SUBJ-{study.patient_id[-2:]}") for study in corpus]

@@ -92,6 +92,10 @@ class Peer:
         return result
 
 
+UNCHECKED = {"DicomCheckCalledAet": False}
+"""Settings of an Orthanc that answers under whatever title it is called."""
+
+
 @contextlib.contextmanager
 def orthanc(
     directory: Path,

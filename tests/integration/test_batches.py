@@ -30,10 +30,9 @@ from services.batch_files.reading import read_table
 from services.batches import checks, queries, results, transfers, verdicts
 from tests.batches import a_query, a_transfer
 from tests.installation import DICOMWEB, DIMSE_GET, TESTER, Installation
-from tests.peers import Peer, free_port, orthanc
+from tests.peers import UNCHECKED, Peer, free_port, orthanc
 
 NUMBERS = count(1)
-UNCHECKED = {"DicomCheckCalledAet": False}
 PROTOCOLS = {"c-find": DIMSE_GET, "patient root": DIMSE_GET | {"patient_root_find_support": True}, "qido": DICOMWEB}
 PATIENTS = 6
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from uuid import UUID
@@ -25,21 +25,13 @@ from models.domain.requests import StudyWish, TransferRequest
 from models.settings import Settings
 from services import holding, jobs, nodes, project, work
 from services.dispatch import dispatch_once
+from tests.databases import ClockAhead
 from tests.peers import free_port
 from tests.prefect_api import AUTH, client_of, prefect_server
 
 TESTER = operator("tester")
 LEASE = timedelta(seconds=20)
 _thousands = count(1000, 1000)
-
-
-class Clock:
-    """Tells the real time plus what was added to it."""
-
-    ahead = timedelta(0)
-
-    def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +55,12 @@ def some_settings(tmp_path: Path, a_prefect_port: int) -> Settings:
 
 
 @pytest.fixture
-def a_clock() -> Clock:
-    return Clock()
+def a_clock() -> ClockAhead:
+    return ClockAhead()
 
 
 @pytest.fixture
-def a_database(some_settings: Settings, a_clock: Clock) -> Database:
+def a_database(some_settings: Settings, a_clock: ClockAhead) -> Database:
     db = Database(some_settings.url, some_settings.master_key.get_secret_value(), a_clock)
     db.migrate()
     with db.transaction() as session:  # job ids of their own for every test: they share a Prefect server
@@ -143,7 +135,7 @@ def test_a_job_that_a_server_holds_back_gets_a_run_as_soon_as_the_server_goes_on
 
 
 def test_a_silent_run_is_marked_crashed_and_replaced(
-    a_database: Database, some_settings: Settings, a_job: Job, a_clock: Clock
+    a_database: Database, some_settings: Settings, a_job: Job, a_clock: ClockAhead
 ) -> None:
     dispatch_once(a_database, some_settings)
     first = run_of(a_database, a_job)
@@ -173,7 +165,7 @@ def test_a_run_that_prefect_knows_to_be_crashed_is_replaced_before_all_others_an
 
 
 def test_a_run_that_is_at_work_is_left_alone(
-    a_database: Database, some_settings: Settings, a_job: Job, a_clock: Clock
+    a_database: Database, some_settings: Settings, a_job: Job, a_clock: ClockAhead
 ) -> None:
     dispatch_once(a_database, some_settings)
     first = run_of(a_database, a_job)
@@ -207,7 +199,7 @@ def test_a_job_waits_patiently_while_prefect_is_down(a_database: Database, some_
 
 
 def test_an_item_that_kills_its_worker_every_time_fails_in_the_end(
-    a_database: Database, some_settings: Settings, a_job: Job, a_clock: Clock
+    a_database: Database, some_settings: Settings, a_job: Job, a_clock: ClockAhead
 ) -> None:
     for n in range(some_settings.max_attempts):
         a_clock.ahead = -timedelta(minutes=30 - n)
@@ -218,7 +210,7 @@ def test_an_item_that_kills_its_worker_every_time_fails_in_the_end(
 
 
 def test_a_run_whose_worker_died_before_it_began_is_replaced(
-    a_database: Database, some_settings: Settings, a_job: Job, a_clock: Clock
+    a_database: Database, some_settings: Settings, a_job: Job, a_clock: ClockAhead
 ) -> None:
     dispatch_once(a_database, some_settings)
     first = run_of(a_database, a_job)
@@ -264,7 +256,7 @@ def test_a_run_that_meets_a_hold_ends_and_is_neither_a_crash_nor_replaced(
     a_database: Database,
     some_settings: Settings,
     a_job: Job,
-    a_clock: Clock,
+    a_clock: ClockAhead,
     set_hold: Callable[[Database, bool], None],
 ) -> None:
     """The flow finds nothing to claim and completes; hours later one new run begins, however often we look."""
@@ -292,7 +284,7 @@ def test_a_run_that_meets_a_hold_ends_and_is_neither_a_crash_nor_replaced(
 
 
 def test_an_item_at_work_goes_on_to_its_end_under_a_hold(
-    a_database: Database, some_settings: Settings, a_job: Job, a_clock: Clock
+    a_database: Database, some_settings: Settings, a_job: Job, a_clock: ClockAhead
 ) -> None:
     dispatch_once(a_database, some_settings)
     first = run_of(a_database, a_job)
@@ -308,7 +300,7 @@ def test_an_item_at_work_goes_on_to_its_end_under_a_hold(
 
 
 def test_a_worker_that_dies_under_a_hold_is_replaced_afterwards(
-    a_database: Database, some_settings: Settings, a_job: Job, a_clock: Clock
+    a_database: Database, some_settings: Settings, a_job: Job, a_clock: ClockAhead
 ) -> None:
     dispatch_once(a_database, some_settings)
     first = run_of(a_database, a_job)

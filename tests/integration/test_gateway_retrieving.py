@@ -27,13 +27,12 @@ from services.gateway import converting, retrieving
 from services.streams import Stream
 from tests.corpus.search import Haystack
 from tests.installation import DICOMWEB, DIMSE_GET, DIMSE_MOVE, TESTER, Installation
-from tests.peers import Peer, free_port, orthanc
+from tests.peers import UNCHECKED, Peer, free_port, orthanc
 from tests.served_api import ServedApi, served_api
 
 ENTRIES = {"GET_ONLY": DIMSE_GET, "WEB_ONLY": DICOMWEB, "MOVE_ONLY": DIMSE_MOVE}
 """AE titles of three entries for one archive, which is reached over one protocol by each."""
 NUMBERS = count(1)
-UNCHECKED = {"DicomCheckCalledAet": False}
 
 
 @dataclass

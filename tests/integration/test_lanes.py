@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,13 +22,12 @@ from models.domain.receipts import Completeness
 from models.domain.requests import StudyWish
 from services import jobs
 from tests.counting import counted
-from tests.installation import DIMSE_GET, TESTER, Installation
-from tests.peers import Peer, free_port, orthanc
+from tests.installation import DIMSE_GET, TESTER, Installation, wishes
+from tests.peers import UNCHECKED, Peer, free_port, orthanc
 
 pytestmark = pytest.mark.timeout(300)
 REPOSITORY = Path(__file__).parents[2]
 STUDIES, LARGE = 8, 3
-UNCHECKED = {"DicomCheckCalledAet": False}
 
 
 def made(directory: Path, number: int, instances: int) -> StudyFiles:
@@ -41,23 +40,6 @@ def a_corpus(tmp_path_factory: pytest.TempPathFactory) -> list[StudyFiles]:
     directory = tmp_path_factory.mktemp("corpus")
     small = [made(directory, n, 3) for n in range(1, STUDIES + 1)]
     return small + [made(directory, n, 150) for n in range(STUDIES + 1, STUDIES + 1 + LARGE)]
-
-
-@pytest.fixture(scope="module")
-def a_source(tmp_path_factory: pytest.TempPathFactory, a_corpus: list[StudyFiles]) -> Iterator[Peer]:
-    with orthanc(tmp_path_factory.mktemp("source"), "SOURCE", settings=UNCHECKED) as archive:
-        archive.upload([file for study in a_corpus for file in study.files])
-        yield archive
-
-
-@pytest.fixture
-def a_destination(tmp_path: Path) -> Iterator[Peer]:
-    with orthanc(tmp_path / "destination", "TARGET", settings=UNCHECKED) as archive:
-        yield archive
-
-
-def wishes(corpus: list[StudyFiles]) -> list[StudyWish]:
-    return [StudyWish(study.study_uid, study.patient_id, pseudonym=f"SUBJ-{study.patient_id[-2:]}") for study in corpus]
 
 
 def states(installation: Installation, job: Job) -> Counter[State]:

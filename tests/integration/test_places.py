@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -34,6 +34,7 @@ from services import jobs, nodes
 from services.chores import overview, recovery
 from services.deployment_plan import planned
 from services.dispatch import dispatch_once
+from tests.databases import ClockAhead
 from tests.house.source_tree import ROOT
 from tests.installation import DIMSE_GET
 from tests.peers import Peer, orthanc
@@ -45,15 +46,6 @@ pytestmark = pytest.mark.timeout(900)
 STAFF = operator("root")
 QUEUED = 50
 WITHIN_S = 300
-
-
-class Clock:
-    """Tells the real time plus what was added to it."""
-
-    ahead = timedelta(0)
-
-    def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +70,12 @@ def client(settings: Settings) -> Iterator[SyncPrefectClient]:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> ClockAhead:
+    return ClockAhead()
 
 
 @pytest.fixture
-def database(settings: Settings, clock: Clock) -> Iterator[Database]:
+def database(settings: Settings, clock: ClockAhead) -> Iterator[Database]:
     db = Database(settings.url, settings.master_key.get_secret_value(), clock)
     db.migrate()
     yield db
@@ -123,7 +115,7 @@ def state_of(client: SyncPrefectClient, run: FlowRun) -> str:
 
 
 def test_what_has_died_is_found_and_what_lives_is_left_alone(
-    database: Database, settings: Settings, client: SyncPrefectClient, clock: Clock, busy: Server, folder: int
+    database: Database, settings: Settings, client: SyncPrefectClient, clock: ClockAhead, busy: Server, folder: int
 ) -> None:
     ended, asleep, canceling, alive = (
         a_job(database, settings, busy.id, folder, f"1.2.{number}") for number in range(4)

@@ -18,12 +18,11 @@ from models.domain.nodes import Node, Server
 from models.domain.receipts import Completeness
 from models.domain.requests import StudyWish
 from tests.installation import DICOMWEB, DIMSE_GET, DIMSE_MOVE, Installation
-from tests.peers import Peer, dcmqrscp, free_port, orthanc
+from tests.peers import UNCHECKED, Peer, dcmqrscp, free_port, orthanc
 
 NUMBERS = count(1)
 SOURCES = {"wado": DICOMWEB, "c-get": DIMSE_GET, "c-move": DIMSE_MOVE}
 DESTINATIONS = {"c-store": DIMSE_GET, "stow": DICOMWEB, "folder": {}}
-UNCHECKED = {"DicomCheckCalledAet": False}
 
 
 @dataclass

@@ -4,7 +4,7 @@ import hashlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
 from pathlib import Path
@@ -17,16 +17,14 @@ from models.db.jobs import JobStore
 from models.domain.jobs import Item, Job, State
 from models.domain.nodes import Window
 from models.domain.receipts import Completeness
-from models.domain.requests import StudyWish
 from services import holding, jobs
 from tests.counting import counted
 from tests.databases import Clock
-from tests.installation import DIMSE_GET, TESTER, Installation
-from tests.peers import Peer, orthanc
+from tests.installation import DIMSE_GET, TESTER, Installation, wishes
+from tests.peers import UNCHECKED, Peer, orthanc
 
 pytestmark = pytest.mark.timeout(300)
 STUDIES, INSTANCES = 3, 150
-UNCHECKED = {"DicomCheckCalledAet": False}
 NIGHTS = tuple(Window(day, time_of_day(20), time_of_day(6)) for day in range(7))
 MORNING, EVENING = datetime(2026, 3, 2, 6, tzinfo=UTC), datetime(2026, 3, 2, 20, tzinfo=UTC)
 
@@ -38,23 +36,6 @@ def a_corpus(tmp_path_factory: pytest.TempPathFactory) -> list[StudyFiles]:
         studies.write_ct(directory / str(n), n, n, instances=(INSTANCES,), rows=64, columns=64)
         for n in range(1, STUDIES + 1)
     ]
-
-
-@pytest.fixture(scope="module")
-def a_source(tmp_path_factory: pytest.TempPathFactory, a_corpus: list[StudyFiles]) -> Iterator[Peer]:
-    with orthanc(tmp_path_factory.mktemp("source"), "SOURCE", settings=UNCHECKED) as archive:
-        archive.upload([file for study in a_corpus for file in study.files])
-        yield archive
-
-
-@pytest.fixture
-def a_destination(tmp_path: Path) -> Iterator[Peer]:
-    with orthanc(tmp_path / "destination", "TARGET", settings=UNCHECKED) as archive:
-        yield archive
-
-
-def wishes(corpus: list[StudyFiles]) -> list[StudyWish]:
-    return [StudyWish(study.study_uid, study.patient_id, pseudonym=f"SUBJ-{study.patient_id[-2:]}") for study in corpus]
 
 
 def under_way(installation: Installation, job: Job) -> list[Item]:

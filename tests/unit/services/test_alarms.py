@@ -2,7 +2,6 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from models.domain.webhooks import WebhookWish
 from models.settings import Settings
 from services.alarms import standing, watching
 from services.post import mails
-from tests.databases import Clock, sqlite_database
+from tests.databases import Clock
 from tests.people import mails_to
 from tests.samples import add_job, some_settings
 
@@ -50,13 +49,6 @@ def prefect(monkeypatch: pytest.MonkeyPatch) -> Prefect:
     prefect = Prefect()
     monkeypatch.setattr("services.prefect_status.workers", prefect)
     return prefect
-
-
-@pytest.fixture
-def db(tmp_path: Path, clock: Clock) -> Iterator[Database]:
-    found = sqlite_database(tmp_path, clock)
-    yield found
-    found.close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Looking at the destination of a check is a hint: whatever is wrong with it, what the source has can be moved."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from models.settings import Settings
 from services.batches import checks
 from tasks.ask import ask_bundle
 from tests.batches import a_transfer, transfer_rows
-from tests.databases import Clock, sqlite_database
 from tests.memory_archive import MemoryArchive, played
 from tests.samples import a_server, some_settings
 
@@ -26,13 +24,6 @@ ROOT = operator("root")
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return some_settings(tmp_path)
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    found = sqlite_database(tmp_path, Clock())
-    yield found
-    found.close()
 
 
 def checked(db: Database, settings: Settings, there: MemoryArchive, **server: object) -> tuple[CheckedRow, ...]:

@@ -18,7 +18,6 @@ from models.settings import Settings
 from services import pseudonyms
 from services.batches import checks
 from tests.batches import a_transfer, transfer_rows
-from tests.databases import Clock, sqlite_database
 from tests.samples import a_folder, a_server, some_settings
 
 ROOT = operator("root")
@@ -27,13 +26,6 @@ ROOT = operator("root")
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return some_settings(tmp_path)
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    found = sqlite_database(tmp_path, Clock())
-    yield found
-    found.close()
 
 
 @contextmanager

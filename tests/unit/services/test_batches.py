@@ -1,6 +1,5 @@
 """From the rows of a file to a transfer: submitted, checked, made of its check, and told; the archive is in memory."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -34,7 +33,6 @@ from services.pseudonyms import linkage_key
 from services.searching import sizes
 from tasks.ask import ask_bundle
 from tests.batches import a_query, a_transfer, query_rows, transfer_rows
-from tests.databases import Clock, sqlite_database
 from tests.memory_archive import MemoryArchive, played
 from tests.samples import a_folder, a_server, some_settings
 
@@ -45,13 +43,6 @@ CSV = b"RowID;PatientID;StudyInstanceUID;Pseudonym\nR1;P1;1.2.1;ANON1\nR2;P2;1.2
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return some_settings(tmp_path, exclude_modalities=("SR",))
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    found = sqlite_database(tmp_path, Clock())
-    yield found
-    found.close()
 
 
 class World:

@@ -5,7 +5,7 @@ The same is asked of webhooks, of alarms, and of what either logs.
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ from models.settings import Settings
 from services.alarms import standing, watching
 from services.people import accounts
 from services.post import broadcasts, mails, notifications
-from tests.databases import Clock, sqlite_database
+from tests.databases import Clock
 from tests.people import ANOTHER_PASSWORD, PASSWORD, a_profile, a_user, acting, mails_to, token_in
 from tests.samples import a_folder, a_request, a_server, some_settings
 
@@ -38,13 +38,6 @@ SHELL = operator("root")
 PATIENT_ID, STUDY_UID, PSEUDONYM, NAME = "PID-4711", "1.2.826.0.77.1", "SUBJ-0815", "Doe^Jane"
 PLANTED = (PATIENT_ID, STUDY_UID, PSEUDONYM, "Doe", "Jane", "19701224", "row-of-Jane")
 MESSAGE = f"{NAME} ({PATIENT_ID}, 19701224): {STUDY_UID} has no images; goes as {PSEUDONYM}."
-
-
-@pytest.fixture
-def db(tmp_path: Path, clock: Clock) -> Iterator[Database]:
-    found = sqlite_database(tmp_path, clock)
-    yield found
-    found.close()
 
 
 @pytest.fixture

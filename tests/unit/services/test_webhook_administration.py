@@ -1,6 +1,5 @@
 """Administrators manage webhooks; secrets are shown once and kept encrypted, addresses stay out of the audit trail."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,18 +16,10 @@ from models.domain.people import Actor, operator
 from models.domain.webhooks import JOB_EVENTS, Event, WebhookWish
 from models.settings import Settings
 from services.webhooks import administration, signing
-from tests.databases import Clock, sqlite_database
 from tests.samples import add_job, some_settings
 
 SHELL = operator("shell")
 WISH = WebhookWish("https://listener.example/hook/t0ken", "  For   the board ", frozenset({Event.FINISHED}))
-
-
-@pytest.fixture
-def db(tmp_path: Path, clock: Clock) -> Iterator[Database]:
-    found = sqlite_database(tmp_path, clock)
-    yield found
-    found.close()
 
 
 @pytest.fixture

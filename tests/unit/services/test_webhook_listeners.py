@@ -17,20 +17,13 @@ from models.domain.people import operator
 from models.domain.webhooks import Notice, NoticeState, WebhookWish
 from models.settings import Settings
 from services.webhooks import administration, listeners, sending
-from tests.databases import Clock, sqlite_database
+from tests.databases import Clock
 from tests.listener import Listener, Told, listener
 from tests.mail_server import a_certificate
 from tests.peers import free_port
 from tests.samples import add_job, some_settings
 
 SHELL = operator("shell")
-
-
-@pytest.fixture
-def db(tmp_path: Path, clock: Clock) -> Iterator[Database]:
-    found = sqlite_database(tmp_path, clock)
-    yield found
-    found.close()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from models.domain.webhooks import Notice, NoticeState, WebhookWish
 from models.settings import Settings
 from services.webhooks import administration, sending, signing
 from services.webhooks.listeners import Answer, Outcome
-from tests.databases import Clock, sqlite_database
+from tests.databases import Clock
 from tests.house.source_tree import ROOT
 from tests.samples import add_job, some_settings
 
@@ -55,14 +55,6 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Line:
     line = Line()
     monkeypatch.setattr("services.webhooks.sending.Line", line)
     return line
-
-
-@pytest.fixture
-def db(tmp_path: Path, clock: Clock) -> Iterator[Database]:
-    """A database of the kind that does not matter here."""
-    found = sqlite_database(tmp_path, clock)
-    yield found
-    found.close()
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from tests.installation import DIMSE_GET, TESTER, Installation, wishes
 from tests.peers import UNCHECKED, Peer, orthanc
 
 pytestmark = pytest.mark.timeout(300)
-STUDIES, INSTANCES = 3, 150
+STUDIES, INSTANCES = 3, 600  # more than is stored between two heartbeats, so that a window closes in the middle
 NIGHTS = tuple(Window(day, time_of_day(20), time_of_day(6)) for day in range(7))
 MORNING, EVENING = datetime(2026, 3, 2, 6, tzinfo=UTC), datetime(2026, 3, 2, 20, tzinfo=UTC)
 

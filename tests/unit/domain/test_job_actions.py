@@ -75,7 +75,7 @@ def test_what_only_asks_is_deleted_also_when_it_has_ended(state: State) -> None:
         assert allows(action, state, counts, only_asks=True) is allows(action, state, counts)
 
 
-@pytest.mark.parametrize("state", FINISHED)
+@pytest.mark.parametrize("state", sorted(FINISHED))
 def test_a_check_of_which_a_transfer_was_made_is_kept_with_it(state: State) -> None:
     with pytest.raises(WrongState, match="kept with it"):
         check_allows(JobAction.DELETE, state, counted(C), is_used=True, only_asks=True)

@@ -29,9 +29,6 @@ _FLOW_RUN = "PREFECT__FLOW_RUN_ID"
 class TextLines(logging.Formatter):
     """Lines for people."""
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-
     def format(self, record: logging.LogRecord) -> str:
         """The line, and the places of its exception below it."""
         lines = [f"{self.formatTime(record)} {record.levelname} {record.name}: {message(record)}"]

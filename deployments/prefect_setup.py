@@ -104,16 +104,11 @@ def _set_up_queues(client: SyncPrefectClient, plan: DeploymentPlan) -> Iterator[
 
 
 def _set_up_queue(client: SyncPrefectClient, pool: str, wanted: PlannedQueue) -> Iterator[str]:
-    values = {"priority": wanted.priority, "concurrency_limit": wanted.concurrency_limit}
+    values: dict[str, Any] = {"priority": wanted.priority, "concurrency_limit": wanted.concurrency_limit}
     try:
         queue = client.read_work_queue_by_name(wanted.name, pool)
     except ObjectNotFound:
-        client.create_work_queue(
-            wanted.name,
-            work_pool_name=pool,
-            priority=wanted.priority,
-            concurrency_limit=wanted.concurrency_limit,
-        )
+        client.create_work_queue(wanted.name, work_pool_name=pool, **values)
         yield f"Created the queue {wanted.name}."
         return
     changed = {name: value for name, value in values.items() if getattr(queue, name) != value}

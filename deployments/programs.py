@@ -31,7 +31,7 @@ def become(settings: Settings, name: str, *command: str) -> NoReturn:
     os.execve(command[0], command, environment)
 
 
-def run_worker(settings: Settings, name: str = "", limit: int = prefect_server.FLOW_RUNS_AT_A_TIME) -> int:
+def run_worker(settings: Settings, name: str, limit: int) -> int:
     """Run one worker of Prefect's pool until it ends or we are told to end; return its exit status.
 
     Flow runs at work are then asked to end as well, which gives back their items, and killed after 20 seconds.

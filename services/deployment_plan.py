@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -99,7 +100,7 @@ def planned(settings: Settings, path: Path = PREFECT_YAML) -> DeploymentPlan:
 
     Raises BadRequest for a key that would be left out without a word, and for a schedule that is none.
     """
-    document = _filled(yaml.safe_load(path.read_text(encoding="utf-8")), settings)
+    document = _filled(_document(path, path.stat().st_mtime_ns), settings)
     _check_keys("the file", document, _TOP_KEYS)
     pools = document["work_pools"]
     if len(pools) != 1:
@@ -110,6 +111,12 @@ def planned(settings: Settings, path: Path = PREFECT_YAML) -> DeploymentPlan:
     plan = DeploymentPlan(pool["name"], queues, tuple(_deployment(one, settings) for one in document["deployments"]))
     _check_queues(plan)
     return plan
+
+
+@lru_cache(maxsize=1)
+def _document(path: Path, _changed_at_ns: int) -> Any:
+    """What the file holds, parsed once as long as nobody changes it: pages and the dispatcher ask again and again."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def _queue(found: Mapping[str, Any], priority: int) -> PlannedQueue:

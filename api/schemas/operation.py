@@ -11,7 +11,6 @@ from models.domain.chores import ChoreOutcome
 from models.domain.jobs import JobKind, State
 from models.domain.mails import Broadcast, MailState
 from models.domain.project import App
-from services.chores.overview import ChoreShown
 
 
 class ProjectShown(Answer):
@@ -131,21 +130,6 @@ class ChoreListed(Answer):
     is_at_work: bool
     next_at: datetime | None
     trouble: str
-
-    @classmethod
-    def of(cls, chore: ChoreShown) -> Self:
-        """What is shown of a chore."""
-        is_active = chore.schedule is not None and chore.schedule.is_active
-        return cls(
-            name=chore.name,
-            title=chore.title,
-            purpose=chore.purpose,
-            when=chore.schedule.words if chore.schedule and is_active else "",
-            last=ChoreRunShown.model_validate(chore.last) if chore.last else None,
-            is_at_work=chore.is_at_work,
-            next_at=chore.next_at,
-            trouble=chore.trouble,
-        )
 
 
 class ChoreStarted(Answer):

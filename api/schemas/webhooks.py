@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field
 
 from api.schemas.shapes import Answer, Flag, Request, Text, Version
-from models.domain.webhooks import JOB_EVENTS, Event, Notice, NoticeState, Webhook, WebhookWish
+from models.domain.webhooks import JOB_EVENTS, Event, NoticeState, Webhook, WebhookWish
 from services.webhooks.administration import NewSecret
 
 Events = Annotated[
@@ -128,20 +128,3 @@ class NoticeShown(Answer):
     created_at: datetime
     not_before_at: datetime
     sent_at: datetime | None
-
-    @classmethod
-    def of(cls, notice: Notice) -> Self:
-        """What is shown of a notice."""
-        return cls(
-            id=notice.id,
-            event_id=notice.event_id,
-            event=notice.event,
-            job_id=notice.job_id,
-            state=notice.state,
-            attempts=notice.attempts,
-            status=notice.status,
-            trouble=notice.trouble,
-            created_at=notice.created_at,
-            not_before_at=notice.not_before_at,
-            sent_at=notice.sent_at,
-        )

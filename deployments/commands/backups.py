@@ -71,7 +71,11 @@ def _back_up_first(settings: Settings) -> None:
 
 def _tell(restored: Restored) -> None:
     backup, withdrawn = restored.backup, restored.withdrawn
-    migrated = f", migrated from tables {backup.revision} to {restored.revision}" if _is_older(restored) else ""
+    migrated = (
+        f", migrated from tables {backup.revision} to {restored.revision}"
+        if backup.revision != restored.revision
+        else ""
+    )
     say(f"Restored the backup of {backup.made_at:%Y-%m-%d %H:%M:%S} UTC{migrated}.")
     say(f"Sessions ended: {restored.sessions}. Links in mails are void.")
     if withdrawn is None:
@@ -79,10 +83,6 @@ def _tell(restored: Restored) -> None:
     else:
         taken = f"{withdrawn.tokens} tokens, {withdrawn.accounts} accounts, {withdrawn.trials} trials"
         say(f"Taken away since the backup, and again now: {taken}.")
-
-
-def _is_older(restored: Restored) -> bool:
-    return restored.backup.revision != restored.revision
 
 
 def _row(backup: Backup) -> tuple[object, ...]:

@@ -66,7 +66,7 @@ def _row(chore: ChoreShown) -> tuple[str, ...]:
     result = "at work" if chore.is_at_work else (last.outcome.value if last and last.outcome else "-")
     return (
         chore.name,
-        chore.schedule.words if chore.schedule and chore.schedule.is_active else "-",
+        chore.when or "-",
         last.started_at.strftime("%Y-%m-%d %H:%M UTC") if last else "-",
         f"{result}: {last.message}" if last and last.message else result,
         chore.next_at.strftime("%Y-%m-%d %H:%M UTC") if chore.next_at else "-",

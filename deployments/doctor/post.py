@@ -36,7 +36,7 @@ def mail_server(here: Installation) -> Iterator[Finding]:
 def notices(here: Installation) -> Iterator[Finding]:
     """Look whether listeners of webhooks are out of reach."""
     remedy = "Look at the webhooks in the browser: each shows what its listener has answered."
-    failing = [hook.id for hook in WebhookStore(here.db).list() if hook.is_active and hook.failing_since_at]
+    failing = [hook.id for hook in WebhookStore(here.db).list() if hook.is_failing]
     for number in failing:
         yield warning("Webhooks", f"The listener of webhook {number} does not take what it is told.", remedy)
     if failing:

@@ -6,7 +6,6 @@ from datetime import timedelta
 from deployments.doctor import storage
 from deployments.doctor.findings import Finding, Installation, ok, problem, warning
 from models.db.alarms import AlarmStore
-from models.db.chores import ChoreStore
 from models.db.holding import HoldingStore
 from models.db.measures import MeasureStore
 from models.db.project import ProjectStore
@@ -14,8 +13,6 @@ from models.db.refusals import RefusalStore
 from services import backups
 from services.alarms.watching import FAILURES
 from services.chores import overview
-from services.chores.roster import CHORES
-from services.deployment_plan import planned
 
 _STALLED_AFTER = timedelta(minutes=10)
 _REFUSED_WITHIN = timedelta(minutes=10)
@@ -63,16 +60,11 @@ def refusals(here: Installation) -> Iterator[Finding]:
 
 def chores(here: Installation) -> Iterator[Finding]:
     """Look whether scheduled work fails, or is not done any more; what was never done may be new."""
-    plan, last = planned(here.settings), ChoreStore(here.db).last(CHORES, 2)
-    has_trouble = False
-    for name, chore in CHORES.items():
-        deployment = plan.deployment(name)
-        words = overview.trouble(deployment.schedule if deployment else None, last[name], here.db.clock())
-        if words:
-            has_trouble = True
-            remedy = "Mend that, then have it done now: Administration, Scheduled work."
-            yield warning("Scheduled work", f"{chore.title}: {words}", remedy)
-    if not has_trouble:
+    found = overview.troubles(here.db, here.settings, None)
+    for title, words in found.values():
+        remedy = "Mend that, then have it done now: Administration, Scheduled work."
+        yield warning("Scheduled work", f"{title}: {words}", remedy)
+    if not found:
         yield ok("Scheduled work", "None has failed.")
 
 

@@ -45,11 +45,11 @@ def retriever(server: Server, local: Local) -> Retriever:
 
     WADO-RS comes first because nothing has to be negotiated: every SOP class arrives as it is stored.
     """
-    if server.dicomweb_wado_support and server.dicomweb_root_url:
+    if server.has_wado:
         return WadoRetriever(server, local.scratch_dir)
-    if server.study_root_get_support or server.patient_root_get_support:
+    if server.has_get:
         return GetRetriever(server, local.calling_ae_title)
-    if server.study_root_move_support or server.patient_root_move_support:
+    if server.has_move:
         if server.tls is not None:
             raise Unsupported(
                 f"{server.name} would answer C-MOVE to our receiver, which has no TLS. Use another protocol."
@@ -60,16 +60,12 @@ def retriever(server: Server, local: Local) -> Retriever:
 
 def negotiates_classes(server: Server) -> bool:
     """Whether SOP classes and transfer syntaxes have to be named before instances can be retrieved, as C-GET wants."""
-    uses_wado = server.dicomweb_wado_support and bool(server.dicomweb_root_url)
-    return not uses_wado and (server.study_root_get_support or server.patient_root_get_support)
+    return server.has_get and not server.has_wado
 
 
 def needs_receiver(server: Server) -> bool:
     """Whether instances can be had by C-MOVE only, for which the server sends them to our receiver."""
-    uses_wado = server.dicomweb_wado_support and bool(server.dicomweb_root_url)
-    uses_get = server.study_root_get_support or server.patient_root_get_support
-    uses_move = server.study_root_move_support or server.patient_root_move_support
-    return uses_move and not (uses_wado or uses_get)
+    return server.has_move and not (server.has_wado or server.has_get)
 
 
 def sender(server: Server, local: Local) -> Sender:

@@ -127,9 +127,7 @@ class Server:
     @property
     def can_be_read(self) -> bool:
         """Whether its settings allow to retrieve what it has."""
-        gets = self.patient_root_get_support or self.study_root_get_support
-        moves = self.patient_root_move_support or self.study_root_move_support
-        return gets or moves or (self.dicomweb_wado_support and bool(self.dicomweb_root_url))
+        return self.has_get or self.has_move or self.has_wado
 
     @property
     def can_be_written(self) -> bool:
@@ -137,8 +135,20 @@ class Server:
         return self.store_scp_support or (self.dicomweb_stow_support and bool(self.dicomweb_root_url))
 
     @property
+    def has_get(self) -> bool:
+        return self.patient_root_get_support or self.study_root_get_support
+
+    @property
+    def has_move(self) -> bool:
+        return self.patient_root_move_support or self.study_root_move_support
+
+    @property
     def has_qido(self) -> bool:
         return self.dicomweb_qido_support and bool(self.dicomweb_root_url)
+
+    @property
+    def has_wado(self) -> bool:
+        return self.dicomweb_wado_support and bool(self.dicomweb_root_url)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,11 @@ class Webhook:
     old_secret_until_at: datetime | None
     version: int
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether it is to be told, and does not take what it is told."""
+        return self.is_active and self.failing_since_at is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:

@@ -37,6 +37,11 @@ class ChoreShown:
     next_at: datetime | None
     trouble: str
 
+    @property
+    def when(self) -> str:
+        """When it is done by itself, in words; empty when it is done only when asked for."""
+        return self.schedule.words if self.schedule is not None and self.schedule.is_active else ""
+
 
 def listed(db: Database, settings: Settings, actor: Actor) -> tuple[ChoreShown, ...]:
     """All chores. Raises NotPermitted for others than staff."""

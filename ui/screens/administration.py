@@ -165,7 +165,7 @@ def draw_rest() -> None:
             [f"{counted(broadcasts.count(db, actor), 'broadcast')} so far"],
         )
         hooks = webhooks.list(db, actor)
-        failing = sum(webhook.is_active and webhook.failing_since_at is not None for webhook in hooks)
+        failing = sum(webhook.is_failing for webhook in hooks)
         entry(
             "webhooks",
             "Webhooks",

@@ -66,9 +66,7 @@ RUNS = Look[ChoreRun](
 
 def when(chore: ChoreShown) -> str:
     """When it is done, as people say it."""
-    if chore.schedule is None:
-        return "only when asked for"
-    return chore.schedule.words if chore.schedule.is_active else "switched off"
+    return chore.when or ("only when asked for" if chore.schedule is None else "switched off")
 
 
 @st.fragment(run_every=EVERY_S)

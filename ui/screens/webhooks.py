@@ -35,7 +35,7 @@ def standing(webhook: Webhook) -> str:
     """How a webhook stands, in a word."""
     if not webhook.is_active:
         return "Not active"
-    return "Failing" if webhook.failing_since_at else "Active"
+    return "Failing" if webhook.is_failing else "Active"
 
 
 LIST = Look[Webhook](
@@ -182,7 +182,7 @@ st.caption("A webhook tells another program what becomes of jobs: their numbers,
 new_secret.show()
 found = asked(lambda: administration.list(db, session.actor()))
 for each in found:
-    if each.is_active and each.failing_since_at:
+    if each.is_failing:
         name = escape_markdown(each.description or f"Webhook {each.id}")
         st.warning(f"{name} has not taken what it is told since {times.moment(each.failing_since_at)}.")
 opened = tables.paged_table(len(found), lambda limit, skip: found[skip : skip + limit], LIST, "webhooks").opened

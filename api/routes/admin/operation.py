@@ -132,7 +132,8 @@ def read_details(here: Here, admin: Admin, entry_id: Annotated[Number, Path()], 
 @router.get("/chores")
 def list_chores(here: Here, admin: Admin) -> Listed[ChoreListed]:
     """Scheduled work: what is done by itself, when, and how it went."""
-    return Listed(results=[ChoreListed.of(one) for one in overview.listed(here.db, here.settings, admin.actor)])
+    found = overview.listed(here.db, here.settings, admin.actor)
+    return Listed(results=[ChoreListed.model_validate(one) for one in found])
 
 
 @router.post("/chores/{name}/run", status_code=202)

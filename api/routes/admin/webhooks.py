@@ -56,7 +56,7 @@ def renew_secret(here: Here, admin: Admin, webhook_id: WebhookId) -> WebhookSecr
 @router.post("/webhooks/{webhook_id}/test", status_code=202)
 def test_webhook(here: Here, admin: Admin, webhook_id: WebhookId) -> NoticeShown:
     """Send a notice that only says that it is a test; what becomes of it stands among the notices."""
-    return NoticeShown.of(administration.test(here.db, admin.actor, webhook_id))
+    return NoticeShown.model_validate(administration.test(here.db, admin.actor, webhook_id))
 
 
 @router.get("/webhooks/{webhook_id}/notices")
@@ -64,10 +64,10 @@ def list_notices(here: Here, admin: Admin, webhook_id: WebhookId, part: Part) ->
     """What a webhook was told and is to be told, newest first."""
     found = administration.notices(here.db, admin.actor, webhook_id, part.limit, part.offset)
     total = administration.count_notices(here.db, admin.actor, webhook_id)
-    return Page(results=[NoticeShown.of(each) for each in found], total=total)
+    return Page(results=[NoticeShown.model_validate(each) for each in found], total=total)
 
 
 @router.post("/webhooks/{webhook_id}/notices/{notice_id}/send-again", status_code=202)
 def send_again(here: Here, admin: Admin, webhook_id: WebhookId, notice_id: Annotated[Number, Path()]) -> NoticeShown:
     """Send a notice once more under the same id, whatever has become of it."""
-    return NoticeShown.of(administration.send_again(here.db, admin.actor, webhook_id, notice_id))
+    return NoticeShown.model_validate(administration.send_again(here.db, admin.actor, webhook_id, notice_id))

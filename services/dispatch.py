@@ -21,7 +21,7 @@ from models.domain.jobs import Job, State
 from models.domain.mails import Broadcast
 from models.settings import Settings
 from services import log_ids, sharing
-from services.orchestration import RECOVERED_QUEUE, Orchestration, RunState, RunStatus, queue_of
+from services.orchestration import DIED, RECOVERED_QUEUE, Orchestration, RunState, RunStatus, queue_of
 from services.post import mails
 
 log = logging.getLogger(__name__)
@@ -204,7 +204,7 @@ def _is_in_hand(
         return True
     if status.state not in {RunState.STARTING, RunState.RUNNING}:
         return False
-    if silence <= (patience if status.state is RunState.RUNNING else max(patience, sharing.STARTS_WITHIN)):
+    if silence <= sharing.patience_with(status, patience):
         return True
-    orchestration.mark_crashed(flow_run_id, "The process of this run has ended without a word.")
+    orchestration.mark_crashed(flow_run_id, DIED)
     return False

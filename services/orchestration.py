@@ -37,6 +37,8 @@ MAINTENANCE_QUEUE = "maintenance"
 URGENT = "urgent-"
 """With this begin the queues of urgent jobs."""
 BROADCAST_DEPLOYMENT = "broadcast/broadcast"
+DIED = "The process of this run has ended without a word."
+"""What Prefect is told of a run that is dead."""
 OURS = "adit"
 """The tag of the deployments that were made from ``prefect.yaml``."""
 _PAGE = 200

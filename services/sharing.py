@@ -17,7 +17,7 @@ from models.domain.errors import AditError, NotFound, WrongState
 from models.domain.jobs import FINISHED, Job, JobKind
 from models.settings import Settings
 from services import prefect_status
-from services.orchestration import RECOVERED_QUEUE, Orchestration, RunState, RunStatus, queue_of
+from services.orchestration import DIED, RECOVERED_QUEUE, Orchestration, RunState, RunStatus, queue_of
 
 log = logging.getLogger(__name__)
 
@@ -128,9 +128,9 @@ def _see_to(db: Database, orchestration: Orchestration, run: Run, patience: time
             return
         orchestration.withdraw(run.flow_run_id)
     elif status.state in {RunState.STARTING, RunState.RUNNING}:
-        if db.clock() - _since(run, status) <= _patience(status, patience):
+        if db.clock() - _since(run, status) <= patience_with(status, patience):
             return
-        orchestration.mark_crashed(run.flow_run_id, "The process of this run has ended without a word.")
+        orchestration.mark_crashed(run.flow_run_id, DIED)
         log.warning("flow run %s of job %s has died", run.flow_run_id, job.id)
     RunStore(db).forget(run.flow_run_id)
 
@@ -145,5 +145,6 @@ def _since(run: Run, status: RunStatus) -> datetime:
     return max(moment for moment in (run.asked_at, run.heard_at, status.since) if moment is not None)
 
 
-def _patience(status: RunStatus, patience: timedelta) -> timedelta:
+def patience_with(status: RunStatus, patience: timedelta) -> timedelta:
+    """How long a run may be silent: one whose process is being started says nothing for a while."""
     return max(patience, STARTS_WITHIN) if status.state is RunState.STARTING else patience

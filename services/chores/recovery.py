@@ -18,11 +18,10 @@ from models.domain.errors import NotFound
 from models.domain.jobs import FINISHED
 from models.settings import Settings
 from services import dispatch, orchestration
-from services.orchestration import Orchestration, RunState, UnendedRun
+from services.orchestration import DIED, Orchestration, RunState, UnendedRun
 
 PATIENCE = timedelta(minutes=10)
 """Longer than any living run keeps silent, and than a worker needs to start one."""
-_DEAD = "The process of this run has ended without a word."
 
 
 def run(db: Database, settings: Settings) -> str:
@@ -47,7 +46,7 @@ def _put_prefect_right(db: Database, prefect: Orchestration) -> tuple[int, int]:
                 prefect.withdraw(found.id)
                 withdrawn += 1
         elif db.clock() - _heard_at(db, found) > PATIENCE:
-            prefect.end_dead(found, _DEAD)
+            prefect.end_dead(found, DIED)
             crashed += 1
     return crashed, withdrawn
 

@@ -304,6 +304,7 @@ def test_c_move_to_a_title_the_archive_does_not_know_says_what_to_enter(
     a_site: Site, a_dcmtk_archive: Peer, an_inbox: Inbox
 ) -> None:
     with (
+        an_inbox.served(),
         MoveRetriever(server_of(a_dcmtk_archive), US, "NOBODY", an_inbox) as retriever,
         pytest.raises(Unsupported, match="enter our receiver"),
     ):

@@ -262,12 +262,13 @@ def test_abort_from_another_thread_ends_each_blocked_call_soon(a_study: StudyFil
         yield finder, lambda: list(finder.find_studies(StudyQuery()))
         getter = GetRetriever(server, US)
         yield getter, lambda: getter.retrieve(a_selection(a_study), lambda _: None)
-        mover = MoveRetriever(server, US, "RECV", Inbox(tmp_path))
+        mover = MoveRetriever(server, US, "RECV", inbox)
         yield mover, lambda: mover.retrieve(a_selection(a_study), lambda _: None)
 
     handlers = [(kind, silent) for kind in (evt.EVT_C_FIND, evt.EVT_C_GET, evt.EVT_C_MOVE)]
     started, release = threading.Event(), threading.Event()
-    with scripted(*handlers) as server:
+    inbox = Inbox(tmp_path)
+    with inbox.served(), scripted(*handlers) as server:
         for port, call in calls(server):
             started.clear()
             aborter = threading.Thread(target=lambda port=port: started.wait(20) and port.abort())  # type: ignore[misc]

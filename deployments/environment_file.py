@@ -17,7 +17,7 @@ from models.domain.errors import BadRequest, NotFound
 _LINE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
 _OWNER, _GROUP, _EVERYBODY = 0o600, 0o040, 0o007
 _OTHERS_BITS = 0o027
-"""A group may read the file: that of the user under whom programs of systemd run."""
+"""A group may read the file: that of the user under whom programs of systemd run; it may not change it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,18 @@ def compare(env: Path, example: Path, settled: Path) -> Comparison:
         unknown=tuple(dict.fromkeys(name for name in names if name not in examples)),
         quoted=quoted(env),
         twice=tuple(sorted({name for name in names if names.count(name) > 1})),
-        is_open=bool(env.stat().st_mode & _OTHERS_BITS),
+        is_open=is_open(env),
     )
+
+
+def is_open(path: Path) -> bool:
+    """Whether others than the owner can change the file, or others than its group can read it."""
+    return bool(path.stat().st_mode & _OTHERS_BITS)
+
+
+def closing(path: Path) -> str:
+    """The command after which a file is not open any more; its group may still read it."""
+    return f"chmod g-w,o= {path}"
 
 
 def quoted(path: Path) -> tuple[str, ...]:

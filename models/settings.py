@@ -9,7 +9,7 @@ from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cryptography.fernet import Fernet
@@ -24,6 +24,8 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")
 _CRON_FIELDS = ("minute", "hour", "day", "month", "weekday")
 _CRON_FIELD = re.compile(r"[0-9A-Za-z*/,#-]+")
 _USER_AND_PASSWORD = re.compile(r"[!-9;-~]+:[!-~]+")
+_SECRET_PARAMETERS = frozenset({"password", "sslpassword", "oauth_client_secret"})
+"""Of libpq (PostgreSQL's documentation, 32.1.2) and asyncpg."""
 
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[!-\[\]-~]([ -\[\]-~]*[!-\[\]-~])?$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -271,14 +273,14 @@ class Settings(BaseSettings):
     def _is_a_known_database(cls, value: str) -> str:
         if value and not value.startswith(("sqlite:///", "postgresql+psycopg://")):
             raise ValueError("only postgresql+psycopg:// and sqlite:/// are supported")
-        return value
+        return _without_secrets_behind(value)
 
     @field_validator("prefect_database_url")
     @classmethod
     def _is_a_database_of_prefect(cls, value: str) -> str:
         if value and not value.startswith("postgresql+asyncpg://"):
             raise ValueError("only postgresql+asyncpg:// is supported")
-        return value
+        return _without_secrets_behind(value)
 
     @field_validator("master_key")
     @classmethod
@@ -382,6 +384,13 @@ def _unsafe_key(key: SecretStr) -> list[str]:
     if key.get_secret_value() == EXAMPLE_MASTER_KEY:
         return ["master_key: the example key is not a secret; make your own."]
     return []
+
+
+def _without_secrets_behind(url: str) -> str:
+    """Refuse an address of a database whose parameters hold a secret: they would be shown where addresses are."""
+    if found := sorted(_SECRET_PARAMETERS & dict(parse_qsl(urlsplit(url).query, keep_blank_values=True)).keys()):
+        raise ValueError(f"the parameter {found[0]} is a secret; ADIT_DATABASE_PASSWORD, or a key without one, is safe")
+    return url
 
 
 def _unsafe_password(name: str, url: str) -> list[str]:

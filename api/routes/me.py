@@ -19,6 +19,7 @@ from services.post import notifications
 router = APIRouter(prefix="/v1", tags=["me"], route_class=Route)
 
 Reader = Annotated[Caller, Depends(needs(Operation.READ))]
+Mover = Annotated[Caller, Depends(needs(Operation.TRANSFER))]
 
 
 @router.get("/me")
@@ -34,7 +35,7 @@ def show_mails(here: Here, caller: Reader) -> MailsChosen:
 
 
 @router.put("/me/mails")
-def choose_mails(here: Here, caller: Reader, chosen: MailsChosen) -> MailsChosen:
+def choose_mails(here: Here, caller: Mover, chosen: MailsChosen) -> MailsChosen:
     """Choose about which jobs the caller gets mails, from the next end of one on."""
     notifications.choose(here.db, caller.actor, chosen.jobs)
     return MailsChosen(jobs=notifications.chosen(here.db, caller.actor))

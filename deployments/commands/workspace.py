@@ -146,7 +146,7 @@ def _wrong(env_file: Path) -> list[str]:
     lines += [f"unsafe: {name}: quotes would be a part of the value in containers." for name in found.quoted]
     lines += [f"wrong: {name} stands there twice; the last one counts." for name in found.twice]
     if found.is_open:
-        lines.append(f"unsafe: other users of this machine may read {env_file}: chmod 600 {env_file}")
+        lines.append(f"unsafe: others may read or change {env_file}: {environment_file.closing(env_file)}")
     if environment_file.values_of(env_file).get("ADIT_MASTER_KEY") == EXAMPLE_MASTER_KEY:
         lines.append("unsafe: ADIT_MASTER_KEY is the example's, which everybody knows: adit randomize-env-secrets")
     return lines

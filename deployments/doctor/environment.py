@@ -16,7 +16,6 @@ from models.settings import Settings
 
 _FILE = Path(".env")
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-_OTHERS_BITS = 0o077
 
 
 def variables() -> Iterator[Finding]:
@@ -43,10 +42,11 @@ def file_is_private(_settings: Settings) -> Iterator[Finding]:
     if not _FILE.exists():
         return
     path = _FILE.absolute()
-    if path.stat().st_mode & _OTHERS_BITS:
-        yield warning(".env", f"Other users of this machine can read {path}.", f"chmod 600 {path}")
+    if environment_file.is_open(path):
+        remedy = environment_file.closing(path)
+        yield warning(".env", f"Other users of this machine can read or change {path}.", remedy)
     else:
-        yield ok(".env", "Only you can read it.")
+        yield ok(".env", "Only you and its group can read it.")
 
 
 def production(settings: Settings) -> Iterator[Finding]:

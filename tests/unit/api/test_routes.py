@@ -67,7 +67,7 @@ WEB = {"dicomweb_root_url": "http://127.0.0.1:9/dicom-web"}
 CASES = [
     Case("GET /v1/me", R, (200, 200, 200, 200)),
     Case("GET /v1/me/mails", R, (200, 200, 200, 200)),
-    Case("PUT /v1/me/mails", R, (200, 200, 200, 200), {"jobs": "trouble"}),
+    Case("PUT /v1/me/mails", T, (200, 200, 200, 200), {"jobs": "trouble"}),
     Case("GET /v1/nodes", R, (200, 200, 200, 200)),
     Case("GET /v1/profiles", R, (200, 200, 200, 200)),
     Case("GET /v1/tokens", R, (200, 200, 200, 200)),

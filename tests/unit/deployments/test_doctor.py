@@ -468,7 +468,7 @@ def backups_cannot_be_written(_: House) -> None:
 FAULTS: list[tuple[Callable[[House], None], str, Level, str, str]] = [
     (unknown_variable, "Variables", Level.WARNING, "ADIT_WEBPORT", "ADIT_WEB_PORT"),
     (unknown_variable_in_file, "Variables", Level.WARNING, ".env", "ADIT_MASTER_KEY"),
-    (open_file_of_settings, ".env", Level.WARNING, "Other users", "chmod 600"),
+    (open_file_of_settings, ".env", Level.WARNING, "Other users", "chmod g-w,o="),
     (unknown_time_zone, "Settings", Level.PROBLEM, "ADIT_TIME_ZONE: ", "example.env"),
     (known_key_in_production, "Settings", Level.PROBLEM, "the example key is not a secret", "example.env"),
     (reached_but_not_production, "Environment", Level.WARNING, "web_url: it must", "ADIT_ENVIRONMENT=production"),

@@ -141,7 +141,7 @@ def test_the_check_finds_the_example_key_and_open_files() -> None:
     checked = call("env-check")
     assert checked.exit_code == 2
     assert "ADIT_MASTER_KEY is the example's" in checked.output
-    assert "chmod 600" in checked.output
+    assert "chmod g-w,o=" in checked.output
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ def test_the_master_key_is_required() -> None:
         ("receiver_port", 0),
         ("prefect_port", 65536),
         ("database_url", "mysql://host/db"),
+        ("database_url", "postgresql+psycopg://adit@db/adit?sslmode=require&sslpassword=Yei7aeph"),
+        ("prefect_database_url", "postgresql+asyncpg://adit@db/prefect?password=Yei7aeph"),
         ("lease_s", 0),
         ("max_attempts", 0),
         ("prefect_auth", "much-too-short"),

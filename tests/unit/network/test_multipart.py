@@ -75,6 +75,41 @@ def test_any_chunking_yields_the_same_parts(message: tuple[bytes, list[bytes]], 
     assert bodies_of([text[i : i + 1] for i in range(len(text))]) == expected
 
 
+@st.composite
+def broken_messages(draw: st.DrawFn) -> bytes:
+    """A message of which pieces were replaced by others, by what nearly is a boundary, and by parts of itself."""
+    message, _ = draw(messages())
+    for _ in range(draw(st.integers(1, 6))):
+        start = draw(st.integers(0, len(message)))
+        end = draw(st.integers(start, min(len(message), start + 12)))
+        source = draw(st.integers(0, len(message)))
+        length = st.sampled_from([b"Content-Length: 3\r\n", b"Content-Length: 99999999\r\n", b"--x-1'y--"])
+        piece = draw(NEARLY | length | st.binary(max_size=9) | st.just(message[source : source + 30]))
+        message = message[:start] + piece + message[end:]
+    return message
+
+
+def ending(chunks: Iterator[bytes] | list[bytes]) -> tuple[list[bytes], type[Exception] | None]:
+    received: list[bytes] = []
+    try:
+        received.extend(bytes(part) for part in parts(chunks, BOUNDARY, HERE))
+    except PeerError as error:
+        return received, type(error)
+    return received, None
+
+
+@settings(max_examples=300, deadline=None)
+@given(broken_messages(), st.lists(st.integers(1, 9), max_size=200))
+def test_a_broken_body_ends_the_same_however_it_is_cut_and_yields_nothing_that_was_not_in_it(
+    text: bytes, sizes: list[int]
+) -> None:
+    received, error = ending([text])
+    assert ending(cut(text, sizes)) == (received, error)
+    assert ending([text[i : i + 1] for i in range(len(text))]) == (received, error)
+    assert sum(map(len, received)) <= len(text)
+    assert all(part in text for part in received)
+
+
 @settings(max_examples=100, deadline=None)
 @given(messages(), st.data())
 def test_a_truncated_stream_never_yields_a_part_that_is_not_whole(

@@ -9,6 +9,7 @@ from pydicom import dcmread
 from deployments.demo import studies
 
 FEW_MR_STUDIES, ALL_MR_STUDIES = 5, 20
+_LARGE_ROWS = 10240
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,18 @@ class Corpus:
 
 
 def make(name: str, directory: Path, full: bool) -> Corpus:
-    """Write one corpus below the directory: ``ct`` (one study of 400 instances) or ``mr`` (studies of 120)."""
+    """Write one corpus below the directory.
+
+    ``ct`` is one study of 400 instances, ``mr`` studies of 120, ``large`` a single instance of 210 MB.
+    """
     place = directory / name
     place.mkdir(parents=True)
     if name == "ct":
         studies.write_ct_small(place)
         return read("CT-small", place)
+    if name == "large":
+        studies.write_ct(place, instances=(1,), rows=_LARGE_ROWS, columns=_LARGE_ROWS)
+        return read("One large instance", place)
     studies.write_mr_many(place, studies=ALL_MR_STUDIES if full else FEW_MR_STUDIES)
     return read("MR-many", place)
 

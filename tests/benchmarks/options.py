@@ -9,6 +9,7 @@ from models.settings import Settings
 from tests.benchmarks.contenders import Contender
 
 CORPORA = ("ct", "mr")
+LARGE = "large"
 BATCH, GROWTH, HEADERS, LISTING, PAGES = "batch", "growth", "headers", "listing", "pages"
 PARTS = (*(contender.value for contender in Contender), BATCH, GROWTH, HEADERS, LISTING, PAGES)
 
@@ -36,7 +37,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     """Read the arguments (those of the process by default); ends the process with a message when one is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=_positive, default=3, help="rounds per section (default 3)")
-    parser.add_argument("--corpus", type=_choices(CORPORA), default=CORPORA, help="ct, mr or both (ct,mr)")
+    parser.add_argument("--corpus", type=_choices((*CORPORA, LARGE)), default=CORPORA, help="some of ct,mr,large")
     parser.add_argument("--only", type=_choices(PARTS), default=PARTS, help=f"some of {','.join(PARTS)}")
     parser.add_argument("--full", action="store_true", help="20 MR studies instead of 5")
     parser.add_argument(

@@ -96,14 +96,23 @@ def remove(values: Mapping[str, str]) -> Call:
 
 def compose(env: Path, values: Mapping[str, str], *words: str, extra: Sequence[str] = ()) -> Call:
     """A call of the compose plugin for the containers of development."""
-    files = ("--file", str(BASE), "--file", str(DEVELOPMENT))
-    place = ("--project-name", f"{name_of(values)}-development", "--env-file", str(env))
-    return Call(("docker", "compose", *place, *files, *words, *extra), _variables(env, values))
+    return _compose((BASE, DEVELOPMENT), env, values, *words, *extra)
+
+
+def pull(env: Path, values: Mapping[str, str], extra: Sequence[str] = ()) -> Call:
+    """Download the images of development and production, but for our own, which is built here."""
+    return _compose((BASE, DEVELOPMENT, PRODUCTION), env, values, "pull", "--ignore-buildable", *extra)
 
 
 def name_of(values: Mapping[str, str]) -> str:
     """What the stack is called in the swarm."""
     return values.get("STACK_NAME") or DEFAULT_STACK
+
+
+def _compose(files: Sequence[Path], env: Path, values: Mapping[str, str], *words: str) -> Call:
+    place = ("--project-name", f"{name_of(values)}-development", "--env-file", str(env))
+    named = (word for file in files for word in ("--file", str(file)))
+    return Call(("docker", "compose", *place, *named, *words), _variables(env, values))
 
 
 def _variables(env: Path, values: Mapping[str, str]) -> Mapping[str, str]:

@@ -1,12 +1,13 @@
 """`adit stack-deploy`, `stack-rm`, `compose-...`: ADIT in containers, in production and in development."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from deployments import docker, environment_file
-from deployments.commands.workspace import EnvFile, problems_of
+from deployments.commands.workspace import EnvFile, problems_of, values_with_defaults
 from deployments.screen import errors_shown, say
 from models.domain.errors import BadRequest, NotPermitted
 
@@ -64,30 +65,38 @@ def compose_build(extra: Extra = None, simulate: Simulate = False, env_file: Env
 
 
 def compose_pull(extra: Extra = None, simulate: Simulate = False, env_file: EnvFile = Path(".env")) -> None:
-    """Download the images that are not built here, such as PostgreSQL's; those of production are the same."""
+    """Download the images that are not built here, of development and production: PostgreSQL's, the proxy's."""
     with errors_shown():
-        _compose(env_file, simulate, "pull", "--ignore-buildable", extra=extra)
+        _run_compose(simulate, docker.pull(env_file, environment_file.values_of(env_file), extra or ()))
 
 
 def _compose(env_file: Path, simulate: bool, *words: str, extra: list[str] | None) -> None:
-    values = environment_file.values_of(env_file)
+    _run_compose(simulate, docker.compose(env_file, environment_file.values_of(env_file), *words, extra=extra or ()))
+
+
+def _run_compose(simulate: bool, call: docker.Call) -> None:
     if not simulate:
         docker.check_compose()
-    _run(simulate)(docker.compose(env_file, values, *words, extra=extra or ()))
+    _run(simulate)(call)
 
 
 def _values_for_production(env_file: Path) -> dict[str, str]:
     """The values of a file with which a stack may be deployed; raises BadRequest or NotPermitted, saying why not."""
-    values = environment_file.values_of(env_file)
-    if values.get("ADIT_ENVIRONMENT") != "production":
+    values = values_with_defaults(env_file)
+    if values["ADIT_ENVIRONMENT"] != "production":
         raise NotPermitted(f"{env_file} is of development: set ADIT_ENVIRONMENT=production, or use adit compose-up.")
     if names := environment_file.quoted(env_file):
         raise BadRequest(f"{env_file}: remove the quotes around the values of {', '.join(names)}.")
-    empty = [name for name in _NEEDED if not values.get(name)]
-    missing = [name for name in _FILES if values.get(name) and not (env_file.parent / values[name]).exists()]
+    empty = [name for name in _NEEDED if not values[name]]
+    shown = [name for name in _ADDRESSES if _WITH_PASSWORD.match(values[name])]
+    missing = [name for name in _FILES if not (env_file.parent / values[name]).exists()]
+    gone = [name for name in _DIRECTORIES if not Path(values[name]).is_dir()]
     problems = problems_of(env_file) + [f"{name}: needed in containers." for name in empty]
+    problems += [
+        f"{name}: docker inspect would show its password. Put it, as PostgreSQL knows it, into ADIT_DATABASE_PASSWORD."
+        for name in shown
+    ]
     problems += [f"{name}: there is no such file; see adit generate-certificate-files." for name in missing]
-    gone = [name for name, usual in _DIRECTORIES.items() if not Path(values.get(name) or usual).is_dir()]
     problems += [
         f"{name}: there is no such directory. Make it for user 10001, who runs in containers." for name in gone
     ]
@@ -97,8 +106,12 @@ def _values_for_production(env_file: Path) -> dict[str, str]:
 
 
 _FILES = ("STACK_CERTIFICATE_FILE", "STACK_KEY_FILE")
-_DIRECTORIES = {"STACK_FOLDERS_DIR": "/srv/adit", "STACK_BACKUP_DIR": "/srv/adit-backups"}
-_NEEDED = ("ADIT_MASTER_KEY", "ADIT_DATABASE_PASSWORD", "ADIT_PREFECT_AUTH", "ADIT_PREFECT_PAGE_URL", *_FILES)
+_DIRECTORIES = ("STACK_FOLDERS_DIR", "STACK_BACKUP_DIR")
+_NEEDED = ("ADIT_DATABASE_PASSWORD", "ADIT_PREFECT_AUTH", "ADIT_PREFECT_PAGE_URL")
+_ADDRESSES = ("ADIT_DATABASE_URL", "ADIT_PREFECT_DATABASE_URL")
+"""They go to the containers as variables, which Docker shows."""
+_WITH_PASSWORD = re.compile(r"[^/]*//[^/@:]*:.*@")
+"""Also where the password has signs that should be percent-encoded."""
 
 
 def _run(simulate: bool) -> docker.Run:

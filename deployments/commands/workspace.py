@@ -89,7 +89,7 @@ def generate_certificate_files(
 ) -> None:
     """Make a certificate that is signed by its own key, for the reverse proxy, until your authority signs another."""
     with errors_shown():
-        values = environment_file.values_of(env_file if env_file.exists() else EXAMPLE)
+        values = values_with_defaults(env_file if env_file.exists() else EXAMPLE)
         hosts = host or [urlsplit(values["ADIT_WEB_URL"]).hostname or "localhost"]
         files = [path or env_file.parent / values[name] for path, name in ((certificate, _CERTIFICATE), (key, _KEY))]
         certificates.write_self_signed(hosts, days, files[0], files[1], force)
@@ -122,6 +122,12 @@ class _FileSettings(Settings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (dotenv_settings, init_settings)
+
+
+def values_with_defaults(env_file: Path) -> dict[str, str]:
+    """The values of a file; where it says nothing, those of the example, which env-check calls the defaults."""
+    given = {name: value for name, value in environment_file.values_of(env_file).items() if value}
+    return {**environment_file.values_of(EXAMPLE), **given}
 
 
 def problems_of(env_file: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """Containers at the shell: what would be run, and when nothing is run at all."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,7 @@ def test_secrets_are_in_no_printed_call() -> None:
         ("ADIT_WEB_URL=https", "ADIT_WEB_URL=http", "web_url"),
         ("ADIT_LEASE_S=20", "ADIT_LEASE_S=no", "ADIT_LEASE_S"),
         ("ADIT_DATABASE_PASSWORD=", "ADIT_DATABASE_PASSWORD=\n#", "ADIT_DATABASE_PASSWORD: needed"),
+        ("ADIT_MASTER_KEY=", "ADIT_MASTER_KEY=\n#", "ADIT_MASTER_KEY: Field required"),
         ("STACK_FOLDERS_DIR=/", "STACK_FOLDERS_DIR=/nowhere/", "STACK_FOLDERS_DIR: there is no such directory"),
         ("STACK_BACKUP_DIR=/", "STACK_BACKUP_DIR=/nowhere/", "STACK_BACKUP_DIR: there is no such directory"),
         ("ADIT_PREFECT_PAGE_URL=https", "ADIT_PREFECT_PAGE_URL=\n#", "ADIT_PREFECT_PAGE_URL: needed"),
@@ -76,6 +78,35 @@ def test_unsafe_or_unfinished_settings_are_not_deployed(old: str, new: str, why:
     told = call("stack-deploy", "--simulate")
     assert (told.exit_code, "docker" in told.output) == (2, False), told.output
     assert why in told.output
+
+
+@pytest.mark.parametrize("password", ["Kv8-zeta", "Kv8/zeta", "Kv8%40zeta"])
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [("ADIT_DATABASE_URL", "postgresql+psycopg"), ("ADIT_PREFECT_DATABASE_URL", "postgresql+asyncpg")],
+)
+def test_a_password_in_the_address_of_a_database_is_not_deployed(name: str, scheme: str, password: str) -> None:
+    """Addresses are variables of the containers, and Docker shows those."""
+    put(f"{name}=\n", f"{name}={scheme}://adit:{password}@db.hospital.org:5432/adit\n")
+    told = call("stack-deploy", "--simulate")
+    assert (told.exit_code, password in told.output) == (2, False), told.output
+    assert f"{name}: docker inspect would show its password" in told.output
+    put(f":{password}@", "@")
+    assert call("stack-deploy", "--simulate").exit_code == 0
+
+
+def test_a_file_from_before_containers_is_deployed_with_the_defaults_of_the_example(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_docker(tmp_path, 'echo active; echo "$STACK_KEY_FILE" "$STACK_WORKERS" >>calls', monkeypatch)
+    monkeypatch.setattr(docker, "ROOT", tmp_path)
+    env = Path(".env")
+    lines = env.read_text().splitlines()
+    kept = [line for line in lines if not line.startswith("STACK_") or line.endswith(str(tmp_path))]
+    env.write_text("\n".join(kept))
+    told = call("stack-deploy")
+    assert told.exit_code == 0, told.output
+    assert (tmp_path / "calls").read_text().splitlines()[-1] == f"{tmp_path}/certificates/adit.key 2"
 
 
 def test_containers_for_development_refuse_a_production_environment() -> None:
@@ -100,6 +131,12 @@ def test_containers_for_development_need_a_password_for_postgresql() -> None:
 def test_containers_of_development_are_driven_by_compose(command: str, ends: str) -> None:
     told = call(f"compose-{command}", "--simulate")
     assert (told.exit_code, told.output.endswith(f" {ends}\n")) == (0, True), told.output
+
+
+def test_every_image_that_is_not_built_here_is_downloaded() -> None:
+    words = shlex.split(call("compose-pull", "--simulate").output)
+    files = [Path(word) for word in words if word.endswith(".yaml")]
+    assert sorted(files) == sorted(docker.CONTAINERS.glob("compose*.yaml"))
 
 
 @pytest.mark.parametrize("command", ["stack-deploy", "stack-rm", "compose-down", "compose-pull"])

@@ -217,6 +217,15 @@ def test_a_certificate_is_for_its_hosts_and_fits_its_key() -> None:
     assert {path.stat().st_mode & 0o777 for path in (certificate, key)} == {0o600}
 
 
+@pytest.mark.parametrize("text", ["ADIT_LEASE_S=20\n", "ADIT_WEB_URL=\nSTACK_CERTIFICATE_FILE=\nSTACK_KEY_FILE=\n"])
+def test_a_certificate_is_made_for_a_file_that_says_nothing_of_certificates(text: str) -> None:
+    Path(".env").write_text(text)
+    made = call("generate-certificate-files")
+    assert made.exit_code == 0, made.output
+    assert "for localhost" in made.output
+    assert Path("certificates/adit.crt").exists() and Path("certificates/adit.key").exists()
+
+
 def test_certificates_are_replaced_by_force_only() -> None:
     call("generate-certificate-files", "--host", "adit.hospital.org")
     before = Path("certificates/adit.key").read_bytes()

@@ -17,12 +17,13 @@ from deployments import alive, docker
 from deployments.cli import app
 from models.settings import Settings
 from tests.house.source_tree import ROOT
-from tests.house.test_docs import check_call
+from tests.house.test_docs import check_call, shell_lines
 from tests.house.test_lock_file import PROJECT
 
 EXAMPLE = (ROOT / "example.env").read_text()
 COMPOSE_FILES = sorted(docker.CONTAINERS.glob("compose*.yaml"))
 UNITS = sorted((ROOT / "deployments" / "systemd").glob("*.service"))
+TARGET = ROOT / "deployments" / "systemd" / "adit.target"
 DESCRIPTIONS = [*COMPOSE_FILES, docker.CONTAINERS / "Dockerfile", docker.CONTAINERS / "Caddyfile", *UNITS]
 PROGRAMS = {"init", "prefect-server", "web", "dispatcher", "receiver", "worker"}
 LOCK = docker.CONTAINERS / "requirements.lock"
@@ -107,17 +108,50 @@ def test_every_program_has_a_unit_whose_command_exists() -> None:
 
 
 def test_units_belong_to_the_target_and_have_time_to_stop() -> None:
-    target = (ROOT / "deployments" / "systemd" / "adit.target").read_text()
     for path in UNITS:
-        assert unit(path)["Unit"]["PartOf"] == "adit.target"
-        assert path.name in target or path.name == "adit-worker@.service"
+        assert unit(path)["Unit"]["PartOf"] == unit(path)["Install"]["WantedBy"] == "adit.target"
         assert unit(path)["Service"]["User"] == "adit"
     assert int(unit(UNITS[-1])["Service"]["TimeoutStopSec"]) > 20, "flow runs get 20 seconds"
 
 
+def test_the_target_starts_what_is_enabled_on_the_machine_and_nothing_else() -> None:
+    """Else a machine with workers only would become a second centre."""
+    target = unit(TARGET)
+    assert not {"Wants", "Requires", "BindsTo", "Upholds"} & set(target["Unit"])
+    assert target["Install"]["WantedBy"] == "multi-user.target"
+
+
+@pytest.mark.skipif(shutil.which("systemctl") is None, reason="systemd is not installed")
+def test_the_guides_calls_of_systemctl_have_a_machine_start_what_it_has_at_boot(tmp_path: Path) -> None:
+    calls = enabling_calls()
+    centre, worker_machine = [enabled(words, tmp_path / str(number)) for number, words in enumerate(calls)]
+    assert centre == {f"adit-{program}.service" for program in PROGRAMS - {"worker"}} | {
+        "adit-worker@1.service",
+        "adit-worker@2.service",
+    }
+    assert worker_machine == {"adit-receiver.service", "adit-worker@1.service"}
+
+
+def enabling_calls() -> list[list[str]]:
+    """Those of docs/operations.md: for the centre, and for a machine with workers only."""
+    calls = [shlex.split(line) for line in shell_lines((ROOT / "docs" / "operations.md").read_text())]
+    return [words[1:] for words in calls if words[:3] == ["sudo", "systemctl", "enable"]]
+
+
+def enabled(words: list[str], machine: Path) -> set[str]:
+    """The units that start at boot where these words were said."""
+    units = machine / "etc" / "systemd" / "system"
+    units.mkdir(parents=True)
+    for path in [*UNITS, TARGET]:
+        shutil.copy(path, units)
+    subprocess.run([words[0], f"--root={machine}", *words[1:]], check=True, capture_output=True)
+    assert (units / "multi-user.target.wants" / TARGET.name).is_symlink()
+    return {path.name for path in (units / "adit.target.wants").iterdir()}
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 def test_systemd_understands_the_units(tmp_path: Path) -> None:
-    for path in [*UNITS, ROOT / "deployments" / "systemd" / "adit.target"]:
+    for path in [*UNITS, TARGET]:
         text = path.read_text().replace("/opt/adit/.venv/bin/adit", "/bin/true").replace("=adit\n", "=root\n")
         (tmp_path / path.name.replace("@.", "@1.")).write_text(text)
     files = sorted(map(str, tmp_path.iterdir()))

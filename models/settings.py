@@ -4,7 +4,7 @@
 """
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cronsim import CronSim, CronSimError
 from cryptography.fernet import Fernet
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -22,7 +23,6 @@ EXAMPLE_MASTER_KEY = "ZXhhbXBsZSBrZXksIG5ldmVyIGluIHByb2R1Y3Rpb24="
 _GUESSED_PASSWORDS = frozenset({"", "adit", "admin", "changeme", "change-me", "password", "postgres", "secret"})
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")
 _CRON_FIELDS = ("minute", "hour", "day", "month", "weekday")
-_CRON_FIELD = re.compile(r"[0-9A-Za-z*/,#-]+")
 _USER_AND_PASSWORD = re.compile(r"[!-9;-~]+:[!-~]+")
 _SECRET_PARAMETERS = frozenset({"password", "sslpassword", "oauth_client_secret"})
 """Of libpq (PostgreSQL's documentation, 32.1.2) and asyncpg."""
@@ -237,8 +237,13 @@ class Settings(BaseSettings):
     @field_validator("backup_cron")
     @classmethod
     def _is_a_cron_line(cls, value: str) -> str:
-        if not all(_CRON_FIELD.fullmatch(field) for field in value.split()) or len(value.split()) != len(_CRON_FIELDS):
-            raise ValueError(f"not of the form {' '.join(_CRON_FIELDS)}, such as 30 1 * * *")
+        form = f"not of the form {' '.join(_CRON_FIELDS)}, such as 30 1 * * *"
+        if len(value.split()) != len(_CRON_FIELDS):
+            raise ValueError(form)
+        try:
+            CronSim(value, datetime(2000, 1, 1, tzinfo=UTC))
+        except CronSimError as exc:
+            raise ValueError(f"{form} ({str(exc).lower()})") from None
         return value
 
     @field_validator("time_zone")

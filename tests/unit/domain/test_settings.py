@@ -54,6 +54,19 @@ def test_a_wrong_value_is_refused_without_being_repeated(field: str, value: obje
     assert "much-too-short" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "line", ["30 25 * * *", "30 1", "30 1 * * * *", "@daily", "61 * * * *", "30 1 31 2 *", "30 1 * * FRY"]
+)
+def test_times_that_no_crontab_has_are_refused_before_anything_starts(line: str) -> None:
+    with pytest.raises(ValidationError, match="minute hour day month weekday"):
+        settings(backup_cron=line)
+
+
+@pytest.mark.parametrize("line", ["30 1 * * *", "*/15 6-20 * * mon-fri", "0 3 1,15 * *", "0 0 29 2 *"])
+def test_times_of_a_crontab_are_taken(line: str) -> None:
+    assert settings(backup_cron=line).backup_cron == line
+
+
 @pytest.mark.parametrize("password", ["", "adit", "Postgres", "changeme"])
 def test_a_password_everybody_knows_is_refused_in_production(password: str) -> None:
     url = f"postgresql+psycopg://adit:{password}@db/adit"

@@ -14,9 +14,10 @@ from models.db.engine import open_database
 from models.db.signs import SignStore
 from models.domain.errors import AditError
 from models.settings import Settings
+from services import prefect_status
 
 _SILENT_FOR = timedelta(seconds=120)
-"""Programs give signs every 10 seconds, and Prefect's workers every 30."""
+"""Programs give signs every 10 seconds."""
 
 
 def main(program: str) -> None:
@@ -42,9 +43,13 @@ def _gives_signs(settings: Settings, program: str) -> bool:
 
 
 def _is_worker_alive(settings: Settings) -> bool:
-    if not prefect_server.is_ready(settings):
+    """Whether a worker called as this machine lives, or one of several, called as it with a hyphen and a word."""
+    try:
+        names = prefect_status.alive(settings)
+    except AditError:
         return True
-    return prefect_server.has_worker(settings, datetime.now(UTC) - _SILENT_FOR, socket.gethostname())
+    machine = socket.gethostname()
+    return any(name == machine or name.startswith(f"{machine}-") for name in names)
 
 
 PROGRAMS: Mapping[str, Callable[[Settings], bool]] = {

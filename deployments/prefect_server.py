@@ -87,13 +87,12 @@ def is_set_up(settings: Settings) -> bool:
         return False
 
 
-def has_worker(settings: Settings, since: datetime, name: str = "") -> bool:
-    """Whether a worker of the pool, or that of a name, has reported itself since a moment."""
+def has_worker(settings: Settings, since: datetime) -> bool:
+    """Whether a worker of the pool has reported itself since a moment."""
     try:
-        heard = prefect_status.workers(settings)
+        return bool(prefect_status.alive(settings, since))
     except AditError:
         return False
-    return any(at >= since and name in {"", worker} for worker, at in heard.items())
 
 
 def _log_format(settings: Settings) -> Mapping[str, str]:

@@ -26,8 +26,10 @@ from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 
 from deployments import prefect_server
+from deployments.daemon import run
 from models.domain.errors import TimedOut
 from models.settings import settings
+from services import prefect_status
 from services.deployment_plan import DeploymentPlan, PlannedDeployment, PlannedQueue, Schedule, planned
 from services.orchestration import OURS
 
@@ -45,11 +47,15 @@ Naming the command also keeps the worker from resolving a workspace in further p
 
 
 def main() -> None:
-    """Set up the server as soon as it answers, and say what was changed."""
+    """Set up the server as soon as it answers, and say what was changed.
+
+    Raises TimedOut when it does not answer, NotPermitted when it wants another password, BadRequest for a wrong plan.
+    """
     plan = planned(settings())
     for deployment in plan.deployments:
         _flow(deployment.entrypoint)  # the import takes longer than all the rest: do it while the server starts
     _wait_until_ready()
+    prefect_status.has_pool(settings())  # unlike readiness, that takes the password
     with get_client(sync_client=True) as client:
         for line in set_up(client, plan):
             print(line, flush=True)
@@ -227,4 +233,4 @@ def _flow(entry_point: str) -> Flow[..., Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -23,6 +23,7 @@ from prefect.utilities.processutils import setup_signal_handlers_worker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from deployments.choosing import Choice
+from deployments.daemon import run
 from dicom.files.spool import Spool
 from models.db.engine import open_database
 from models.domain.errors import AditError
@@ -121,4 +122,4 @@ async def _work(pool: str, chosen: Sequence[Lane], choice: Choice) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    run(lambda: main(sys.argv[1], int(sys.argv[2])))

@@ -6,7 +6,7 @@ it wants another password.
 
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -41,10 +41,15 @@ def workers(settings: Settings) -> Mapping[str, datetime]:
         raise Unreachable("What answers in the place of Prefect's API is something else.") from exc
 
 
+def alive(settings: Settings, since: datetime | None = None) -> Collection[str]:
+    """The names of the workers that live, as far as their signs tell: heard of since a moment, or lately."""
+    heard_since = since or datetime.now(UTC) - HEARD_WITHIN
+    return {name for name, heard_at in workers(settings).items() if heard_at >= heard_since}
+
+
 def has_worker(settings: Settings) -> bool:
-    """Whether any worker lives, as far as its signs tell."""
-    heard_since = datetime.now(UTC) - HEARD_WITHIN
-    return any(heard_at >= heard_since for heard_at in workers(settings).values())
+    """Whether any worker lives."""
+    return bool(alive(settings))
 
 
 def version(settings: Settings) -> str:

@@ -1,7 +1,6 @@
 """Looks at Prefect: whether its server answers to our password, knows our deployments, and has heard of a worker."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -62,12 +61,10 @@ def _differs(found: Any, entrypoint: str, queue: str) -> bool:
 
 
 def _workers(settings: Settings) -> Iterator[Finding]:
-    heard = prefect_status.workers(settings)
-    since = datetime.now(UTC) - prefect_status.HEARD_WITHIN
-    alive = sorted(name for name, at in heard.items() if at >= since)
-    if alive:
-        yield ok("Workers", f"Heard of: {', '.join(alive)}.")
+    if alive := prefect_status.alive(settings):
+        yield ok("Workers", f"Heard of: {', '.join(sorted(alive))}.")
         return
+    heard = prefect_status.workers(settings)
     last = f" The last sign came at {max(heard.values()):%Y-%m-%d %H:%M} UTC." if heard else ""
     remedy = "Start adit up, or adit worker on any machine, and look into its log."
     yield problem("Workers", f"Prefect has not heard of any, so no job goes on.{last}", remedy)

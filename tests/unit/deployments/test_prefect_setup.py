@@ -1,4 +1,4 @@
-"""What the worker makes of the work pool's template, and the server of its settings."""
+"""What the worker makes of the work pool's template, the server of its settings, and the setup of its password."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -9,8 +9,11 @@ import pytest
 from prefect.settings.models.server.services import ServerServicesDBVacuumSettings
 from prefect.workers.process import ProcessJobConfiguration
 
+from deployments import prefect_setup
 from deployments.prefect_server import environment
 from deployments.prefect_setup import JOB_TEMPLATE
+from models.domain.errors import NotPermitted
+from tests.played_prefect import played_prefect
 from tests.samples import some_settings
 
 
@@ -40,3 +43,12 @@ def test_the_server_deletes_flow_runs_that_ended_long_ago(
     understood = ServerServicesDBVacuumSettings()
     assert understood.enabled_vacuum_types == kinds
     assert not days or understood.retention_period == timedelta(days=days)
+
+
+def test_a_wrong_password_is_told_before_anything_is_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with played_prefect() as prefect:
+        chosen = some_settings(tmp_path, prefect_port=prefect.port, prefect_auth="adit:another-password")
+        monkeypatch.setattr(prefect_setup, "settings", lambda: chosen)
+        with pytest.raises(NotPermitted, match="Check ADIT_PREFECT_AUTH") as raised:
+            prefect_setup.main()
+    assert "another-password" not in str(raised.value)

@@ -4,15 +4,17 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from deployments import alive, ports, prefect_server, programs, stack
+from deployments import alive, ports, programs, stack
 from models.db.engine import open_database
 from models.db.signs import SignStore
 from models.domain.errors import BadRequest, TimedOut
 from models.settings import Settings
+from services import prefect_status
 from tests.samples import some_settings
 
 ROOT = Path(__file__).parents[3]
@@ -132,6 +134,58 @@ def test_nobody_is_called_dead_for_the_want_of_others(tmp_path: Path, monkeypatc
     away = f"postgresql+psycopg://adit@127.0.0.1:{ports.free_port()}/adit"
     assert alive.PROGRAMS["dispatcher"](some_settings(tmp_path, database_url=away))
     assert alive.PROGRAMS["worker"](some_settings(tmp_path, prefect_port=ports.free_port()))
-    monkeypatch.setattr(prefect_server, "is_ready", lambda _: True)
-    monkeypatch.setattr(prefect_server, "has_worker", lambda *_: False)
+    monkeypatch.setattr(prefect_status, "workers", lambda _: {})
     assert not alive.PROGRAMS["worker"](some_settings(tmp_path))
+
+
+def test_a_worker_lives_that_has_the_machines_name_alone_or_with_a_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, now = alive.socket.gethostname(), datetime.now(UTC)
+    heard: dict[str, datetime] = {}
+    monkeypatch.setattr(prefect_status, "workers", lambda _: heard)
+    is_alive = alive.PROGRAMS["worker"]
+    for name, at, lives in [
+        (machine, now, True),
+        (f"{machine}-1", now, True),  # the unit's
+        (f"{machine}-1", now - timedelta(minutes=5), False),
+        (f"{machine}0", now, False),
+        ("another", now, False),
+    ]:
+        heard.clear()
+        heard[name] = at
+        assert is_alive(some_settings(tmp_path)) is lives, name
+
+
+ENDS = """
+import runpy, sys
+from models.domain.errors import BadRequest
+from services import deployment_plan
+
+def planned(settings):
+    raise BadRequest("prefect.yaml: there is no queue nowhere.")
+
+deployment_plan.planned = planned
+module = sys.argv.pop(1)
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("words", [["deployments.prefect_setup"], ["deployments.worker", "a-worker", "4"]])
+def test_a_mistake_in_the_plan_ends_a_program_with_one_line(tmp_path: Path, words: list[str]) -> None:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ADIT_")}
+    key = some_settings(tmp_path).master_key.get_secret_value()
+    own = {"ADIT_DATA_DIR": str(tmp_path / "data"), "ADIT_MASTER_KEY": key, "PREFECT_HOME": str(tmp_path / "prefect")}
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDS, *words],
+        cwd=tmp_path,
+        env={**inherited, **own, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ended.returncode == 2, ended.stdout
+    assert "BadRequest: prefect.yaml: there is no queue nowhere." in ended.stdout
+    assert "Traceback" not in ended.stdout

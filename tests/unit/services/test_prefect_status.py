@@ -1,6 +1,7 @@
 """What is asked of Prefect without importing it: again when it is busy, and never twice for one run."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +64,15 @@ def test_the_next_run_of_a_deployment_is_told_if_there_is_one(
     found = prefect_status.next_run_at(settings, "d-1")
     assert found is not None and found.isoformat() == "2030-01-02T03:04:05+00:00"
     assert prefect_status.next_run_at(settings, "d-1") is None
+
+
+def test_a_worker_lives_when_it_was_heard_of_lately_or_since_a_moment(
+    prefect: PlayedPrefect, settings: Settings
+) -> None:
+    now = datetime.now(UTC)
+    prefect.workers = {"host-a": now, "host-b": now - timedelta(minutes=3)}
+    assert set(prefect_status.alive(settings)) == {"host-a"}
+    assert set(prefect_status.alive(settings, now - timedelta(minutes=5))) == {"host-a", "host-b"}
+    assert prefect_status.has_worker(settings)
+    prefect.workers.pop("host-a")
+    assert not prefect_status.has_worker(settings)

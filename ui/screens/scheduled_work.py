@@ -77,11 +77,14 @@ def follow(drawn: object) -> None:
 
 
 def draw_troubles(chores: Sequence[ChoreShown]) -> None:
-    """What needs somebody, above everything else; said once where it is the same for all."""
-    told = {chore.trouble: chore.title for chore in reversed(chores) if chore.trouble}
-    same = len({chore.trouble for chore in chores}) == 1
-    for trouble, title in reversed(told.items()):
-        st.error(escape_markdown(trouble if same else f"{title}: {trouble}"), icon=":material/error:")
+    """What needs somebody, above everything else; said once of all chores that have the same."""
+    titles: dict[str, list[str]] = {}
+    for chore in chores:
+        if chore.trouble:
+            titles.setdefault(chore.trouble, []).append(chore.title)
+    for trouble, some in titles.items():
+        words = trouble if len(some) == len(chores) else f"{', '.join(some)}: {trouble}"
+        st.error(escape_markdown(words), icon=":material/error:")
 
 
 def run_now(chore: ChoreShown) -> None:

@@ -57,6 +57,20 @@ def test_the_page_tells_of_each_chore_when_and_how_it_went(site: Site, started: 
     assert "Disk check: The last run failed. WriteFailed: Cannot be reached: folder Gone." in told(app)
 
 
+def test_all_chores_of_one_trouble_are_named_with_it(
+    site: Site, started: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {name: {"id": name, "paused": False} for name in CHORES if name not in {"backup", "expiry"}}
+    monkeypatch.setattr(prefect_status, "deployments", lambda _settings: known)
+    site.sign_in_staff()
+    done(site, "disk-check", ChoreOutcome.FAILURE, "NoSpace: The disk is full.")
+    app = site.open("scheduled_work")
+    titles = [chore.title for name, chore in CHORES.items() if name in {"backup", "expiry"}]
+    assert len(app.error) == 2
+    assert f"{', '.join(titles)}: Prefect does not know it. Deploy with adit deploy." in told(app)
+    assert "Disk check: The last run failed." in told(app)
+
+
 def test_the_last_runs_of_a_chore_are_shown(site: Site, started: list[str]) -> None:
     site.sign_in_staff()
     done(site, "backup", ChoreOutcome.SUCCESS, "Made adit-1.")

@@ -15,7 +15,7 @@ from models.domain.errors import AditError
 from models.settings import Settings
 
 _FILE = Path(".env")
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 def variables() -> Iterator[Finding]:
@@ -55,7 +55,7 @@ def production(settings: Settings) -> Iterator[Finding]:
         yield ok("Environment", "production; unsafe values are refused.")
         return
     hosts = {settings.web_host, urlsplit(settings.web_url).hostname}
-    if hosts <= _LOOPBACK:
+    if hosts <= LOOPBACK:
         yield ok("Environment", "development, on this machine only.")
         return
     unsafe = _refused_in_production(settings)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from deployments.doctor import programs
+from deployments.doctor import programs, storage
 from deployments.doctor.findings import Finding, Installation, ok, problem, warning
 from dicom.deid import policy, profile
 from models.db.nodes import NodeStore
@@ -99,7 +99,7 @@ def _key(server: Server) -> Iterator[Finding]:
         with Path(server.tls.key_file).open("rb"):
             pass
     except OSError as error:
-        words = f"Its key {server.tls.key_file} cannot be read: {(error.strerror or 'unknown trouble').lower()}."
+        words = f"Its key {server.tls.key_file} cannot be read: {storage.reason(error)}."
         yield problem(f"Server {server.name}", words, "Put it there, readable for the user who runs ADIT.")
 
 
@@ -108,7 +108,7 @@ def _lasting(what: str, file: Path) -> Iterator[Finding]:
     try:
         found = x509.load_pem_x509_certificates(file.read_bytes())
     except OSError as error:
-        words = f"{file} cannot be read: {(error.strerror or 'unknown trouble').lower()}."
+        words = f"{file} cannot be read: {storage.reason(error)}."
         yield problem(what, words, "Put it there, readable for the user who runs ADIT.")
     except ValueError:
         yield problem(what, f"There is no certificate in {file}, or it is not in PEM form.", remedy)

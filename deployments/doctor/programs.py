@@ -12,6 +12,7 @@ import httpx
 from cryptography import x509
 
 from deployments import ports
+from deployments.doctor.environment import LOOPBACK
 from deployments.doctor.findings import Finding, Installation, ok, problem, warning
 from dicom.network import choose, echo
 from models.db.nodes import NodeStore
@@ -26,7 +27,6 @@ SOON = timedelta(days=30)
 """A certificate that ends so soon is worth a word."""
 _TIMEOUT_S = 5.0
 _PATIENCE = Timeouts(*(timedelta(seconds=s) for s in (3, 5, 5, 5)))
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -87,11 +87,20 @@ def web(here: Installation) -> Iterator[Finding]:
 def address(here: Installation) -> Iterator[Finding]:
     """Look whether the pages are reached by the address that stands in mails, and how long its certificate lasts."""
     url = httpx.URL(here.settings.web_url)
-    if url.host in _LOOPBACK and url.port == here.settings.web_port:
+    if url.host in LOOPBACK and url.port == here.settings.web_port:
         return  # that is where the pages were looked for
     if url.scheme == "https":
         yield from _certificate(url.host, url.port or 443)
-    told = _asked(f"{here.settings.web_url}/health")
+    try:
+        told = _asked(f"{here.settings.web_url}/health")
+    except ssl.SSLCertVerificationError as error:
+        words = f"This machine does not trust the certificate of {here.settings.web_url} ({error.verify_message})."
+        remedy = (
+            "If browsers trust it, have this machine trust its authority, too (update-ca-certificates); "
+            "else correct the certificate and its chain in the reverse proxy."
+        )
+        yield warning("Address", words, remedy)
+        return
     if told == {"status": "ok"}:
         yield ok("Address", f"The pages are reached by {here.settings.web_url}.")
     else:
@@ -152,13 +161,27 @@ def _echoed(settings: Settings, callers: Sequence[str]) -> Finding:
 
 
 def _asked(url: str) -> Any:
-    """The JSON document at an address; None when there is nobody, and an empty one for whatever else is said."""
+    """The JSON document at an address; None when there is nobody, and an empty one for whatever else is said.
+
+    Raises SSLCertVerificationError when this machine does not trust the certificate that is shown.
+    """
+    trusted = ssl.create_default_context() if url.startswith("https://") else False
     try:
-        return httpx.get(url, timeout=_TIMEOUT_S, trust_env=False, verify=url.startswith("https://")).json()
-    except (httpx.ConnectError, httpx.ConnectTimeout):
+        return httpx.get(url, timeout=_TIMEOUT_S, trust_env=False, verify=trusted).json()
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        if (distrust := _distrust(error)) is not None:
+            raise distrust from error
         return None
     except (httpx.HTTPError, ValueError):
         return {}
+
+
+def _distrust(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    """What stands behind an error of httpx when it is about a certificate."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def _servers(here: Installation) -> Sequence[Server]:

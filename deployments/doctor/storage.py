@@ -42,8 +42,8 @@ def directory(settings: Settings) -> Iterator[Finding]:
         return
     found = path.stat()
     if found.st_uid != os.geteuid():
-        remedy = f"Run adit as the user who owns it, or give it away: chown -R {os.geteuid()} {path}"
-        yield problem("Data directory", f"{path} belongs to another user (number {found.st_uid}).", remedy)
+        words = f"{path} belongs to another user (number {found.st_uid})."
+        yield problem("Data directory", words, _ownership(path, found.st_uid))
     if found.st_mode & _OTHERS_BITS:
         words = f"Other users can look into {path}, which holds patient data."
         yield warning("Data directory", words, f"chmod 700 {path}")
@@ -112,8 +112,13 @@ def why_not_writable(path: Path) -> str | None:
             file.write(b"x")
             file.flush()
     except OSError as error:
-        return (error.strerror or "unknown trouble").lower()
+        return reason(error)
     return None
+
+
+def reason(error: OSError) -> str:
+    """What the operating system says of an error, without the path."""
+    return (error.strerror or "unknown trouble").lower()
 
 
 def kind_of(path: Path) -> str:
@@ -126,6 +131,17 @@ def kind_of(path: Path) -> str:
         if (real == place or place in real.parents) and len(place.parts) >= len(best.parts):
             best, kind = place, after.split()[0]
     return kind
+
+
+def _ownership(path: Path, owner: int) -> str:
+    """How the one who runs adit becomes the one who owns a directory; root gives away nothing for that."""
+    if os.geteuid() != 0:
+        return f"Run adit as the user who owns it, or give it away: chown -R {os.geteuid()} {path}"
+    try:
+        name = path.owner()
+    except KeyError:
+        name = f"'#{owner}'"
+    return f"Run adit as the user who owns it: sudo -u {name} adit doctor"
 
 
 def _files(root: Path) -> Iterator[Path]:

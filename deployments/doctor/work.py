@@ -13,10 +13,10 @@ from models.db.refusals import RefusalStore
 from services import backups
 from services.alarms.watching import FAILURES
 from services.chores import overview
+from services.deployment_plan import planned
 
 _STALLED_AFTER = timedelta(minutes=10)
 _REFUSED_WITHIN = timedelta(minutes=10)
-_BACKUP_AFTER = timedelta(days=2)
 
 
 def maintenance(here: Installation) -> Iterator[Finding]:
@@ -69,17 +69,21 @@ def chores(here: Installation) -> Iterator[Finding]:
 
 
 def backup(here: Installation) -> Iterator[Finding]:
-    """Look whether there is a backup that is not too old, and a place for the next one."""
+    """Look whether there is a backup of the last two times at which one is made, and a place for the next one."""
     settings = here.settings
+    chore = planned(settings).deployment("backup")
+    schedule = chore.schedule if chore else None
     place = backups.directory(settings)
     if place.exists() and (why := storage.why_not_writable(place)):
         remedy = f"Let the user who runs ADIT write to {place}, or set another ADIT_BACKUP_DIR."
         yield problem("Backup", f"Nothing can be written to {place}: {why}.", remedy)
     newest = next(iter(backups.listed(settings)), None)
     remedy = "adit db-backup makes one now; ADIT_BACKUP_ENABLED and ADIT_BACKUP_CRON have it made at set times."
-    if newest is None:
-        yield warning("Backup", f"There is none in {place} yet.", remedy)
-    elif here.db.clock() - newest.made_at > _BACKUP_AFTER:
-        yield warning("Backup", f"The newest is of {newest.made_at:%Y-%m-%d %H:%M} UTC.", remedy)
+    told = f"The newest is of {newest.made_at:%Y-%m-%d %H:%M} UTC." if newest else f"There is none in {place} yet."
+    if schedule is None or not schedule.is_active:
+        yield ok("Backup", f"None is made at set times. {told}")
+    # by the rule of scheduled work, but from what lies there: with those made by hand, without those taken away
+    elif newest is None or overview.trouble(schedule, [], here.db.clock(), newest.made_at):
+        yield warning("Backup", told, remedy)
     else:
-        yield ok("Backup", f"The newest is of {newest.made_at:%Y-%m-%d %H:%M} UTC.")
+        yield ok("Backup", told)

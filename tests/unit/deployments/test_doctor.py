@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -103,8 +104,8 @@ def neighbours(tmp_path_factory: pytest.TempPathFactory, prefect_api: PlayedPref
 
 
 @contextmanager
-def answering(content: bytes) -> Iterator[int]:
-    """The port of a web server that always says the same."""
+def answering(content: bytes, secured: ssl.SSLContext | None = None) -> Iterator[int]:
+    """The port of a web server that always says the same; by TLS where it has a certificate."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -117,6 +118,9 @@ def answering(content: bytes) -> Iterator[int]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if secured is not None:
+        server.socket = secured.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
@@ -560,7 +564,71 @@ def test_a_data_directory_of_another_user_is_named(house: House) -> None:
     os.chown(house.data_dir, 12345, -1)
     (fault,) = [finding for finding in house.examined() if finding.level is not Level.OK]
     assert (fault.what, fault.level) == ("Data directory", Level.PROBLEM)
-    assert "12345" in fault.text and "chown" in fault.remedy
+    assert "12345" in fault.text and "sudo -u '#12345' adit doctor" in fault.remedy
+    assert "chown" not in fault.remedy, "programs would find nothing that they can read"
+
+
+def test_who_is_not_root_may_give_a_directory_away(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage.os, "geteuid", lambda: 4321)
+    (fault,) = [finding for finding in house.examined() if finding.level is not Level.OK]
+    assert (fault.what, fault.level) == ("Data directory", Level.PROBLEM)
+    assert f"chown -R 4321 {house.data_dir}" in fault.remedy
+
+
+@contextmanager
+def pages_with_a_certificate(authority: Authority) -> Iterator[int]:
+    """The port of pages behind TLS."""
+    trusted = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trusted.load_cert_chain(*authority.issue("pages"))
+    with answering(b'{"status": "ok"}', trusted) as port:
+        yield port
+
+
+def test_pages_are_reached_whose_certificate_this_machine_trusts(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path, "hospital")
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    with pages_with_a_certificate(authority) as port:
+        set_variables(web_url=f"https://127.0.0.1:{port}")
+        (found,) = [finding for finding in house.examined() if finding.what == "Address"]
+    assert found.level is Level.OK, found
+
+
+def test_a_certificate_that_this_machine_does_not_trust_is_no_unreachable_page(house: House, tmp_path: Path) -> None:
+    with pages_with_a_certificate(Authority(tmp_path, "of-nobody")) as port:
+        set_variables(web_url=f"https://127.0.0.1:{port}")
+        (found,) = [finding for finding in house.examined() if finding.what == "Address"]
+    assert found.level is Level.WARNING
+    assert "does not trust the certificate" in found.text and "not reached" not in found.text
+    assert "update-ca-certificates" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("variables", "age", "level"),
+    [
+        ({}, timedelta(hours=20), Level.OK),
+        ({}, timedelta(days=3), Level.WARNING),
+        ({"backup_cron": "30 1 * * 0"}, timedelta(days=6), Level.OK),
+        ({"backup_cron": "30 1 * * 0"}, timedelta(days=15), Level.WARNING),
+        ({"backup_enabled": False}, timedelta(days=90), Level.OK),
+    ],
+)
+def test_a_backup_is_too_old_when_the_last_two_times_have_passed_it(
+    house: House, monkeypatch: pytest.MonkeyPatch, variables: dict[str, object], age: timedelta, level: Level
+) -> None:
+    set_variables(**variables)
+    (backup,) = backups.listed(settings())
+    monkeypatch.setattr(backups, "listed", lambda _: (replace(backup, made_at=house.db.clock() - age),))
+    (found,) = [finding for finding in house.examined() if finding.what == "Backup"]
+    assert found.level is level, found
+
+
+def test_where_no_backup_is_made_by_itself_none_is_missed(house: House) -> None:
+    no_backup(house)
+    set_variables(backup_enabled=False)
+    (found,) = [finding for finding in house.examined() if finding.what == "Backup"]
+    assert found.level is Level.OK and "None is made at set times" in found.text
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "9p"])

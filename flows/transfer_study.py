@@ -29,7 +29,7 @@ def transfer_study(lane: Lane, item: Item, lease: Lease) -> None:
     """Run one attempt of a claimed item to its end and record what became of it.
 
     Failures are recorded, not raised: one bad item never stops the others. Raises only LeaseLost, when another
-    worker has taken over, or when the lanes are told to end.
+    worker has taken over, or when the lanes are told to end: then the item waits for the next worker.
     """
     try:
         attempt = open_attempt(lane.db, lane.settings, item, lease, lane.stream_bytes)
@@ -45,7 +45,8 @@ def transfer_study(lane: Lane, item: Item, lease: Lease) -> None:
         except HeldBack as reason:
             _hold_back(attempt, reason)
         except LeaseLost:
-            _give_up(attempt)
+            if _give_up(attempt) and lane.halt.is_called:
+                _give_back(attempt)
             raise
         except AditError as error:
             _fail(attempt, lane.explained(error))
@@ -171,10 +172,20 @@ def _fail(attempt: Attempt, error: AditError) -> None:
     work.fail(attempt.db, attempt.lease, attempt.item, error, attempt.settings)
 
 
-def _give_up(attempt: Attempt) -> None:
-    """Leave the item to whoever takes it up next: end every step, and touch nothing that may be theirs by now."""
+def _give_up(attempt: Attempt) -> bool:
+    """Leave the item to whoever takes it up next: end every step, and touch nothing that may be theirs by now.
+
+    Tells whether all steps have ended.
+    """
     attempt.stop(LeaseLost())
-    attempt.is_quiet_within(QUIET_WITHIN_S)
+    return attempt.is_quiet_within(QUIET_WITHIN_S)
+
+
+def _give_back(attempt: Attempt) -> None:
+    """Spare the item the wait for the end of its lease, and an attempt; where that fails, the lease runs out."""
+    with suppress(AditError), attempt.record, attempt.db.transaction():
+        attempt.save_receipt()
+        work.give_back(attempt.db, attempt.lease)
 
 
 def _cancel(attempt: Attempt, canceled: Canceled) -> None:

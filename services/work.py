@@ -19,6 +19,8 @@ from models.domain.receipts import Receipt
 from models.domain.reviews import Decision
 from models.settings import Settings
 
+_GIVEN_BACK = "The worker was told to end. The item goes on with the next one, from where it was."
+
 
 class Signal(StrEnum):
     """What a worker hears when it renews its lease."""
@@ -130,6 +132,11 @@ def save_receipt(db: Database, lease: Lease, receipt: Receipt) -> None:
 def hold_back(db: Database, lease: Lease, reason: HeldBack) -> None:
     """End an attempt that a server holds back: the item waits, and the attempt does not count; raises LeaseLost."""
     JobStore(db).end_attempt(lease, State.PENDING, reason.message, reason.code, is_counted=False)
+
+
+def give_back(db: Database, lease: Lease) -> None:
+    """Leave the item of a worker that is told to end to the next one; the attempt does not count; raises LeaseLost."""
+    JobStore(db).end_attempt(lease, State.PENDING, _GIVEN_BACK, is_counted=False)
 
 
 def end_attempt(db: Database, lease: Lease, state: State, message: str, error_code: str = "") -> None:

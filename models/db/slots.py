@@ -36,8 +36,8 @@ class SlotStore:
         """Take ``wanted`` slots (node id to count) if every node has that many free; else take none.
 
         ``budgets`` says how many slots each node has. What the holder has of these nodes already is replaced.
-        An urgent holder that gets none is noted down as waiting, and for some seconds others that are not urgent get
-        none of these nodes either, so that it has the next that come free.
+        An urgent holder that gets none is noted down as waiting for the nodes that lacked some since it began to wait,
+        and for some seconds others that are not urgent get none of these, so that it has the next that come free.
         """
         with self._db.transaction() as session:
             hold(session.connection(), Lock.SLOTS)
@@ -46,10 +46,10 @@ class SlotStore:
             if any(_is_to_be_expired(row, now) for row in rows):
                 _expire(session, now)
             taken = _taken_by_others(rows, holder, now)
-            lacks = any(taken[node_id] + count > budgets[node_id] for node_id, count in wanted.items())
-            if lacks or (not urgent and _urgent_work_waits(session, holder, wanted.keys(), now)):
+            lacking = {node_id for node_id, count in wanted.items() if taken[node_id] + count > budgets[node_id]}
+            if lacking or (not urgent and _urgent_work_waits(session, holder, wanted.keys(), now)):
                 if urgent:
-                    _note_waiting(session, holder, wanted.keys(), now)
+                    _note_waiting(session, holder, lacking, now)
                 return False
             if urgent:
                 _wait_no_longer(session, holder)
@@ -103,12 +103,14 @@ def _urgent_work_waits(session: Session, holder: str, node_ids: Collection[int],
     return session.scalar(select(SlotWaitRow.holder).where(*ahead).limit(1)) is not None
 
 
-def _note_waiting(session: Session, holder: str, node_ids: Collection[int], now: datetime) -> None:
-    _wait_no_longer(session, holder)
+def _note_waiting(session: Session, holder: str, lacking: Collection[int], now: datetime) -> None:
+    """Keep what was noted before, else others could take one node while the holder waits for another, by turns."""
     session.execute(delete(SlotWaitRow).where(SlotWaitRow.expires_at <= now))
+    noted = session.scalars(select(SlotWaitRow.node_id).where(SlotWaitRow.holder == holder)).all()
+    _wait_no_longer(session, holder)
     until = now + _WAITS_FOR
-    noted = [{"holder": holder, "node_id": node_id, "expires_at": until} for node_id in sorted(node_ids)]
-    session.execute(insert(SlotWaitRow), noted)
+    rows = [{"holder": holder, "node_id": node_id, "expires_at": until} for node_id in sorted({*noted, *lacking})]
+    session.execute(insert(SlotWaitRow), rows)
 
 
 def _wait_no_longer(session: Session, holder: str) -> None:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from api import problems
 from api.problems import STATUS, field_problems, of
 from models.domain import errors
-from models.domain.errors import AditError, BadRequest, Bug, HeldBack, OutsideWindow, ServerStopped
+from models.domain.errors import AditError, BadRequest, Bug, OutsideWindow, ServerStopped
 from services.people import accounts
 from tests.api_site import Site
 
@@ -112,17 +112,16 @@ def test_no_more_than_twenty_fields_are_named() -> None:
     assert list(field_problems(many)) == [str(number) for number in range(20)]
 
 
-@pytest.mark.parametrize(
-    ("error", "least", "most"),
-    [
-        (OutsideWindow.because("It opens later.", datetime.now(UTC) + timedelta(hours=2)), 7_100, 7_200),
-        (OutsideWindow.because("It has opened since.", datetime.now(UTC) - timedelta(hours=2)), 1, 1),
-        (ServerStopped("Somebody has stopped it."), 300, 300),
-    ],
-)
-def test_who_meets_a_server_that_is_held_back_is_told_when_to_come_again(
-    error: HeldBack, least: int, most: int
+@pytest.mark.parametrize(("in_hours", "least", "most"), [(2, 7_000, 7_200), (-2, 1, 1)])
+def test_who_meets_a_server_outside_its_windows_is_told_when_to_come_again(
+    in_hours: int, least: int, most: int
 ) -> None:
-    answer = of(error)
+    opens_at = datetime.now(UTC) + timedelta(hours=in_hours)
+    answer = of(OutsideWindow.because("It is closed.", opens_at))
     assert answer.status_code == 503
     assert least <= int(answer.headers["retry-after"]) <= most
+
+
+def test_who_meets_a_stopped_server_is_told_to_come_again() -> None:
+    answer = of(ServerStopped("Somebody has stopped it."))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "300")

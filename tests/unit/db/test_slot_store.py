@@ -128,6 +128,23 @@ def test_an_urgent_holder_that_waits_gets_the_next_slots(slots: SlotStore, nodes
     assert slots.try_acquire("normal", {node: 1}, budgets, LEASE), "the urgent one waits no longer"
 
 
+def test_an_urgent_holder_keeps_others_from_the_nodes_that_have_lacked_slots_only(
+    slots: SlotStore, nodes: tuple[int, int]
+) -> None:
+    node, other = nodes
+    budgets = {node: 2, other: 1}
+    assert slots.try_acquire("first", {node: 2}, budgets, LEASE)
+    assert not slots.try_acquire("urgent", {node: 1, other: 1}, budgets, LEASE, urgent=True)
+    assert slots.try_acquire("normal", {other: 1}, budgets, LEASE), "nothing lacks at the other node"
+    slots.release("first")
+    assert not slots.try_acquire("urgent", {node: 1, other: 1}, budgets, LEASE, urgent=True)
+    assert not slots.try_acquire("third", {node: 1}, budgets, LEASE), "what it has waited for stays kept for it"
+    slots.release("normal")
+    assert not slots.try_acquire("third", {other: 1}, budgets, LEASE)
+    assert slots.try_acquire("urgent", {node: 1, other: 1}, budgets, LEASE, urgent=True)
+    assert slots.try_acquire("third", {node: 1}, budgets, LEASE)
+
+
 def test_urgent_holders_do_not_hold_up_one_another(slots: SlotStore, nodes: tuple[int, int]) -> None:
     node, _ = nodes
     assert slots.try_acquire("first", {node: 1}, {node: 1}, LEASE)

@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -76,7 +77,10 @@ def test_the_services_of_the_compose_file_move_a_study_and_end_in_order(
         master_key=values["ADIT_MASTER_KEY"],
     )
     receiver = int(site.ports["11112"])
-    with orthanc(tmp_path / "source", "SOURCE", modalities={"ADIT": receiver}) as source:
+    with (
+        closing(installation.db),
+        orthanc(tmp_path / "source", "SOURCE", modalities={"ADIT": receiver}) as source,
+    ):
         source.upload(study.files)
         target = installation.folder(tmp_path / "folder")
         wish = StudyWish(study.study_uid, study.patient_id, pseudonym="SUBJ-1")

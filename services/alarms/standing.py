@@ -45,5 +45,5 @@ def _webhooks(db: Database) -> tuple[Alarm, ...]:
             f"Webhook {each.id} does not take what it is told; its page says why.",
         )
         for each in WebhookStore(db).list()
-        if each.is_active and each.failing_since_at
+        if each.is_failing and each.failing_since_at
     )

@@ -12,14 +12,16 @@ from deployments.upkeep import FolderKeeper
 from models.db.engine import Database, open_database
 from models.domain.errors import AditError
 from models.settings import settings
+from services import faults, orchestration, sharing
 from services.alarms import watching
 from services.chores import watch
-from services.dispatch import dispatch_once, on_duty
+from services.dispatch import Duty, dispatch_once
 from services.post import mails, notifications
 
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
+_SHARE_EVERY_S = 5.0
 _KEEP_EVERY_S = 10.0
 _TELL_EVERY_S = 5.0
 _WATCH_EVERY_S = 15.0
@@ -35,33 +37,44 @@ def main() -> None:
     stop = StopRequest()
     db = open_database(settings())
     db.check_is_current()
-    post = threading.Thread(target=_send_mails, args=(db, stop), name="mails", daemon=True)
-    post.start()
-    for talk, name in ((_send_notices, "webhooks"), (_watch, "alarms")):
-        threading.Thread(target=talk, args=(db, stop), name=name, daemon=True).start()
+    with Duty(db) as duty:
+        post = threading.Thread(target=_send_mails, args=(db, stop), name="mails", daemon=True)
+        post.start()
+        threading.Thread(target=_send_notices, args=(db, stop), name="webhooks", daemon=True).start()
+        threading.Thread(target=_watch, args=(db, stop, duty), name="alarms", daemon=True).start()
+        _see_to_jobs(db, stop, duty)
+        post.join(_MAIL_ENDS_WITHIN_S)
+
+
+def _see_to_jobs(db: Database, stop: StopRequest, duty: Duty) -> None:
+    """Have runs started for what is due while on duty, and the folders kept in any case, until the program ends."""
     looked_at = time.monotonic()
-    with (
-        signs.given(db, "dispatcher", lambda: time.monotonic() - looked_at < _STUCK_AFTER_S),
-        on_duty(db) as is_mine,
-    ):
-        keeper, kept_at = FolderKeeper(db), 0.0
+    keeper, kept_at, shared_at = FolderKeeper(db), 0.0, 0.0
 
-        def goes_on() -> bool:
-            nonlocal looked_at
-            looked_at = time.monotonic()
-            return not stop.comes_within(0) and is_mine()
+    def goes_on() -> bool:
+        nonlocal looked_at
+        looked_at = time.monotonic()
+        return not stop.comes_within(0) and duty.is_mine()
 
+    with signs.given(db, "dispatcher", lambda: time.monotonic() - looked_at < _STUCK_AFTER_S):
         while not stop.comes_within(_LOOK_EVERY_S):
             looked_at = time.monotonic()
             try:
-                if is_mine():
-                    dispatch_once(db, settings(), goes_on)
+                if duty.is_mine():
+                    if not dispatch_once(db, settings(), goes_on):
+                        duty.leave()
+                    elif time.monotonic() - shared_at > _SHARE_EVERY_S and goes_on():
+                        _attempt("share out jobs", lambda: _share_out(db))
+                        shared_at = time.monotonic()
                 if time.monotonic() - kept_at > _KEEP_EVERY_S:
                     keeper.look()
                     kept_at = time.monotonic()
             except AditError as error:
                 log.warning("could not look at the jobs: %s: %s", error.code, error.message)
-        post.join(_MAIL_ENDS_WITHIN_S)
+
+
+def _share_out(db: Database) -> None:
+    sharing.share_out(db, orchestration.of(settings()), settings())
 
 
 def _send_mails(db: Database, stop: StopRequest) -> None:
@@ -82,22 +95,22 @@ def _send_notices(db: Database, stop: StopRequest) -> None:
         _attempt("tell webhooks", messengers.look)
 
 
-def _watch(db: Database, stop: StopRequest) -> None:
+def _watch(db: Database, stop: StopRequest, duty: Duty) -> None:
     """Look for what is wrong with the whole; in a thread of its own, since Prefect may take its time to answer."""
     since = db.clock()
     while not stop.comes_within(_WATCH_EVERY_S):
-        _attempt("look for alarms", lambda: watching.look(db, settings()))
+        _attempt("look for alarms", lambda: watching.look(db, settings(), duty.is_anothers))
         _attempt("look at scheduled work", lambda: watch.look(db, settings(), since))
 
 
 def _attempt(chore: str, call: Callable[[], object]) -> None:
-    """Do something; what goes wrong is logged by its code, and tried again at the next look."""
+    """Do something; what goes wrong is logged by its code, or as a fault, and tried again at the next look."""
     try:
         call()
     except AditError as error:
         log.warning("could not %s: %s: %s", chore, error.code, error.message)
     except Exception as error:
-        log.error("could not %s: %s", chore, type(error).__name__)
+        log.error("could not %s: %s, see fault %s", chore, type(error).__name__, faults.record(error))
 
 
 if __name__ == "__main__":

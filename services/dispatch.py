@@ -10,95 +10,119 @@ import socket
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from time import monotonic
+from typing import Self
 
 from models.db.broadcasts import BroadcastStore
 from models.db.duties import DutyStore
 from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.db.runs import RunStore
-from models.domain.errors import AditError, NotFound, Unreachable
+from models.domain.errors import AditError, NotFound, NotPermitted, Unreachable
 from models.domain.jobs import Job, State
 from models.domain.mails import Broadcast
 from models.settings import Settings
-from services import log_ids, sharing
-from services.orchestration import DIED, RECOVERED_QUEUE, Orchestration, RunState, RunStatus, queue_of
+from services import log_ids, orchestration, sharing
+from services.orchestration import AT_A_TIME, DIED, GONE, RECOVERED_QUEUE, Orchestration, RunState, RunStatus, queue_of
 from services.post import mails
 
 log = logging.getLogger(__name__)
 
 _CLOCKS_DIFFER = timedelta(seconds=5)
 """At most so far may Prefect's clock be behind ours."""
-_GONE = RunStatus(RunState.GONE, None)
 _DUTY, _DUTY_LASTS = "dispatch", timedelta(seconds=10)
-_AT_A_TIME = 50
-"""Jobs of whose runs Prefect is asked together: 50 ms for each alone were minutes for thousands that wait."""
+_LEFT_FOR_S = 5.0
+"""Longer than it takes one that stands by to ask for the duty, which it does every second."""
 BROADCAST_SPEAKS_WITHIN = timedelta(minutes=2)
 """Between two mails. A run that is taken for dead and is not does no harm: each mail is claimed before it is sent."""
 
 
-@contextmanager
-def on_duty(db: Database) -> Generator[Callable[[], bool]]:
-    """Give something that tells whether this process may dispatch now; at the end another one may at once.
+class Duty:
+    """That of dispatching, as one process has it or not; a context at whose end another one may have it at once.
 
-    Any number of dispatchers may run, on several machines. One works, the others stand by until it ends or is silent.
-    With Prefect servers of their own they would otherwise start runs for the same job in turns.
+    Any number of dispatchers may run, on several machines. One works, the others stand by until it ends, is silent,
+    or leaves it to them. With Prefect servers of their own they would otherwise start runs for the same job in turns.
     """
-    duties, holder = DutyStore(db), f"{socket.gethostname()[:40]}-{secrets.token_hex(8)}"
-    was_mine: bool | None = None
 
-    def is_mine() -> bool:
-        nonlocal was_mine
-        mine = duties.take(_DUTY, holder, _DUTY_LASTS)
-        if mine is not was_mine:
+    def __init__(self, db: Database) -> None:
+        self._duties, self._holder = DutyStore(db), f"{socket.gethostname()[:40]}-{secrets.token_hex(8)}"
+        self._was_mine: bool | None = None
+        self._left_until = monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._give_back()
+
+    @property
+    def is_anothers(self) -> bool:
+        """Whether another process had it when this one asked last."""
+        return self._was_mine is False
+
+    def is_mine(self) -> bool:
+        """Whether this process may dispatch now, and for ten seconds from now."""
+        if monotonic() < self._left_until:
+            return False
+        mine = self._duties.take(_DUTY, self._holder, _DUTY_LASTS)
+        if mine is not self._was_mine:
             log.info("dispatching" if mine else "another dispatcher is at work; this one stands by")
-        was_mine = mine
+        self._was_mine = mine
         return mine
 
-    try:
-        yield is_mine
-    finally:
+    def leave(self) -> None:
+        """Let another one have it, if one stands by; without one this process has it again after some seconds."""
+        self._left_until = monotonic() + _LEFT_FOR_S
+        self._give_back()
+
+    def _give_back(self) -> None:
         with suppress(AditError):
-            duties.give_back(_DUTY, holder)
+            self._duties.give_back(_DUTY, self._holder)
 
 
-def dispatch_once(db: Database, settings: Settings, goes_on: Callable[[], bool] = lambda: True) -> None:
-    """Look at all jobs and broadcasts once and start what has to be started.
+@contextmanager
+def on_duty(db: Database) -> Generator[Callable[[], bool]]:
+    """Give something that tells whether this process may dispatch now; at the end another one may at once."""
+    with Duty(db) as duty:
+        yield duty.is_mine
 
-    An unreachable Prefect API is logged, not raised: the next look tries again. ``goes_on`` is asked again and again
-    during a look at many jobs, which ends early when it says no.
+
+def dispatch_once(db: Database, settings: Settings, goes_on: Callable[[], bool] = lambda: True) -> bool:
+    """Look at all jobs and broadcasts once, start what has to be started, and say whether nothing was in the way.
+
+    An unreachable Prefect API is logged, not raised, and ends the look: the next one tries again. ``goes_on`` is asked
+    again and again during a look at many jobs, which ends early when it says no.
     """
-    jobs = JobStore(db)
-    jobs.finish_canceled()
-    orchestration = Orchestration(settings.prefect_api_url, settings.prefect_auth.get_secret_value())
-    _see_to_jobs(db, settings, orchestration, goes_on)
-    if not goes_on():
-        return
-    _share_out(db, settings, orchestration)
-    if mails.has_server(settings):
-        _dispatch_broadcasts(db, orchestration)
-
-
-def _see_to_jobs(db: Database, settings: Settings, orchestration: Orchestration, goes_on: Callable[[], bool]) -> None:
-    """See to all that are due; without Prefect's API no more of them are tried."""
-    due = JobStore(db).due_jobs()
+    JobStore(db).finish_canceled()
+    prefect = orchestration.of(settings)
     try:
-        for first in range(0, len(due), _AT_A_TIME):
-            if not goes_on():
-                return
-            _see_to_some(db, settings, orchestration, due[first : first + _AT_A_TIME])
+        _see_to_jobs(db, settings, prefect, goes_on)
+        sharing.end_silent(db, prefect, settings.lease_for, goes_on)
+        if mails.has_server(settings):
+            _dispatch_broadcasts(db, prefect, goes_on)
     except AditError as error:
         log.warning("jobs could not be started: %s", error)
+        return False
+    return True
 
 
-def _see_to_some(db: Database, settings: Settings, orchestration: Orchestration, job_ids: Collection[int]) -> None:
+def _see_to_jobs(db: Database, settings: Settings, prefect: Orchestration, goes_on: Callable[[], bool]) -> None:
+    due = JobStore(db).due_jobs()
+    for first in range(0, len(due), AT_A_TIME):
+        if not goes_on():
+            return
+        _see_to_some(db, settings, prefect, due[first : first + AT_A_TIME])
+
+
+def _see_to_some(db: Database, settings: Settings, prefect: Orchestration, job_ids: Collection[int]) -> None:
     found = {job_id: job for job_id in job_ids if (job := _without_abandoned(db, settings, job_id)) is not None}
-    statuses = orchestration.statuses({job.flow_run_id for job in found.values() if job.flow_run_id})
+    statuses = prefect.statuses({job.flow_run_id for job in found.values() if job.flow_run_id})
     for job in found.values():
         with log_ids.carrying(job_id=job.id):
             try:
-                status = statuses.get(job.flow_run_id, _GONE)
-                _see_to(db, orchestration, job, status, settings.lease_for)
-            except Unreachable:
+                status = statuses.get(job.flow_run_id, GONE)
+                _see_to(db, prefect, job, status, settings.lease_for)
+            except (Unreachable, NotPermitted):
                 raise
             except AditError as error:
                 log.warning("job %s could not be started: %s", job.id, error)
@@ -116,46 +140,37 @@ def _without_abandoned(db: Database, settings: Settings, job_id: int) -> Job | N
     return job
 
 
-def _share_out(db: Database, settings: Settings, orchestration: Orchestration) -> None:
-    sharing.end_silent(db, orchestration, settings.lease_for)
-    try:
-        sharing.share_out(db, orchestration, settings)
-    except AditError as error:
-        log.warning("jobs could not be shared out: %s", error)
-
-
-def _dispatch_broadcasts(db: Database, orchestration: Orchestration) -> None:
+def _dispatch_broadcasts(db: Database, prefect: Orchestration, goes_on: Callable[[], bool]) -> None:
     broadcasts = BroadcastStore(db)
     for broadcast_id in broadcasts.due():
+        if not goes_on():
+            return
         try:
-            _see_to_broadcast(db, orchestration, broadcasts.get(broadcast_id))
+            _see_to_broadcast(db, prefect, broadcasts.get(broadcast_id))
+        except (Unreachable, NotPermitted):
+            raise
         except AditError as error:
             log.warning("broadcast %s could not be started: %s", broadcast_id, error)
 
 
-def _see_to(db: Database, orchestration: Orchestration, job: Job, status: RunStatus, lease_for: timedelta) -> None:
+def _see_to(db: Database, prefect: Orchestration, job: Job, status: RunStatus, lease_for: timedelta) -> None:
     jobs = JobStore(db)
     if _was_canceled_since(job, status):
         sharing.follow_cancellation(db, job)
         return
     if status.state is RunState.WAITING:
-        if status.queue in {"", queue_of(job), RECOVERED_QUEUE} or _has_begun(orchestration, job):
+        if status.queue in {"", queue_of(job), RECOVERED_QUEUE} or sharing.has_begun(prefect, job.flow_run_id):
             return
-        orchestration.withdraw(job.flow_run_id)  # the job was made urgent, or not urgent any more, since
+        prefect.withdraw(job.flow_run_id)  # the job was made urgent, or not urgent any more, since
     else:
         heard_at = RunStore(db).heard_at(job.flow_run_id) or jobs.last_activity_at(job.id)
         silence = _silence(db, status, heard_at)
-        if _is_in_hand(orchestration, job.flow_run_id, status, silence, lease_for):
+        if _is_in_hand(prefect, job.flow_run_id, status, silence, lease_for):
             return
     has_died = status.state in {RunState.CRASHED, RunState.RUNNING, RunState.STARTING}
-    run_id = orchestration.start_run(job, RECOVERED_QUEUE if has_died else queue_of(job))
+    run_id = prefect.start_run(job, RECOVERED_QUEUE if has_died else queue_of(job))
     jobs.set_flow_run(job.id, run_id)
     log.info("job %s runs as flow run %s", job.id, run_id)
-
-
-def _has_begun(orchestration: Orchestration, job: Job) -> bool:
-    """Whether a run that waited some moments ago does so no more."""
-    return orchestration.status(job.flow_run_id).state is not RunState.WAITING
 
 
 def _was_canceled_since(job: Job, status: RunStatus) -> bool:
@@ -168,23 +183,23 @@ def _was_canceled_since(job: Job, status: RunStatus) -> bool:
     return status.since is None or status.since > job.run_requested_at - _CLOCKS_DIFFER
 
 
-def _see_to_broadcast(db: Database, orchestration: Orchestration, broadcast: Broadcast) -> None:
+def _see_to_broadcast(db: Database, prefect: Orchestration, broadcast: Broadcast) -> None:
     broadcasts = BroadcastStore(db)
-    status = _status(orchestration, broadcast.flow_run_id)
+    status = _status(prefect, broadcast.flow_run_id)
     if status.state is RunState.CANCELED:
         broadcasts.cancel(broadcast.id, "Canceled in Prefect.")
         log.info("broadcast %s was canceled in Prefect", broadcast.id)
         return
     silence = _silence(db, status, broadcasts.last_activity_at(broadcast.id))
-    if _is_in_hand(orchestration, broadcast.flow_run_id, status, silence, BROADCAST_SPEAKS_WITHIN):
+    if _is_in_hand(prefect, broadcast.flow_run_id, status, silence, BROADCAST_SPEAKS_WITHIN):
         return
-    run_id = orchestration.start_broadcast(broadcast)
+    run_id = prefect.start_broadcast(broadcast)
     broadcasts.set_flow_run(broadcast.id, run_id)
     log.info("broadcast %s runs as flow run %s", broadcast.id, run_id)
 
 
-def _status(orchestration: Orchestration, flow_run_id: str) -> RunStatus:
-    return orchestration.status(flow_run_id) if flow_run_id else _GONE
+def _status(prefect: Orchestration, flow_run_id: str) -> RunStatus:
+    return prefect.status(flow_run_id) if flow_run_id else GONE
 
 
 def _silence(db: Database, status: RunStatus, last_activity_at: datetime | None) -> timedelta:
@@ -197,7 +212,7 @@ def _silence(db: Database, status: RunStatus, last_activity_at: datetime | None)
 
 
 def _is_in_hand(
-    orchestration: Orchestration, flow_run_id: str, status: RunStatus, silence: timedelta, patience: timedelta
+    prefect: Orchestration, flow_run_id: str, status: RunStatus, silence: timedelta, patience: timedelta
 ) -> bool:
     """Whether a run will go on with its work; one that has been silent for too long is dead, and Prefect is told so."""
     if status.state is RunState.WAITING:
@@ -206,5 +221,5 @@ def _is_in_hand(
         return False
     if silence <= sharing.patience_with(status, patience):
         return True
-    orchestration.mark_crashed(flow_run_id, DIED)
+    prefect.mark_crashed(flow_run_id, DIED)
     return False

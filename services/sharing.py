@@ -5,7 +5,7 @@ Workers take at most one run of a job at a time; one that no machine has room fo
 """
 
 import logging
-from collections.abc import Collection, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
@@ -13,11 +13,11 @@ from threading import Event, Thread
 from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.db.runs import Run, RunStore
-from models.domain.errors import AditError, NotFound, WrongState
+from models.domain.errors import AditError, NotFound, NotPermitted, Unreachable, WrongState
 from models.domain.jobs import FINISHED, Job, JobKind
 from models.settings import Settings
 from services import prefect_status
-from services.orchestration import DIED, RECOVERED_QUEUE, Orchestration, RunState, RunStatus, queue_of
+from services.orchestration import AT_A_TIME, DIED, GONE, RECOVERED_QUEUE, Orchestration, RunState, RunStatus, queue_of
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,8 @@ def share_out(db: Database, orchestration: Orchestration, settings: Settings) ->
     if not beyond:
         return
     count = len(machines(settings))
+    if count < 2:
+        return
     for job_id, left in beyond.items():
         runs = RunStore(db).of_job(job_id)
         if len(runs) < min(count, 1 + left // settings.items_at_a_time):
@@ -55,15 +57,33 @@ def machines(settings: Settings) -> Collection[str]:
     return names - {f"{name}-{lane}" for name in names for lane in (URGENT_LANE, MAINTENANCE_LANE)}
 
 
-def end_silent(db: Database, orchestration: Orchestration, patience: timedelta) -> None:
+def end_silent(
+    db: Database, orchestration: Orchestration, patience: timedelta, goes_on: Callable[[], bool] = lambda: True
+) -> None:
     """Tell Prefect which runs have died, and forget them; one that waits for a worker is left alone as long as it may.
 
     Without this, the run of a machine that is lost would be at work for ever in Prefect's eyes as long as others go on
-    with its job.
+    with its job. Ends early when ``goes_on`` says no; raises Unreachable or NotPermitted at once.
     """
-    for run in RunStore(db).silent(patience):
+    silent = RunStore(db).silent(patience)
+    for first in range(0, len(silent), AT_A_TIME):
+        if not goes_on():
+            return
+        _see_to_some(db, orchestration, silent[first : first + AT_A_TIME], patience)
+
+
+def has_begun(orchestration: Orchestration, flow_run_id: str) -> bool:
+    """Whether a run that waited some moments ago does so no more."""
+    return orchestration.status(flow_run_id).state is not RunState.WAITING
+
+
+def _see_to_some(db: Database, orchestration: Orchestration, runs: Collection[Run], patience: timedelta) -> None:
+    statuses = orchestration.statuses({run.flow_run_id for run in runs})
+    for run in runs:
         try:
-            _see_to(db, orchestration, run, patience)
+            _see_to(db, orchestration, run, statuses.get(run.flow_run_id, GONE), patience)
+        except (Unreachable, NotPermitted):
+            raise
         except NotFound:
             RunStore(db).forget(run.flow_run_id)
         except AditError as error:
@@ -119,12 +139,14 @@ def _ask(db: Database, orchestration: Orchestration, job: Job, others: Collectio
     log.info("job %s is shared with flow run %s", job.id, run_id)
 
 
-def _see_to(db: Database, orchestration: Orchestration, run: Run, patience: timedelta) -> None:
-    job, status = JobStore(db).get(run.job_id), orchestration.status(run.flow_run_id)
+def _see_to(db: Database, orchestration: Orchestration, run: Run, status: RunStatus, patience: timedelta) -> None:
+    job = JobStore(db).get(run.job_id)
     if status.state is RunState.CANCELED and _counts(job, run):
         follow_cancellation(db, job)
     elif status.state is RunState.WAITING:
         if job.state not in FINISHED and status.queue in {"", queue_of(job), RECOVERED_QUEUE}:
+            return
+        if has_begun(orchestration, run.flow_run_id):
             return
         orchestration.withdraw(run.flow_run_id)
     elif status.state in {RunState.STARTING, RunState.RUNNING}:

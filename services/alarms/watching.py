@@ -25,9 +25,13 @@ PREFECT_AFTER = timedelta(minutes=5)
 _MOST_CODES = 5
 
 
-def look(db: Database, settings: Settings) -> None:
-    """Look for all of it once. What cannot be looked at does not keep the rest from being looked at."""
-    for part in (look_for_failures, look_at_prefect, look_for_standstill):
+def look(db: Database, settings: Settings, stands_by: bool = False) -> None:
+    """Look for all of it once. What cannot be looked at does not keep the rest from being looked at.
+
+    Whether jobs can begin is for the dispatcher that works to say: one that stands by may have another way to Prefect.
+    """
+    parts = [look_for_failures] if stands_by else [look_for_failures, look_at_prefect, look_for_standstill]
+    for part in parts:
         try:
             part(db, settings)
         except AditError as error:

@@ -9,7 +9,9 @@ import pytest
 
 from deployments import dispatcher
 from deployments.commands.session import open_session
+from models.db.engine import Database
 from models.domain.errors import Unreachable
+from services.dispatch import Duty
 
 
 class Stop:
@@ -55,7 +57,7 @@ def test_scheduled_work_is_looked_at_as_by_somebody_who_has_just_begun(
     monkeypatch.setattr("services.chores.watch.look", lambda _db, _settings, since: looked.append(since))
     db = open_session(None, makes_key=True).db
     begun = db.clock()
-    dispatcher._watch(db, Stop(2))  # type: ignore[arg-type]
+    dispatcher._watch(db, Stop(2), Duty(db))  # type: ignore[arg-type]
     assert len(looked) == 2 and looked[0] == looked[1] >= begun
 
 
@@ -70,6 +72,48 @@ def test_webhooks_and_alarms_are_looked_at_whatever_went_wrong_before(
     monkeypatch.setattr("services.chores.watch.look", lambda *_: None)
     db = open_session(None, makes_key=True).db
     dispatcher._send_notices(db, Stop(2))  # type: ignore[arg-type]
-    dispatcher._watch(db, Stop(2))  # type: ignore[arg-type]
+    dispatcher._watch(db, Stop(2), Duty(db))  # type: ignore[arg-type]
     assert seen == ["Unreachable"] * 2 + ["ValueError"] * 2
     assert "could not look for alarms: ValueError" in caplog.text and "@" not in caplog.text
+    assert f"{Path(__file__).name}:" in caplog.text, "where it happened"
+
+
+@pytest.fixture
+def db(a_data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+    monkeypatch.setattr(dispatcher.FolderKeeper, "look", lambda _: None)
+    return open_session(None, makes_key=True).db
+
+
+def test_who_cannot_dispatch_leaves_it_to_another_one(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(dispatcher, "dispatch_once", lambda *_: bool(looks.append("looked")))
+    with Duty(db) as first, Duty(db) as second:
+        dispatcher._see_to_jobs(db, Stop(3), first)  # type: ignore[arg-type]
+        assert looks == ["looked"]
+        assert second.is_mine()
+
+
+def test_who_stands_by_leaves_alarms_of_prefect_to_the_one_that_works(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stood_by: list[bool] = []
+    monkeypatch.setattr("services.alarms.watching.look", lambda _db, _settings, stands_by: stood_by.append(stands_by))
+    monkeypatch.setattr("services.chores.watch.look", lambda *_: None)
+    with Duty(db) as first, Duty(db) as second:
+        assert first.is_mine() and not second.is_mine()
+        for duty in (first, second):
+            dispatcher._watch(db, Stop(1), duty)  # type: ignore[arg-type]
+    assert stood_by == [False, True]
+
+
+@pytest.mark.parametrize(("every_s", "times"), [(-1.0, 3), (30.0, 1)])
+def test_jobs_are_shared_out_less_often_than_they_are_looked_at(
+    db: Database, monkeypatch: pytest.MonkeyPatch, every_s: float, times: int
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(dispatcher, "_SHARE_EVERY_S", every_s)
+    monkeypatch.setattr(dispatcher, "dispatch_once", lambda *_: True)
+    monkeypatch.setattr("services.sharing.share_out", fails(Unreachable("Prefect's API does not answer."), seen))
+    with Duty(db) as duty:
+        dispatcher._see_to_jobs(db, Stop(6), duty)  # type: ignore[arg-type]
+    assert len(seen) == times

@@ -233,6 +233,25 @@ def test_a_prefect_that_does_not_answer_is_told_of_and_what_follows_from_it_is_n
     assert told(db) == ["Prefect does not answer", "Over: Prefect does not answer"]
 
 
+def test_a_way_to_prefect_counts_only_where_somebody_dispatches(
+    db: Database, settings: Settings, clock: Clock, prefect: Prefect
+) -> None:
+    """Two dispatchers: one without a way to Prefect works, then the other one does."""
+    for _ in range(30):
+        prefect.error = Unreachable("Prefect's API does not answer.")
+        watching.look(db, settings)
+        prefect.error = None
+        watching.look(db, settings, stands_by=True)
+        clock.pass_by(15)
+    assert told(db) == ["Prefect does not answer"]
+    watching.look(db, settings)
+    prefect.error = Unreachable("Prefect's API does not answer.")
+    for _ in range(30):
+        watching.look(db, settings, stands_by=True)
+        clock.pass_by(15)
+    assert told(db) == ["Prefect does not answer", "Over: Prefect does not answer"]
+
+
 def test_what_cannot_be_looked_at_does_not_keep_the_rest_from_it(
     db: Database, settings: Settings, clock: Clock, prefect: Prefect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from models.db.broadcasts import BroadcastStore
 from models.db.engine import Database
 from models.db.jobs import JobStore
-from models.domain.errors import Unreachable
+from models.domain.errors import NotFound, NotPermitted, Unreachable
 from models.domain.jobs import Job
 from models.settings import Settings
-from services import dispatch
+from services import dispatch, orchestration
 from services.orchestration import RunState, RunStatus
 from tests.databases import Clock, sqlite_database
 from tests.samples import add_job, some_settings
@@ -40,8 +41,8 @@ class Prefect:
 @pytest.fixture
 def prefect(monkeypatch: pytest.MonkeyPatch) -> Prefect:
     played = Prefect()
-    monkeypatch.setattr(dispatch, "Orchestration", lambda *_: played)
-    monkeypatch.setattr(dispatch, "_AT_A_TIME", 2)
+    monkeypatch.setattr(orchestration, "of", lambda _settings: played)
+    monkeypatch.setattr(dispatch, "AT_A_TIME", 2)
     return played
 
 
@@ -67,12 +68,46 @@ def test_prefect_is_asked_of_many_runs_at_a_time(db: Database, settings: Setting
 
 
 def test_a_look_ends_as_soon_as_somebody_else_has_the_duty(db: Database, settings: Settings, prefect: Prefect) -> None:
-    answers = iter([True, True, False, False])
-    dispatch.dispatch_once(db, settings, lambda: next(answers))
+    answers = iter([True, True, False])
+    assert dispatch.dispatch_once(db, settings, lambda: next(answers))
     assert prefect.started == list(JobStore(db).due_jobs()[:4])
 
 
 def test_without_prefect_no_further_job_is_tried(db: Database, settings: Settings, prefect: Prefect) -> None:
     prefect.is_down = True
-    dispatch.dispatch_once(db, settings)
+    assert not dispatch.dispatch_once(db, settings)
     assert len(prefect.asked) == 1
+
+
+@pytest.mark.parametrize("error", [Unreachable, NotPermitted])
+def test_without_prefect_no_further_broadcast_is_tried(
+    db: Database, settings: Settings, prefect: Prefect, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    tried = broadcasts_in_vain(monkeypatch, error("Prefect does not answer."))
+    assert not dispatch.dispatch_once(db, with_mail_server(settings))
+    assert tried == [1]
+
+
+def test_trouble_with_one_broadcast_does_not_hide_the_others(
+    db: Database, settings: Settings, prefect: Prefect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = broadcasts_in_vain(monkeypatch, NotFound("There is no such broadcast."))
+    assert dispatch.dispatch_once(db, with_mail_server(settings))
+    assert tried == [1, 2]
+
+
+def broadcasts_in_vain(monkeypatch: pytest.MonkeyPatch, error: Exception) -> list[int]:
+    """Two broadcasts are due; which of them have been tried, and ended with the error."""
+    tried: list[int] = []
+
+    def get(_store: BroadcastStore, broadcast_id: int) -> None:
+        tried.append(broadcast_id)
+        raise error
+
+    monkeypatch.setattr(BroadcastStore, "due", lambda _: (1, 2))
+    monkeypatch.setattr(BroadcastStore, "get", get)
+    return tried
+
+
+def with_mail_server(settings: Settings) -> Settings:
+    return settings.model_copy(update={"smtp_url": type(settings.smtp_url)("smtp://127.0.0.1:1")})

@@ -1,7 +1,7 @@
 """A large job gets a run for each machine that it can use, and what dies of these is told to Prefect."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.db.runs import RunStore
-from models.domain.errors import Unreachable
+from models.domain.errors import NotPermitted, PeerError, Unreachable
 from models.domain.jobs import Job, State
 from models.settings import Settings
 from services import prefect_status, sharing
@@ -31,6 +31,7 @@ class Played:
         self.asked: dict[tuple[str, ...], str] = {}
         self.crashed: list[str] = []
         self.withdrawn: list[str] = []
+        self.questions: list[int] = []
 
     def start_run_beside(self, job: Job, others: Sequence[str]) -> str:
         run_id = self.asked.setdefault(tuple(others), f"run-{len(self.asked)}")
@@ -42,6 +43,10 @@ class Played:
 
     def status(self, run_id: str) -> RunStatus:
         return self.runs.get(run_id, RunStatus(RunState.GONE, None))
+
+    def statuses(self, run_ids: Collection[str]) -> Mapping[str, RunStatus]:
+        self.questions.append(len(run_ids))
+        return {run_id: self.runs[run_id] for run_id in run_ids if run_id in self.runs}
 
     def mark_crashed(self, run_id: str, _message: str) -> None:
         self.crashed.append(run_id)
@@ -107,6 +112,14 @@ def test_no_more_runs_than_machines_and_than_items_that_wait_for_them(a_scene: S
 def test_on_one_machine_there_is_one_run(a_scene: Scene) -> None:
     a_scene.machines = {"a"}
     assert a_scene.share(looks=3) == ["first"]
+
+
+def test_on_one_machine_no_job_is_looked_at(a_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    monkeypatch.setattr(RunStore, "of_job", lambda _, job_id: looked.append(job_id) or ())
+    a_scene.machines = {"a"}
+    sharing.share_out(a_scene.db, a_scene.prefect, a_scene.settings)
+    assert looked == []
 
 
 def test_a_run_that_was_asked_for_before_the_dispatcher_died_is_not_asked_for_twice(a_scene: Scene) -> None:
@@ -224,13 +237,67 @@ def test_a_worker_counts_once_whatever_places_it_keeps(monkeypatch: pytest.Monke
 def test_trouble_with_one_run_does_not_hide_the_others(a_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     a_scene.share()
     a_scene.clock.pass_by(600)
-    known = a_scene.prefect.status
 
-    def status(run_id: str) -> RunStatus:
-        if run_id == "first":
-            raise Unreachable
-        return known(run_id)
+    def refuse(_run_id: str, _message: str) -> None:
+        raise PeerError("Prefect's API refused a request (HTTP 409).")
 
-    monkeypatch.setattr(a_scene.prefect, "status", status)
+    monkeypatch.setattr(a_scene.prefect, "mark_crashed", refuse)
     a_scene.prefect.be("run-0", RunState.ENDED)
+    a_scene.prefect.runs["first"] = RunStatus(RunState.RUNNING, None)
     assert a_scene.look() == ["first"]
+
+
+def test_prefect_is_asked_of_many_silent_runs_at_a_time(a_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "AT_A_TIME", 2)
+    wait_silently(a_scene, 5)
+    a_scene.look()
+    assert a_scene.prefect.questions == [2, 2, 1]
+
+
+@pytest.mark.parametrize("error", [Unreachable, NotPermitted])
+def test_without_prefect_no_further_silent_run_is_looked_after(
+    a_scene: Scene, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    told: list[str] = []
+
+    def mark_crashed(run_id: str, _message: str) -> None:
+        told.append(run_id)
+        raise error("Prefect does not answer.")
+
+    monkeypatch.setattr(a_scene.prefect, "mark_crashed", mark_crashed)
+    for run_id in wait_silently(a_scene, 3):
+        a_scene.prefect.runs[run_id] = RunStatus(RunState.RUNNING, None)
+    with pytest.raises(error):
+        a_scene.look()
+    assert len(told) == 1
+
+
+def test_looking_after_silent_runs_ends_when_somebody_else_has_the_duty(
+    a_scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "AT_A_TIME", 2)
+    wait_silently(a_scene, 5)
+    answers = iter([True, False])
+    sharing.end_silent(a_scene.db, a_scene.prefect, LEASE, lambda: next(answers))
+    assert a_scene.prefect.questions == [2]
+
+
+def test_a_run_that_begins_during_the_look_is_not_withdrawn(a_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_scene.share()
+    a_scene.jobs.hurry(a_scene.job.id, True)
+    a_scene.clock.pass_by(21)
+    a_scene.runs.hear(a_scene.job.id, "first")
+    monkeypatch.setattr(a_scene.prefect, "status", lambda _: RunStatus(RunState.STARTING, a_scene.clock.now))
+    assert a_scene.look() == ["first", "run-0"]
+    assert a_scene.prefect.withdrawn == []
+
+
+def wait_silently(scene: Scene, count: int) -> list[str]:
+    """So many runs of the job wait in Prefect longer than a lease, and nobody else is silent."""
+    asked = [f"waits-{number}" for number in range(count)]
+    for run_id in asked:
+        scene.runs.ask(scene.job.id, run_id)
+        scene.prefect.be(run_id, RunState.WAITING, queue_of(scene.job))
+    scene.clock.pass_by(21)
+    scene.runs.hear(scene.job.id, "first")
+    return asked

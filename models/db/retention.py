@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session, aliased
 from models.db.engine import Database
 from models.db.job_rows import locked
 from models.db.tables import AnswerRow, BatchFileRow, ItemRow, JobRow, QuestionRow
+from models.domain.errors import NotFound
 from models.domain.jobs import FINISHED
 
 
@@ -27,13 +28,16 @@ class RetentionStore:
             return tuple(session.scalars(wanted.order_by(JobRow.ended_at).limit(limit)))
 
     def empty(self, job_id: int, ended_before: datetime) -> bool:
-        """Remove what names patients from a job; False when it goes on since, or somebody else was faster.
+        """Remove what names patients from a job; False when it goes on since, is gone, or was emptied.
 
         Removed are the file it came from, questions and answers, patient IDs and the rows' own names. States, messages,
         UIDs, pseudonyms, receipts and reviews stay: they prove what was delivered.
         """
         with self._db.transaction() as session:
-            job = locked(session, job_id)
+            try:
+                job = locked(session, job_id)
+            except NotFound:  # somebody has deleted it since it was found
+                return False
             if session.scalar(select(JobRow.id).where(JobRow.id == job_id, _is_due(ended_before))) is None:
                 return False
             _empty_items(session, job_id)

@@ -102,6 +102,16 @@ def test_emptying_twice_changes_nothing(database: Database, retention: Retention
     assert JobStore(database).get(job.id).emptied_at == before
 
 
+def test_a_job_that_is_deleted_meanwhile_is_passed_over(
+    database: Database, retention: RetentionStore, clock: Clock
+) -> None:
+    job = a_query(database)
+    clock.pass_by(DAY)
+    assert retention.due(clock(), 10) == (job.id,)
+    JobStore(database).delete(job.id)
+    assert not retention.empty(job.id, clock())
+
+
 def test_a_check_stays_as_long_as_its_transfer(database: Database, retention: RetentionStore, clock: Clock) -> None:
     check = a_query(database, JobKind.BATCH_CHECK)
     clock.pass_by(DAY)

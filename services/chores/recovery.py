@@ -5,7 +5,8 @@ although their processes are dead, runs that wait for jobs which have ended, and
 once what the dispatcher does, so that jobs go on, if slowly, when no dispatcher runs.
 """
 
-from collections.abc import Callable
+import sys
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from models.db.broadcasts import BroadcastStore
@@ -14,14 +15,14 @@ from models.db.engine import Database
 from models.db.idempotency import IdempotencyStore
 from models.db.jobs import JobStore
 from models.db.runs import RunStore
-from models.domain.errors import NotFound
-from models.domain.jobs import FINISHED
+from models.domain.jobs import FINISHED, JobFilter, State
 from models.settings import Settings
 from services import dispatch, orchestration
 from services.orchestration import DIED, Orchestration, RunState, UnendedRun
 
 PATIENCE = timedelta(minutes=10)
 """Longer than any living run keeps silent, and than a worker needs to start one."""
+_UNENDED = JobFilter(states=frozenset(State) - FINISHED)
 
 
 def run(db: Database, settings: Settings) -> str:
@@ -40,9 +41,11 @@ def run(db: Database, settings: Settings) -> str:
 def _put_prefect_right(db: Database, prefect: Orchestration) -> tuple[int, int]:
     """End the runs that are dead, and withdraw those that wait for nothing; how many there were of each."""
     crashed = withdrawn = 0
-    for found in prefect.unended_runs():
+    runs = prefect.unended_runs()
+    ended = _ended(db, {run.job_id for run in runs if run.state is RunState.WAITING and run.job_id is not None})
+    for found in runs:
         if found.state is RunState.WAITING:
-            if _has_ended(db, found):
+            if found.job_id in ended:
                 prefect.withdraw(found.id)
                 withdrawn += 1
         elif db.clock() - _heard_at(db, found) > PATIENCE:
@@ -62,21 +65,18 @@ def _last_word(db: Database, found: UnendedRun) -> datetime | None:
         done = ChoreStore(db).of_flow_run(found.id)
         return db.clock() if done is not None and done.is_at_work(db.clock()) else None
     if found.broadcast_id is not None:
-        return _or_none(lambda: BroadcastStore(db).last_activity_at(found.broadcast_id or 0))
+        return BroadcastStore(db).last_activity_at(found.broadcast_id)
     job_id = _job_id(db, found)
     if job_id is None:
         return None
-    return RunStore(db).heard_at(found.id) or _or_none(lambda: JobStore(db).last_activity_at(job_id))
+    return RunStore(db).heard_at(found.id) or JobStore(db).last_activity_at(job_id)
 
 
-def _has_ended(db: Database, found: UnendedRun) -> bool:
-    """Whether a run waits for a job that has ended, or is gone."""
-    if found.job_id is None:
-        return False
-    try:
-        return JobStore(db).get(found.job_id).state in FINISHED
-    except NotFound:
-        return True
+def _ended(db: Database, job_ids: Collection[int]) -> Collection[int]:
+    """Those of the jobs that have ended, or are gone, by one question however many there are."""
+    if not job_ids:
+        return ()
+    return {*job_ids} - {job.id for job in JobStore(db).list(_UNENDED, limit=sys.maxsize)}
 
 
 def _job_id(db: Database, found: UnendedRun) -> int | None:
@@ -85,10 +85,3 @@ def _job_id(db: Database, found: UnendedRun) -> int | None:
         return found.job_id
     kept = IdempotencyStore(db).find(found.owner, f"flow run {found.id}")
     return kept.job_id if kept else None
-
-
-def _or_none(ask: Callable[[], datetime | None]) -> datetime | None:
-    try:
-        return ask()
-    except NotFound:
-        return None

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event
 
 from models.db.chores import ChoreStore
 from models.db.engine import Database
@@ -123,6 +124,30 @@ def test_runs_that_wait_for_jobs_that_have_ended_are_taken_back(
     wait(clock)
     recovery.run(database, settings)
     assert (prefect.withdrawn, prefect.dead) == (["ended", "gone"], [])
+
+
+def test_one_question_tells_which_of_many_waiting_runs_have_jobs_that_ended(
+    database: Database, settings: Settings, prefect: Prefect
+) -> None:
+    def questions() -> int:
+        asked: list[str] = []
+
+        def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            asked.append(statement)
+
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            recovery.run(database, settings)
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+        return len(asked)
+
+    prefect.add("waits-0", RunState.WAITING, job_id=add_job(database).id)
+    recovery.run(database, settings)  # which takes up the duty
+    few = questions()
+    for number in range(1, 60):
+        prefect.add(f"waits-{number}", RunState.WAITING, job_id=add_job(database).id)
+    assert (questions(), prefect.withdrawn) == (few, [])
 
 
 def test_jobs_are_left_to_the_dispatcher_on_duty(

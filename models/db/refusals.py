@@ -1,7 +1,7 @@
 """Keeps which machines leave a job to others, since something that it needs is not there."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
 
@@ -24,6 +24,11 @@ class RefusalStore:
         """Say that the machine can work on the job now."""
         with self._db.transaction() as session:
             session.execute(delete(RefusalRow).where(RefusalRow.job_id == job_id, RefusalRow.machine == machine))
+
+    def remove_old(self, refused_before: datetime) -> None:
+        """Forget what was last said before; a machine that has been taken away takes nothing back."""
+        with self._db.transaction() as session:
+            session.execute(delete(RefusalRow).where(RefusalRow.refused_at < refused_before))
 
     def of_job(self, job_id: int, within: timedelta) -> Mapping[str, str]:
         """Why machines have refused the job in this time, by machine."""

@@ -4,27 +4,38 @@ The dispatcher measures folders every ten minutes; one that was measured within 
 """
 
 import shutil
+import socket
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from models.db.alarms import AlarmStore
 from models.db.engine import Database
+from models.db.signs import SignStore
 from models.domain.errors import AditError, WriteFailed
 from models.domain.nodes import Folder
 from models.settings import Settings
-from services import backups, housekeeping
+from services import backups, housekeeping, prefect_status, sharing
 from services.alarms import watching
 from services.post import notifications
 
 _MEASURED_WITHIN = timedelta(hours=1)
 _ANSWERS_WITHIN_S = 300.0
 """A share that is gone may hang for ever; the others are looked at meanwhile."""
+_REACHED_WITHIN = timedelta(hours=3)
+"""What was measured since, may be on other machines only. The dispatcher measures large folders seldom."""
 _GB = 1_000_000_000
 _ROOM_AGAIN = 1.2
 """A disk has room again well above the threshold, or one that goes up and down would be told of again and again."""
+_LONGEST = 40
+"""So much of a machine's name stands in the name of an alarm."""
+_ALARMS = "disk-"
+_FOLDERS = f"{_ALARMS}folder-"
+_PLACES = {"data": "the data directory", "spool": "the spool", "backups": "the backups"}
 
 
 @dataclass(slots=True)
@@ -47,33 +58,73 @@ def run(db: Database, settings: Settings) -> str:
     for look in looks:
         if look.free_bytes is not None:
             _warn_of_disk(db, settings, look, look.free_bytes)
+    _clear_what_is_gone(db, settings, looks)
     notifications.warn_of_full_folders(db, settings)
-    if lost := [look.words for look in looks if look.free_bytes is None]:
+    return _told(db, settings, looks)
+
+
+def _told(db: Database, settings: Settings, looks: Collection[_Look]) -> str:
+    silent = [look for look in looks if look.free_bytes is None]
+    elsewhere = _reached_elsewhere(db, settings, silent)
+    if lost := [look.words for look in silent if look not in elsewhere]:
         raise WriteFailed(f"Cannot be reached: {', '.join(lost)}.")
-    tightest = min(looks, key=lambda look: look.free_bytes or 0)
+    free_bytes, words = min((look.free_bytes, look.words) for look in looks if look.free_bytes is not None)
     measured = sum(look.is_measured for look in looks)
-    return f"{measured} folders measured. Least room: {tightest.words}, {(tightest.free_bytes or 0) / _GB:.1f} GB free."
+    told = f"{measured} folders measured. Least room: {words}, {free_bytes / _GB:.1f} GB free."
+    if elsewhere:
+        words = ", ".join(look.words for look in elsewhere)
+        told += f" Measured within three hours, but out of reach of {_machine()}: {words}."
+    return told
+
+
+def _reached_elsewhere(db: Database, settings: Settings, silent: Iterable[_Look]) -> Collection[_Look]:
+    """Those folders that another machine has measured lately: one may be mounted on some machines only."""
+    since = db.clock() - _REACHED_WITHIN
+    found = [look for look in silent if look.folder and look.folder.measured_at and look.folder.measured_at >= since]
+    return found if found and _has_others(settings) else ()
+
+
+def _has_others(settings: Settings) -> bool:
+    """Whether workers live on other machines; also while nobody can tell."""
+    try:
+        return not all(_is_of(name, _machine()) for name in sharing.machines(settings))
+    except AditError:
+        return True
 
 
 def _places(settings: Settings) -> Iterable[_Look]:
     """Where this machine keeps what it works with."""
-    yield _Look("disk-data", "the data directory", settings.data_dir)
-    yield _Look("disk-spool", "the spool", settings.spool_dir)
-    yield _Look("disk-backups", "the backups", backups.directory(settings))
+    paths = (settings.data_dir, settings.spool_dir, backups.directory(settings))
+    for (place, words), path in zip(_PLACES.items(), paths, strict=True):
+        yield _Look(_key(place, _machine()), f"{words} of {_machine()}", path)
 
 
 def _folders(db: Database) -> Iterable[_Look]:
     for folder in housekeeping.folders(db):
-        yield _Look(f"disk-folder-{folder.id}", f"folder {folder.name}", folder.path, folder)
+        yield _Look(f"{_FOLDERS}{folder.id}", f"folder {folder.name}", folder.path, folder)
+
+
+def _key(place: str, machine: str) -> str:
+    return f"{_ALARMS}{place}-{machine[:_LONGEST]}"
+
+
+def _machine() -> str:
+    return socket.gethostname()
+
+
+def _is_of(name: str, machine: str) -> bool:
+    """Whether a program is of a machine: it is called as that, or as one of several, with a hyphen and a word."""
+    return name[:_LONGEST] == machine[:_LONGEST] or name.startswith(f"{machine}-")
 
 
 def _look_at_all(looks: Iterable[_Look], look_at: Callable[[_Look], None]) -> None:
     for look in looks:
         look.thread = threading.Thread(target=look_at, args=(look,), name=look.key, daemon=True)
         look.thread.start()
+    end = time.monotonic() + _ANSWERS_WITHIN_S
     for look in looks:
         if look.thread:
-            look.thread.join(_ANSWERS_WITHIN_S)
+            look.thread.join(max(end - time.monotonic(), 0))
 
 
 def _look_at(db: Database, look: _Look) -> None:
@@ -101,3 +152,31 @@ def _warn_of_disk(db: Database, settings: Settings, look: _Look, free_bytes: int
         watching.see(db, settings, look.key, f"A disk is nearly full: {look.words}", text)
     elif free_bytes >= threshold * _ROOM_AGAIN:
         watching.clear(db, settings, look.key)
+
+
+def _clear_what_is_gone(db: Database, settings: Settings, looks: Iterable[_Look]) -> None:
+    """End the alarms of folders that were deleted, and of machines of which nothing was heard for a week."""
+    others = {name for name in AlarmStore(db).names() if name.startswith(_ALARMS)} - {look.key for look in looks}
+    for name in others - _of_machines(db, settings, others):
+        watching.clear(db, settings, name)
+
+
+def _of_machines(db: Database, settings: Settings, names: Collection[str]) -> set[str]:
+    """Those of the alarms that are for their own machines to end: these live, or nobody can tell.
+
+    Nor can anybody where this machine is not known by its own name: then workers were given others.
+    """
+    found = {name: place for name in names for place in _PLACES if name.startswith(_key(place, ""))}
+    heard_of = _heard_of(db, settings) if found else ()
+    if not any(_is_of(program, _machine()) for program in heard_of):
+        return {*found}
+    machines = {name: name.removeprefix(_key(place, "")) for name, place in found.items()}
+    return {name for name, machine in machines.items() if any(_is_of(program, machine) for program in heard_of)}
+
+
+def _heard_of(db: Database, settings: Settings) -> Collection[str]:
+    """The workers and the machines of other programs heard of within a week; none while Prefect does not tell."""
+    try:
+        return {*prefect_status.workers(settings), *(sign.machine for sign in SignStore(db).list())}
+    except AditError:
+        return ()

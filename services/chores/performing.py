@@ -17,7 +17,7 @@ from models.domain.chores import ChoreOutcome, ChoreRun
 from models.domain.errors import AditError, NotPermitted
 from models.domain.people import Actor
 from models.settings import Settings
-from services import audit
+from services import audit, faults
 from services.chores import backup, disk_check, expiry, recovery, retention, spool_sweep
 from services.chores.roster import chore, subject
 
@@ -89,7 +89,7 @@ def _done(db: Database, settings: Settings, does: Callable[[Database, Settings],
     except AditError as error:
         return Done(ChoreOutcome.FAILURE, f"{error.code}: {error.message}")
     except Exception as error:  # its text may hold anything
-        return Done(ChoreOutcome.FAILURE, f"{type(error).__name__}. The log of the flow run says where.")
+        return Done(ChoreOutcome.FAILURE, f"{type(error).__name__}; the log has it as fault {faults.record(error)}.")
     except BaseException:
         ChoreStore(db).end(run.id, ChoreOutcome.FAILURE, _STOPPED)
         raise

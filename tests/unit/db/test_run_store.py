@@ -89,6 +89,15 @@ def test_a_refusal_counts_for_a_while_and_can_be_taken_back(database: Database, 
     assert refusals.of_job(a_job.id, LEASE) == {}
 
 
+def test_old_refusals_are_removed(database: Database, a_job: Job, clock: Clock) -> None:
+    refusals = RefusalStore(database)
+    refusals.refuse(a_job.id, "a", "no receiver")
+    clock.pass_by(1)
+    refusals.refuse(a_job.id, "b", "no folder")
+    refusals.remove_old(clock())
+    assert refusals.of_job(a_job.id, LEASE) == {"b": "no folder"}
+
+
 def test_runs_and_refusals_go_with_their_job(database: Database, runs: RunStore, a_job: Job) -> None:
     runs.hear(a_job.id, "one")
     RefusalStore(database).refuse(a_job.id, "b", "no folder")

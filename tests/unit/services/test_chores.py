@@ -1,6 +1,9 @@
 """Chores: what becomes of each run is written down, what goes wrong is told once, and doing one twice does no harm."""
 
 import shutil
+import socket
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,19 +11,22 @@ from types import SimpleNamespace
 
 import pytest
 
+from models.db.alarms import AlarmStore
 from models.db.audit import AuditStore
 from models.db.chores import ChoreStore
 from models.db.engine import Database, open_database
 from models.db.idempotency import IdempotencyStore
 from models.db.nodes import NodeStore
 from models.db.people import UserStore
+from models.db.refusals import RefusalStore
 from models.db.sessions import LinkStore
+from models.db.signs import SignStore
 from models.domain.audit import AuditAction
 from models.domain.chores import DIED, ChoreOutcome, ChoreRun
 from models.domain.errors import NotFound, NotPermitted, Unreachable, WriteFailed
 from models.domain.people import Actor, LinkPurpose, operator
 from models.settings import Settings
-from services import backups, prefect_status
+from services import backups, housekeeping, prefect_status, sharing
 from services.alarms import watching
 from services.chores import disk_check, expiry, overview, performing, roster, watch
 from services.chores.performing import Done
@@ -30,6 +36,7 @@ from tests.people import a_user, mails_to
 from tests.samples import a_folder, add_job, some_settings
 
 STAFF = operator("root")
+HERE = socket.gethostname()
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAILY = Schedule("30 1 * * *", "Europe/Berlin")
 
@@ -72,7 +79,7 @@ def test_what_a_chore_did_is_written_down(database: Database, settings: Settings
 
 
 def test_an_error_of_ours_is_told_and_one_of_others_only_by_its_type(
-    database: Database, settings: Settings, play: Callable
+    database: Database, settings: Settings, play: Callable, caplog: pytest.LogCaptureFixture
 ) -> None:
     play(failing(WriteFailed("The disk is gone.")))
     assert performing.perform(database, settings, "expiry").message == "WriteFailed: The disk is gone."
@@ -80,6 +87,9 @@ def test_an_error_of_ours_is_told_and_one_of_others_only_by_its_type(
     done = performing.perform(database, settings, "expiry")
     assert (done.outcome, "Doe" in done.message, "ValueError" in done.message) == (ChoreOutcome.FAILURE, False, True)
     assert last(database).message == done.message
+    reference = done.message.rstrip(".").rpartition(" ")[2]
+    assert f"fault {reference}: ValueError" in caplog.text
+    assert (f"{__file__}:" in caplog.text, "Doe" in caplog.text) == (True, False)
 
 
 def test_a_chore_that_is_at_work_elsewhere_is_left_out(database: Database, settings: Settings, play: Callable) -> None:
@@ -287,6 +297,17 @@ def test_what_has_expired_is_forgotten(database: Database, settings: Settings, c
     assert links.user_of("digest", LinkPurpose.RESET_PASSWORD) is None
 
 
+def test_refusals_of_machines_that_were_taken_away_are_forgotten(
+    database: Database, settings: Settings, clock: Clock
+) -> None:
+    refusals, job, ever = RefusalStore(database), add_job(database), timedelta(days=99)
+    refusals.refuse(job.id, "taken-away", "no folder")
+    clock.pass_by(2 * 86_400)
+    refusals.refuse(job.id, "there", "no folder")
+    expiry.run(database, settings)
+    assert refusals.of_job(job.id, ever) == {"there": "no folder"}
+
+
 def free(monkeypatch: pytest.MonkeyPatch, gigabytes: float) -> None:
     usage = SimpleNamespace(free=int(gigabytes * 1e9))
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
@@ -300,7 +321,7 @@ def test_a_disk_that_fills_up_is_told_once_until_it_has_room_again(
         free(monkeypatch, gigabytes)
         disk_check.run(database, settings)
     places = {mail.subject.partition(": ")[2] for mail in mails_to(database, "admin@clinic.example")}
-    assert places == {"the data directory", "the spool", "the backups"}
+    assert places == {f"the {words} of {HERE}" for words in ("data directory", "spool", "backups")}
     assert len(mails_to(database, "admin@clinic.example")) == 3, "11 GB is not well above"
     for gigabytes in (13, 9):
         free(monkeypatch, gigabytes)
@@ -322,6 +343,104 @@ def test_folders_are_measured_and_those_out_of_reach_are_named_after_the_others_
     assert measured.measured_bytes and measured.measured_bytes >= 5000  # type: ignore[union-attr]
 
 
+@pytest.fixture
+def move_to(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Do what follows on another machine; Prefect has heard of workers on both."""
+    now = datetime.now(UTC)
+    monkeypatch.setattr(prefect_status, "workers", lambda _settings: {"a": now, "b-1": now, "b-2": now})
+    return lambda name: monkeypatch.setattr(socket, "gethostname", lambda: name)
+
+
+def test_one_machine_does_not_end_the_alarm_of_another(
+    database: Database, settings: Settings, move_to: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings.model_copy(update={"disk_warn_gb": 10})
+    for machine, gigabytes in (("a", 9), ("b", 99), ("a", 9)):
+        move_to(machine)
+        free(monkeypatch, gigabytes)
+        disk_check.run(database, settings)
+    mails = mails_to(database, "admin@clinic.example")
+    assert len(mails) == 3, "each is told once"
+    assert all("of a" in mail.subject and "of a " in mail.body for mail in mails)
+
+
+def test_a_folder_that_another_machine_has_measured_lately_is_not_lost(
+    database: Database, settings: Settings, move_to: Callable[[str], None], clock: Clock, tmp_path: Path
+) -> None:
+    share = tmp_path / "share"
+    share.mkdir()
+    NodeStore(database).add(a_folder("Share", str(share)))
+    move_to("a")
+    disk_check.run(database, settings)
+    share.rmdir()
+    move_to("b")
+    clock.pass_by(2.5 * 3600)
+    assert "out of reach of b: folder Share." in disk_check.run(database, settings)
+    clock.pass_by(3600)
+    with pytest.raises(WriteFailed, match="Cannot be reached: folder Share"):
+        disk_check.run(database, settings)
+
+
+def test_a_folder_that_the_only_machine_does_not_reach_is_lost_at_once(
+    database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "machines", lambda _settings: {f"{HERE}-1", f"{HERE}-2"})
+    share = tmp_path / "share"
+    share.mkdir()
+    NodeStore(database).add(a_folder("Share", str(share)))
+    disk_check.run(database, settings)
+    share.rmdir()
+    with pytest.raises(WriteFailed, match="Cannot be reached: folder Share"):
+        disk_check.run(database, settings)
+
+
+def test_alarms_of_deleted_folders_and_of_machines_that_are_gone_end(
+    database: Database, settings: Settings, move_to: Callable[[str], None], tmp_path: Path
+) -> None:
+    share = NodeStore(database).add(a_folder("Share", str(tmp_path)))
+    SignStore(database).give("web", "centre", "1.0", database.clock())
+    names = {f"disk-folder-{share.id}", "disk-spool-b", "disk-spool-centre", "disk-spool-gone", "chore-backup"}
+    for name in names:
+        watching.see(database, settings.model_copy(update={"disk_warn_gb": 10**9}), name, "title", "text")
+    move_to("unknown")
+    disk_check.run(database, settings.model_copy(update={"disk_warn_gb": 10**9}))
+    assert AlarmStore(database).names() >= names, "workers have other names than their machines"
+    NodeStore(database).delete(share.id)
+    move_to("a")
+    disk_check.run(database, settings)
+    assert AlarmStore(database).names() == {"disk-spool-b", "disk-spool-centre", "chore-backup"}
+
+
+def test_alarms_of_other_machines_stay_while_prefect_does_not_tell_of_them(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_settings: Settings) -> None:
+        raise Unreachable("Prefect's API does not answer.")
+
+    monkeypatch.setattr(prefect_status, "workers", refuse)
+    for name in ("disk-folder-4711", "disk-spool-b"):
+        watching.see(database, settings, name, "title", "text")
+    disk_check.run(database, settings)
+    assert AlarmStore(database).names() == {"disk-spool-b"}
+
+
+def test_shares_that_hang_are_waited_for_together(
+    database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(housekeeping, "tend_folder", lambda *_: over.wait(60))
+    monkeypatch.setattr(disk_check, "_ANSWERS_WITHIN_S", 0.5)
+    for number in range(20):
+        NodeStore(database).add(a_folder(f"Share {number}", str(tmp_path / str(number))))
+    begun = time.monotonic()
+    try:
+        with pytest.raises(WriteFailed, match="Share 19"):
+            disk_check.run(database, settings)
+    finally:
+        over.set()
+    assert time.monotonic() - begun < 5
+
+
 def test_alarms_of_disks_and_chores_are_seen_on_the_administration_page(
     database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,7 +449,7 @@ def test_alarms_of_disks_and_chores_are_seen_on_the_administration_page(
     free(monkeypatch, 1)
     disk_check.run(database, settings.model_copy(update={"disk_warn_gb": 10}))
     watching.see(database, settings, "chore-backup", "Scheduled work: Backup", "The last run failed.")
-    assert {alarm.name for alarm in standing.list(database, settings, STAFF)} >= {"disk-spool", "chore-backup"}
+    assert {alarm.name for alarm in standing.list(database, settings, STAFF)} >= {f"disk-spool-{HERE}", "chore-backup"}
 
 
 def test_a_killed_chore_is_a_failure_until_it_is_done_again(

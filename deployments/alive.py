@@ -43,13 +43,12 @@ def _gives_signs(settings: Settings, program: str) -> bool:
 
 
 def _is_worker_alive(settings: Settings) -> bool:
-    """Whether a worker called as this machine lives, or one of several, called as it with a hyphen and a word."""
+    """Whether a worker of this machine lives; nobody can tell while Prefect does not answer."""
     try:
         names = prefect_status.alive(settings)
     except AditError:
         return True
-    machine = socket.gethostname()
-    return any(name == machine or name.startswith(f"{machine}-") for name in names)
+    return any(prefect_status.is_of(name, socket.gethostname()) for name in names)
 
 
 PROGRAMS: Mapping[str, Callable[[Settings], bool]] = {

@@ -47,6 +47,11 @@ def alive(settings: Settings, since: datetime | None = None) -> Collection[str]:
     return {name for name, heard_at in workers(settings).items() if heard_at >= heard_since}
 
 
+def is_of(worker: str, machine: str) -> bool:
+    """Whether a worker is of a machine: it is called as that, or as one of several, with a hyphen and a word behind."""
+    return worker == machine or worker.startswith(f"{machine}-")
+
+
 def has_worker(settings: Settings) -> bool:
     """Whether any worker lives."""
     return bool(alive(settings))

@@ -7,7 +7,7 @@ Workers take at most one run of a job at a time; one that no machine has room fo
 import logging
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import Event, Thread
 
 from models.db.engine import Database
@@ -52,8 +52,7 @@ def share_out(db: Database, orchestration: Orchestration, settings: Settings) ->
 
 def machines(settings: Settings) -> Collection[str]:
     """The machines whose workers live, as far as Prefect has heard of them."""
-    since = datetime.now(UTC) - prefect_status.HEARD_WITHIN
-    names = {name for name, heard_at in prefect_status.workers(settings).items() if heard_at >= since}
+    names = set(prefect_status.alive(settings))
     return names - {f"{name}-{lane}" for name in names for lane in (URGENT_LANE, MAINTENANCE_LANE)}
 
 

@@ -1,12 +1,10 @@
 """Asks servers what the rows of a batch file ask, many rows in one task run."""
 
 import logging
-import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from prefect import Task
@@ -30,6 +28,7 @@ from services import budgets, log_ids, work
 from services.batches import asking, content, identities, presence
 from services.batches.presence import Presence
 from tasks.bundle import Asker, Bundle
+from tasks.step import sayable
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +137,7 @@ class _Crew:
         except AditError as error:
             return error
         except Exception as fault:
-            return Bug(f"{type(fault).__name__} in {_place(fault)}.")
+            return sayable(fault)
 
     def _outcome(self, asker: Asker, item: Item) -> _Outcome:
         """Ask, and once more where the server's fault may be over in a moment."""
@@ -195,19 +194,11 @@ def _places(bundle: Bundle, server: Server) -> int:
     return max(1, min(AT_ONCE, budgets.budget(bundle.db, server) // 2))
 
 
-def _place(error: BaseException) -> str:
-    """File and line where an exception was raised, which names no value."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return ", ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[-3:])
-
-
 def _run(bundle: Bundle) -> None:
     try:
         ask_bundle(bundle)
-    except AditError as error:
-        raise type(error)(error.own_words) from None
     except Exception as error:
-        raise Bug(f"{type(error).__name__} in {_place(error)}.") from None
+        raise sayable(error) from None
 
 
 ask: Task[[Bundle], Any] = Task(

@@ -27,8 +27,7 @@ def step(function: Callable[[Attempt], None]) -> Step:
     """Make a Prefect task of a function that does one step of an attempt.
 
     Arguments are live objects of this process, so they are neither cached nor persisted. Only ids are in the run's
-    name. Errors leave without their causes, since a library's exception may quote a value of the data set, and without
-    the words of people.
+    name. Errors leave as they are ``sayable``, without their causes.
     """
 
     @wraps(function)
@@ -36,10 +35,8 @@ def step(function: Callable[[Attempt], None]) -> Step:
         try:
             with attempt.working():
                 function(attempt)
-        except AditError as error:
-            raise type(error)(error.own_words) from None
         except Exception as error:
-            raise Bug(f"{type(error).__name__} in {_place(error)}.") from None
+            raise sayable(error) from None
 
     name = function.__name__
     return Task(
@@ -54,6 +51,16 @@ def step(function: Callable[[Attempt], None]) -> Step:
         persist_result=False,
         log_prints=False,
     )
+
+
+def sayable(error: Exception) -> AditError:
+    """The error as Prefect may keep it: ours without the words of people, others by their kind and place.
+
+    A library's exception may quote a value of the data set.
+    """
+    if isinstance(error, AditError):
+        return type(error)(error.own_words)
+    return Bug(f"{type(error).__name__} in {_place(error)}.")
 
 
 def may_be_retried(_task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:

@@ -113,8 +113,8 @@ def _machine() -> str:
 
 
 def _is_of(name: str, machine: str) -> bool:
-    """Whether a program is of a machine: it is called as that, or as one of several, with a hyphen and a word."""
-    return name[:_LONGEST] == machine[:_LONGEST] or name.startswith(f"{machine}-")
+    """Whether a program is of a machine, of whose name an alarm may have the beginning only."""
+    return name[:_LONGEST] == machine[:_LONGEST] or prefect_status.is_of(name, machine)
 
 
 def _look_at_all(looks: Iterable[_Look], look_at: Callable[[_Look], None]) -> None:

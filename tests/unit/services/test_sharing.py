@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -228,7 +228,7 @@ def test_a_run_says_that_it_is_alive_and_that_it_has_ended(a_scene: Scene, monke
 
 def test_a_worker_counts_once_whatever_places_it_keeps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clock, settings = Clock(), some_settings(tmp_path)
-    now = sharing.datetime.now(sharing.UTC)
+    now = datetime.now(UTC)
     heard = {"ct-1": now, "ct-1-urgent": now, "ct-1-maintenance": now, "mr-urgent": now, "old": clock.now}
     monkeypatch.setattr(prefect_status, "workers", lambda _: heard)
     assert sharing.machines(settings) == {"ct-1", "mr-urgent"}

@@ -58,7 +58,7 @@ def pill(state: State) -> None:
 
 def counts_line(counts: Mapping[State, int]) -> str:
     """How many are in which state, ``3 success, 1 failure``; nothing for states that none is in."""
-    return ", ".join(f"{counts[state]} {word(state).lower()}" for state in State if counts.get(state))
+    return ", ".join(f"{counts[state]:,} {word(state).lower()}" for state in State if counts.get(state))
 
 
 def of_words(words: Collection[str]) -> tuple[State, ...]:

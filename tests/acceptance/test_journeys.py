@@ -221,6 +221,8 @@ def test_every_page_is_accessible(a_clinic: Clinic) -> None:
                 if "id=new" in path:
                     expect(window.page.get_by_role("dialog").get_by_role("textbox").first).to_be_visible()
                 window.page.wait_for_timeout(1000)
+                if serious_problems(window):
+                    window.page.wait_for_timeout(5000)  # a busy machine may still be drawing
                 found |= {path: problems} if (problems := serious_problems(window)) else {}
     for path in ("/login", "/register", "/forgot"):
         with a_clinic.window() as window:

@@ -7,8 +7,8 @@ lost between the two, and a job whose worker was killed goes on as soon as its l
 import logging
 import secrets
 import socket
-from collections.abc import Callable, Collection, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Self
@@ -78,13 +78,6 @@ class Duty:
     def _give_back(self) -> None:
         with suppress(AditError):
             self._duties.give_back(_DUTY, self._holder)
-
-
-@contextmanager
-def on_duty(db: Database) -> Generator[Callable[[], bool]]:
-    """Give something that tells whether this process may dispatch now; at the end another one may at once."""
-    with Duty(db) as duty:
-        yield duty.is_mine
 
 
 def dispatch_once(db: Database, settings: Settings, goes_on: Callable[[], bool] = lambda: True) -> bool:

@@ -30,9 +30,9 @@ def run(db: Database, settings: Settings) -> str:
     prefect = orchestration.of(settings)
     chores = len(ChoreStore(db).end_dead())
     crashed, withdrawn = _put_prefect_right(db, prefect)
-    with dispatch.on_duty(db) as is_mine:
-        if is_mine():
-            dispatch.dispatch_once(db, settings, is_mine)
+    with dispatch.Duty(db) as duty:
+        if duty.is_mine():
+            dispatch.dispatch_once(db, settings, duty.is_mine)
     counts = {"killed chores": chores, "dead flow runs": crashed, "waiting runs of ended jobs": withdrawn}
     found = ", ".join(f"{words}: {count}" for words, count in counts.items() if count)
     return f"Ended what was left behind: {found}." if found else "Nothing was left behind."

@@ -6,7 +6,7 @@ import pytest
 
 from models.db.engine import Database
 from services import dispatch
-from services.dispatch import Duty, on_duty
+from services.dispatch import Duty
 from tests.databases import Clock, sqlite_database
 
 
@@ -21,24 +21,24 @@ def a_database(tmp_path: Path, a_clock: Clock) -> Database:
 
 
 def test_one_dispatches_and_the_other_stands_by_until_it_ends(a_database: Database) -> None:
-    with on_duty(a_database) as second:
-        with on_duty(a_database) as first:
-            assert first()
-            assert not second()
-            assert first()
-        assert second()
+    with Duty(a_database) as second:
+        with Duty(a_database) as first:
+            assert first.is_mine()
+            assert not second.is_mine()
+            assert first.is_mine()
+        assert second.is_mine()
 
 
 def test_a_dispatcher_that_falls_silent_is_replaced_and_stands_by_when_it_wakes_up(
     a_database: Database, a_clock: Clock
 ) -> None:
-    with on_duty(a_database) as first, on_duty(a_database) as second:
-        assert first()
+    with Duty(a_database) as first, Duty(a_database) as second:
+        assert first.is_mine()
         a_clock.pass_by(9)
-        assert not second()
+        assert not second.is_mine()
         a_clock.pass_by(1)
-        assert second()
-        assert not first()
+        assert second.is_mine()
+        assert not first.is_mine()
 
 
 def test_who_leaves_the_duty_does_not_take_it_before_another_one_could(

@@ -155,8 +155,8 @@ def test_jobs_are_left_to_the_dispatcher_on_duty(
 ) -> None:
     looks: list[str] = []
     monkeypatch.setattr(dispatch, "dispatch_once", lambda *_: looks.append("looked"))
-    with dispatch.on_duty(database) as is_mine:
-        assert is_mine()
+    with dispatch.Duty(database) as duty:
+        assert duty.is_mine()
         recovery.run(database, settings)
         assert looks == []
     recovery.run(database, settings)

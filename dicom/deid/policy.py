@@ -155,7 +155,7 @@ class Policy:
         if (known == b"SQ") != (vr == b"SQ") and vr != b"UN":
             return Rule.DELETE
         rule = self._rule(tag, known)
-        if rule not in _KEEPING or vr in known_vrs(tag) or known == b"SQ":
+        if rule not in _KEEPING or vr == known or known == b"SQ" or vr in known_vrs(tag):
             return rule
         if vr != b"UN":
             return Rule.DELETE

@@ -16,6 +16,7 @@ from typing import Any
 
 from pynetdicom import pdu, pdu_primitives
 
+from dicom.network.assembly import Assembly
 from dicom.network.association import (
     MAX_PDU_BYTES,
     AcceptedContexts,
@@ -25,18 +26,14 @@ from dicom.network.association import (
     send_at_once,
     tls_context,
 )
-from dicom.network.commands import LARGEST_BYTES, Message, decoded, encoded
+from dicom.network.commands import Message, encoded
 from dicom.network.contexts import Context, Proposal
 from dicom.network.pdus import (
-    ABORT,
     ASSOCIATE_ACCEPT,
     ASSOCIATE_REJECT,
-    IS_COMMAND,
-    IS_LAST,
     P_DATA,
     RELEASE_REQUEST,
     RELEASE_REQUEST_PDU,
-    RELEASE_RESPONSE,
     RELEASE_RESPONSE_PDU,
     ConnectionEnded,
     PduSocket,
@@ -49,10 +46,7 @@ from models.domain.instances import Bytes
 from models.domain.nodes import Server
 
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
-_LARGEST_PDU_BYTES = 64 << 20
-"""Of a P-DATA PDU. Its values are passed on as they come, so more than we announced does no harm within reason."""
 _LARGEST_ANSWER_BYTES = 1 << 20
-_LARGEST_DATA_SET_BYTES = 8 << 30
 _SMALLEST_PDU_BYTES = 16
 _RELEASE_PATIENCE_S = 5.0
 
@@ -260,25 +254,9 @@ class DirectAssociation(AcceptedContexts):
             raise self._broken() from exc
 
     def _message(self, wire: PduSocket) -> tuple[Message, int]:
-        """The next message, put together from the values of as many PDUs as it takes."""
-        assembly = _Assembly(self)
-        while True:
-            kind, left = wire.head()
-            if kind == RELEASE_REQUEST:
-                wire.write((RELEASE_RESPONSE_PDU,))
-                raise ConnectionEnded
-            if kind != P_DATA or left > _LARGEST_PDU_BYTES:
-                raise ConnectionEnded if kind in {RELEASE_RESPONSE, ABORT} else assembly.nonsense()
-            while left:
-                length, context_id, control = wire.value_head() if left >= 6 else (0, 0, 0)
-                left -= length + 4
-                if length < 2 or left < 0:
-                    raise assembly.nonsense()
-                message = assembly.take(wire, length - 2, context_id, control)
-                if message is not None:
-                    if left:
-                        raise assembly.nonsense()
-                    return message, context_id
+        message, context_id, data_set = Assembly(self.name, self.context, _in_memory).read(wire)
+        message.data_set = data_set
+        return message, context_id
 
     def _release(self, wire: PduSocket) -> None:
         """Wait for the server to agree, but not for long; it may want the same at the same time."""
@@ -322,48 +300,13 @@ class DirectAssociation(AcceptedContexts):
         return Canceled() if self.is_aborted else PeerError(f"{self.name} broke off the association.")
 
 
-class _Assembly:
-    """One message in the making."""
-
-    def __init__(self, association: DirectAssociation) -> None:
-        self._association = association
-        self._context_id = 0
-        self._command = BytesIO()
-        self._message: Message | None = None
-        self._data_set = BytesIO()
-
-    def take(self, wire: PduSocket, size: int, context_id: int, control: int) -> Message | None:
-        """Take a value of so many bytes; returns the message when it is complete, raises PeerLied for nonsense."""
-        self._check_context(context_id)
-        is_command, is_last = bool(control & IS_COMMAND), bool(control & IS_LAST)
-        if is_command is not (self._message is None):
-            raise self.nonsense()
-        target, limit = (self._command, LARGEST_BYTES) if is_command else (self._data_set, _LARGEST_DATA_SET_BYTES)
-        if target.tell() + size > limit:
-            raise self.nonsense()
-        wire.pass_on(size, target)
-        if not is_last:
-            return None
-        if self._message is None:
-            self._message, follows = decoded(self._command.getvalue())
-            return None if follows else self._message
-        self._message.data_set = self._data_set
-        return self._message
-
-    def nonsense(self) -> PeerLied:
-        """The error for what no server should send."""
-        return PeerLied(f"{self._association.name} sent something that is no DICOM message.")
-
-    def _check_context(self, context_id: int) -> None:
-        self._association.context(context_id)
-        if self._context_id not in {0, context_id}:
-            raise self.nonsense()
-        self._context_id = context_id
-
-
 def association_kind(server: Server) -> type[Association]:
     """The kind of association by which a server is asked, and its instances travel."""
     return ReactorAssociation if server.uses_pynetdicom else DirectAssociation
+
+
+def _in_memory(_message: Message, _context_id: int) -> BytesIO:
+    return BytesIO()
 
 
 def _reason(body: bytes) -> str:

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from io import BytesIO
+from typing import Protocol
 
 from dicom.network.association import acknowledge_at_once
 from models.domain.instances import Bytes
@@ -31,6 +32,14 @@ _BATCH_BYTES, _BATCH_BUFFERS = 1 << 20, 512
 
 class ConnectionEnded(Exception):  # noqa: N818
     """The peer has closed the connection."""
+
+
+class Target(Protocol):
+    """Something that takes bytes, like a file."""
+
+    def write(self, data: memoryview, /) -> object:
+        """Append the bytes; they are valid during the call only."""
+        ...
 
 
 class PduSocket:
@@ -65,8 +74,8 @@ class PduSocket:
         self.pass_on(length, body)
         return body.getvalue()
 
-    def pass_on(self, length: int, target: BytesIO) -> None:
-        """Append the next bytes to a target as they come."""
+    def pass_on(self, length: int, target: Target) -> None:
+        """Append the next bytes to a target as they come; raises what that raises."""
         while length:
             if self._begin == self._end:
                 self._fill()

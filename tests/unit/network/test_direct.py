@@ -221,6 +221,7 @@ NONSENSE: dict[str, Callable[[Peer], bytes]] = {
     "a value of length 1": lambda peer: a_pdu(4, a_value(peer.context_ids[CT], 3, b"12", 1)),
     "half a value's head": lambda _: a_pdu(4, b"\0\0\0"),
     "a context that was not accepted": lambda _: a_pdu(4, a_value(200, 3, b"12")),
+    "the context 0": lambda _: a_pdu(4, a_value(0, 3, b"12")),
     "a data set before a command": lambda peer: a_pdu(4, a_value(peer.context_ids[CT], 2, b"12")),
     "a command that is none": lambda peer: a_pdu(4, a_value(peer.context_ids[CT], 3, b"123456")),
     "an endless command": lambda peer: a_pdu(4, a_value(peer.context_ids[CT], 1, b"x" * 70_000)),

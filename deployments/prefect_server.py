@@ -44,8 +44,6 @@ def environment(settings: Settings) -> Mapping[str, str]:
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_CLIENT_MAX_RETRIES": "8",
-        # a flow run ends when its last log lines are sent: with the default of 2 s that is a second after its work
-        "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.2",
         **{f"PREFECT_SERVER_SERVICES_{name}": value for name, value in _BATCHES.items()},
         **_retention(settings),
         **({"PREFECT_API_SSL_CERT_FILE": str(settings.prefect_ca_file)} if settings.prefect_ca_file else {}),
@@ -63,6 +61,11 @@ def server_command(settings: Settings) -> tuple[str, ...]:
 def worker_command(name: str = WORKER, limit: int = FLOW_RUNS_AT_A_TIME) -> tuple[str, ...]:
     """How a worker is started that runs so many flows at a time, and some more for urgent work and maintenance."""
     return (sys.executable, "-m", "deployments.worker", name, str(limit))
+
+
+def flow_run_command() -> tuple[str, ...]:
+    """How a flow run is started, of which the environment tells the number (PREFECT__FLOW_RUN_ID)."""
+    return (sys.executable, "-m", "deployments.flow_program")
 
 
 def ui_url(settings: Settings) -> str:

@@ -6,7 +6,6 @@ because importing Prefect and the flows takes seconds. Through the API it takes 
 """
 
 import shlex
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -37,7 +36,7 @@ _FORMER_QUEUE = "urgent"
 _READY_WITHIN_S = 120.0
 _AT_MOST = 200
 JOB_TEMPLATE: dict[str, Any] = {
-    "job_configuration": {"command": shlex.join([sys.executable, "-m", "prefect.engine"])},
+    "job_configuration": {"command": shlex.join(prefect_server.flow_run_command())},
     "variables": {"type": "object", "properties": {}, "additionalProperties": False},
 }
 """How the worker starts a flow run. There are no variables: a run or deployment cannot choose another command,

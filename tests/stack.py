@@ -36,7 +36,7 @@ class Stack:
 
     def kill_workers(self) -> None:
         """SIGKILL the worker and the flow runs that it has started."""
-        victims = [*self.pids("deployments.worker"), *self.pids("prefect", "engine"), *self.pids("flow-run", "execute")]
+        victims = [*self.pids("deployments.worker"), *self.pids("deployments.flow_program")]
         assert victims, "no worker is running"
         for pid in victims:
             with contextlib.suppress(ProcessLookupError):

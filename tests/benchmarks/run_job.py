@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import fastapi.encoders  # noqa: F401  (imported by Prefect when a flow begins)
 
+from deployments.flow_program import without_heartbeats
 from dicom.quiet import silence_libraries
 from flows.batch_transfer import batch_transfer
 from flows.items import work_through
@@ -41,7 +42,12 @@ def main(way: str, job_id: int) -> None:
 
 def _flow(db: Database, job_id: int) -> Callable[[], object]:
     flow = _FLOWS[work.job(db, job_id).kind]
-    return lambda: flow(job_id, return_state=True)
+
+    def run() -> None:
+        with without_heartbeats():
+            flow(job_id, return_state=True)
+
+    return run
 
 
 def _engine(db: Database, job_id: int) -> Callable[[], object]:

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -103,7 +102,7 @@ def run(db: Database, settings: Settings, job: Job, log: Path) -> FlowRun:
     environment = {**inherited, **installation.exported(settings), **prefect_server.environment(settings)}
     environment |= {"PYTHONPATH": str(ROOT), "PREFECT__FLOW_RUN_ID": asked_for}
     with log.open("ab") as output:
-        command = [sys.executable, "-m", "prefect.engine"]
+        command = prefect_server.flow_run_command()
         done = subprocess.run(command, cwd=ROOT, env=environment, stdout=output, stderr=output, timeout=300)
     assert done.returncode in {0, 1}, log.read_text()
     with client_of(settings.prefect_api_url) as client:

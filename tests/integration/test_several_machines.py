@@ -234,9 +234,9 @@ def test_servers_and_a_worker_that_die_in_the_middle_lose_nothing(
     a_site.start_prefect()
     assert a_site.states(job)[State.PENDING], "the crash came too late to prove anything"
     killed, _ = a_site.workers
-    wait_until(lambda: killed.pids("prefect.engine"), "a run on the machine whose worker is to be killed")
+    wait_until(lambda: killed.pids("deployments.flow_program"), "a run on the machine whose worker is to be killed")
     killed.kill("worker")
-    assert killed.pids("prefect.engine"), "its runs were to outlive it"
+    assert killed.pids("deployments.flow_program"), "its runs were to outlive it"
     start_worker(killed)
     wait_until(lambda: a_site.has_ended(job), "the end of the job")
     a_site.assert_all_is_there(job, a_corpus)

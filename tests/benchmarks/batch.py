@@ -20,7 +20,7 @@ from tests.benchmarks.site import Site
 from tests.benchmarks.tables import markdown, number
 
 INSTANCES, ROWS = 3, 64
-"""Of each study, in one series: so little that all that is paid for each study stands out."""
+"""Of each study and image: so little that all that is paid for each study stands out."""
 _TEMPLATE = 50_000
 """The number of the study of which all others are copies; larger than theirs."""
 WAYS = (Contender.ENGINE, Contender.ADIT)
@@ -49,10 +49,10 @@ class BatchRun:
     task_runs: int | None = None
 
 
-def make(directory: Path, items: int) -> Corpus:
-    """Write a batch of so many studies, each of another patient; they differ in nothing but numbers."""
+def make(directory: Path, items: int, instances: int = INSTANCES) -> Corpus:
+    """Write a batch of so many studies of one series, each of another patient; they differ in nothing but numbers."""
     first = studies.write_ct(
-        directory / "template", _TEMPLATE, _TEMPLATE, instances=(INSTANCES,), rows=ROWS, columns=ROWS
+        directory / "template", _TEMPLATE, _TEMPLATE, instances=(instances,), rows=ROWS, columns=ROWS
     )
     contents = [file.read_bytes() for file in first.files]
     files = [_written(directory / f"{n}-{k}.dcm", c, n) for n in range(1, items + 1) for k, c in enumerate(contents)]
@@ -73,7 +73,7 @@ def _renumbered(text: str, number: int) -> str:
 
 def first_studies(corpus: Corpus, count: int) -> Corpus:
     """The first studies of a batch; its files are in the order of its studies."""
-    files = corpus.files[: count * INSTANCES]
+    files = corpus.files[: count * len(corpus.files) // len(corpus.studies)]
     size_mb = sum(file.stat().st_size for file in files) / 1e6
     return Corpus(corpus.name, files, corpus.studies[:count], size_mb)
 

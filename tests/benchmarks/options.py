@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.settings import Settings
+from tests.benchmarks.batch import INSTANCES
 from tests.benchmarks.contenders import Contender
 
 CORPORA = ("ct", "mr")
@@ -27,6 +28,7 @@ class Options:
     out: Path | None
     items: tuple[int, ...]
     lanes: tuple[int, ...]
+    instances: int
 
     @property
     def contenders(self) -> list[Contender]:
@@ -47,6 +49,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--out", type=Path, help="write every run to this JSON file")
     parser.add_argument("--items", type=_numbers, default=(200,), help="sizes of batches (default 200)")
     parser.add_argument("--lanes", type=_numbers, default=(), help="items at a time in batches")
+    parser.add_argument("--instances", type=_positive, default=INSTANCES, help="of each study of a batch (default 3)")
     given = parser.parse_args(arguments)
     return Options(
         given.rounds,
@@ -58,6 +61,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         given.out,
         given.items,
         given.lanes or (default_lanes(),),
+        given.instances,
     )
 
 

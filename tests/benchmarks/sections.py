@@ -46,7 +46,7 @@ def measure_site(
 
 def measure_batches(directory: Path, server: PrefectServer, options: Options, report: Report) -> None:
     """Move batches of small studies: of each size, in each way, with so many items at a time as was asked for."""
-    corpus = batch.make(directory / "corpus", max(options.items))
+    corpus = batch.make(directory / "corpus", max(options.items), options.instances)
     runs: list[batch.BatchRun] = []
     with running_site(directory, corpus, options.without_nagle) as site:
         adit = Adit(site, server.environment)
@@ -54,7 +54,9 @@ def measure_batches(directory: Path, server: PrefectServer, options: Options, re
             for items in options.items:
                 for lanes in options.lanes:
                     runs += _batch_runs(site, adit, server, items, lanes)
-    report.add_batches(f"Batches of studies of {batch.INSTANCES} instances", batch.as_records(runs), batch.table(runs))
+    report.add_batches(
+        f"Batches of studies of {options.instances} instances", batch.as_records(runs), batch.table(runs)
+    )
 
 
 def _batch_runs(site: Site, adit: Adit, server: PrefectServer, items: int, lanes: int) -> list[batch.BatchRun]:

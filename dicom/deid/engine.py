@@ -22,9 +22,9 @@ from dicom.deid.identity import check_values
 from dicom.deid.keys import LinkageKey
 from dicom.deid.marks import METHOD, METHOD_CODES, Mark, Method, Trial, foreign_methods, marks
 from dicom.deid.pixels.blank import blanked
+from dicom.deid.pixels.frames import is_encapsulated
 from dicom.deid.pixels.judge import judged
 from dicom.deid.pixels.rules import Treatment
-from dicom.deid.pixels.segments import comments
 from dicom.deid.policy import Option, Policy
 from dicom.deid.residue import Needles
 from dicom.deid.rules import name_of
@@ -159,21 +159,35 @@ class Deidentifier:
         level = top_level(values, needles.scrub)
         treated_marks = self._marks(data, elements[:position], values, syntax, needles, method)
         header = self._header(data, elements[:position], values, syntax, needles, treated_marks)
-        if plan.treatment is Treatment.PASS and not is_released:
-            source = Source(data, elements, position, syntax, transfer_syntax_uid)
-            self._templates.learn(source, needles, level, treated_marks, plan.asked | self._asked, header)
-        if position == len(elements):
-            return (header,), transfer_syntax_uid
-        _check_comments(data, elements[position], transfer_syntax_uid, needles)
-        tail = b"".join(self._walker.treated(data, elements[position + 1 :], syntax, level))
-        residue.check(tail, needles, syntax, self.policy.rule_for)
-        behind = (tail,) if tail else ()
+        behind = self._behind(data, elements[position:], syntax, transfer_syntax_uid, needles, level)
         if plan.treatment is Treatment.BLANK:
             result = blanked(data, elements, elements[position], syntax, transfer_syntax_uid, plan)
             header = _with_values(header, result.changed, syntax)
             return (header, *result.parts, *behind), result.transfer_syntax_uid
-        view = data[elements[position].start : elements[position].end]
-        return (header, view, *behind), transfer_syntax_uid
+        if not is_released:
+            source = Source(data, elements, position, syntax, transfer_syntax_uid)
+            self._templates.learn(source, needles, level, treated_marks, plan.asked | self._asked, header)
+        pixels = [data[element.start : element.end] for element in elements[position : position + 1]]
+        return (header, *pixels, *behind), transfer_syntax_uid
+
+    def _behind(
+        self,
+        data: memoryview,
+        elements: Sequence[Element],
+        syntax: Syntax,
+        transfer_syntax_uid: str,
+        needles: Needles,
+        level: Level,
+    ) -> tuple[Bytes, ...]:
+        """What is left of the elements behind the pixels, which are the first; searched, also between the pixels."""
+        if not elements:
+            return ()
+        pixels, *others = elements
+        if is_encapsulated(pixels):
+            residue.check_comments(data[pixels.begin : pixels.stop], transfer_syntax_uid, needles)
+        tail = b"".join(self._walker.treated(data, others, syntax, level))
+        residue.check(tail, needles, syntax, self.policy.rule_for)
+        return (tail,) if tail else ()
 
     def _marks(
         self,
@@ -242,13 +256,6 @@ class Deidentifier:
             return syntax.encoded(mark.tag, mark.vr, value) if value else b""
         except struct.error:
             raise RuleFailed(f"There is no room left in {name_of(mark.tag)}.") from None
-
-
-def _check_comments(data: memoryview, pixels: Element, transfer_syntax_uid: str, needles: Needles) -> None:
-    """Search what encoders and cameras wrote between compressed pixels."""
-    if pixels.end != pixels.stop:
-        for comment in comments(data[pixels.begin : pixels.stop], transfer_syntax_uid):
-            residue.check_bytes(comment, needles)
 
 
 def _with_values(header: bytes, changed: Mapping[int, bytes | None], syntax: Syntax) -> bytes:

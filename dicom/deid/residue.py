@@ -25,11 +25,12 @@ from dicom.deid.folding import folded
 from dicom.deid.identifiers import Identifiers, character_set
 from dicom.deid.marks import METHOD, foreign_methods
 from dicom.deid.needles import SHORT_NAME, Needles, Rules, Words, digit_runs, spaced, texts_of
+from dicom.deid.pixels.segments import comments
 from dicom.deid.rules import SEQUENCE_RULES, Rule, name_of
 from dicom.deid.vocabulary import device_words, harmless
 from models.domain.errors import ResidueFound
 
-__all__ = ["Identifiers", "Needles", "check", "check_bytes", "check_pseudonym", "check_text"]
+__all__ = ["Identifiers", "Needles", "check", "check_bytes", "check_comments", "check_pseudonym", "check_text"]
 
 _BINARY_VRS = frozenset(
     {
@@ -118,6 +119,15 @@ def check_text(text: str, needles: Needles) -> None:
         or any(uid.decode("latin-1") in text for uid in needles.uids)
     ):
         raise ResidueFound("An identifier of the patient is in the name of a file or folder.")
+
+
+def check_comments(value: memoryview, transfer_syntax_uid: str, needles: Needles) -> None:
+    """Raise ResidueFound when encoders or cameras wrote an identifier into compressed frames.
+
+    ``value`` is that of encapsulated pixel data. Raises Unreadable when a frame's headers are broken.
+    """
+    for comment in comments(value, transfer_syntax_uid):
+        check_bytes(comment, needles)
 
 
 def check_bytes(chunk: bytes, needles: Needles) -> None:

@@ -1,8 +1,9 @@
 """A short cut for headers that are nearly those of an instance treated before, as of one series they are.
 
 A template is such an instance in pieces, each with what became of it. Pieces that are the same again are not looked
-at; what differs is treated by the walker and searched for residues like everything. The rest of the work, and whatever
-does not fit in the least, is the engine's: a template never decides anything for the first time.
+at; what differs is treated by the walker and searched for residues like everything, and so is what is written between
+compressed pixels. The rest of the work, and whatever does not fit in the least, is the engine's: a template never
+decides anything for the first time.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -13,6 +14,9 @@ from dicom.deid import residue, rules
 from dicom.deid.encoding import Element, Syntax, read_beginning, syntax_of
 from dicom.deid.identifiers import Found, Identifiers
 from dicom.deid.needles import Needles, Rules
+from dicom.deid.pixels.frames import frame_count, is_encapsulated
+from dicom.deid.pixels.header import Header
+from dicom.deid.pixels.judge import hidden_in_fragments
 from dicom.deid.walker import Level, Walker
 from models.domain.errors import AditError
 from models.domain.instances import Bytes, EncodedInstance
@@ -22,6 +26,8 @@ _ROOM_FOR_LONGER_VALUES = 4096
 _LARGEST_HEADER = 1 << 20
 """A longer one is of a multi-frame instance, of which there are few."""
 _FIXED = frozenset({rules.SPECIFIC_CHARACTER_SET, rules.SOP_CLASS_UID, rules.STUDY_UID, rules.BIRTH_DATE})
+_PIXEL_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"UN"})
+"""Under another one, pixel data would be searched for people and UIDs like other elements."""
 _NOT_EMPTY = frozenset({rules.SOP_INSTANCE_UID, rules.SERIES_UID})
 
 
@@ -179,8 +185,9 @@ class _Template:
         self._identifiers = identifiers
         self._rule_for = rule_for
         pixels = source.elements[source.position :]
+        self._pixel_tag = pixels[0].tag if pixels else 0
         self._pixel_head = bytes(source.data[pixels[0].start : pixels[0].begin]) if pixels else b""
-        self._pixel_bytes = pixels[0].stop - pixels[0].begin if pixels else 0
+        self._frame_count = frame_count(Header(source.data, source.elements, source.syntax))
 
     def treated(self, data: memoryview, instance: EncodedInstance) -> tuple[Bytes, ...] | None:
         """The treated data set in pieces, or None when the instance is not like this one."""
@@ -195,10 +202,11 @@ class _Template:
             self._fit(head, fitted)
             if _plain(fitted.sop_uid) != instance.sop_uid.strip("\0 ") or fitted.found.originals != self._originals:
                 return None
-            if not self._has_like_pixels(head, len(data), fitted.position):
+            needles = Needles(self._words, fitted.found.uid_needles)
+            if not self._has_like_pixels(data, fitted.position, needles):
                 return None
             header = b"".join(fitted.results)
-            self._check(header, fitted)
+            self._check(header, b"".join(fitted.changed), needles)
         except (_MisfitError, AditError):  # the engine says what is wrong, if anything is
             return None
         if fitted.has_new_variation:
@@ -240,16 +248,26 @@ class _Template:
         fitted.has_new_variation = fitted.has_new_variation or not piece.varies
         piece.varies = True
 
-    def _has_like_pixels(self, head: bytes, size: int, position: int) -> bool:
-        """Whether nothing but pixels of the template's kind and size is left."""
-        if not self._pixel_head:
-            return position == size
-        end = position + len(self._pixel_head)
-        return head[position:end] == self._pixel_head and size == end + self._pixel_bytes
+    def _has_like_pixels(self, data: memoryview, position: int, needles: Needles) -> bool:
+        """Whether nothing but pixels of the template's kind is left: native ones of its size, or fragments that pass.
 
-    def _check(self, header: bytes, fitted: _Fitted) -> None:
-        needles = Needles(self._words, fitted.found.uid_needles)
-        changed = b"".join(fitted.changed)
+        Raises Unreadable when they are broken, ResidueFound when an identifier stands in the fragments.
+        """
+        if not self._pixel_head:
+            return position == len(data)
+        if data[position : position + len(self._pixel_head)] != self._pixel_head:
+            return False
+        (pixels,) = read_beginning(data, self._syntax, self._pixel_tag, position)
+        if pixels.end != len(data):
+            return False
+        return not is_encapsulated(pixels) or self._may_pass(data[pixels.begin : pixels.stop], needles)
+
+    def _may_pass(self, fragments: memoryview, needles: Needles) -> bool:
+        """Whether the engine, too, would find nothing hidden in the fragments of encapsulated pixel data."""
+        residue.check_comments(fragments, self._transfer_syntax_uid, needles)
+        return not hidden_in_fragments(fragments, self._frame_count, self._transfer_syntax_uid)
+
+    def _check(self, header: bytes, changed: bytes, needles: Needles) -> None:
         residue.check_changed(header, changed, needles, self._syntax, self._rule_for, self._level.character_set)
 
 
@@ -272,11 +290,11 @@ def _run(pieces: tuple[_Piece, ...]) -> _Run:
 
 
 def _can_be_template(source: Source) -> bool:
-    """Whether nothing in the header tells about what follows in it, and the pixels are native and the last element."""
+    """Whether nothing in the header tells about what follows in it, and the pixels, if any, are the last element."""
     if any(element.tag == rules.CONCEPT_NAME for element in source.elements):
         return False
     pixels = source.elements[source.position :]
-    if len(pixels) > 1 or any(element.end != element.stop for element in pixels):
+    if len(pixels) > 1 or any(element.vr not in _PIXEL_VRS for element in pixels):
         return False
     end = pixels[0].start if pixels else len(source.data)
     return end <= _LARGEST_HEADER and syntax_of(source.transfer_syntax_uid) == source.syntax

@@ -77,7 +77,7 @@ def read_shape(header: Header) -> Shape:
         rows=header.number(ROWS),
         columns=header.number(COLUMNS),
         samples=header.number(SAMPLES) or 1,
-        frames=_frame_count(header),
+        frames=frame_count(header),
         bits_allocated=allocated,
         bits_stored=stored,
         high_bit=header.number(HIGH_BIT) if header.element(HIGH_BIT) else stored - 1,
@@ -100,8 +100,8 @@ def _check(shape: Shape) -> None:
         raise Unreadable("An instance's frames are too large to be decoded.")
 
 
-def _frame_count(header: Header) -> int:
-    """Number of Frames, 1 when it is absent and 0 when it is no number."""
+def frame_count(header: Header) -> int:
+    """Return the Number of Frames, 1 when it is absent and 0 when it is no number."""
     text = header.text(FRAMES).strip(" +") or "1"
     return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else 0
 
@@ -152,7 +152,7 @@ def native_length(header: Header, pixels: Element) -> int:
     """Return how many bytes all native frames need, without padding; what the header does not say counts as nothing."""
     bits = _FLOAT_BITS.get(pixels.tag) or header.number(BITS_ALLOCATED)
     samples = header.number(ROWS) * header.number(COLUMNS) * (header.number(SAMPLES) or 1)
-    return (samples * bits * _frame_count(header) + 7) // 8
+    return (samples * bits * frame_count(header) + 7) // 8
 
 
 def has_data_behind(header: Header, pixels: Element) -> bool:
@@ -161,10 +161,9 @@ def has_data_behind(header: Header, pixels: Element) -> bool:
     return pixels.stop - pixels.begin > length + length % 2
 
 
-def has_excess_fragments(header: Header, pixels: Element) -> bool:
-    """Whether more fragments begin a compressed frame than there are frames."""
-    count = _frame_count(header)
-    pieces = fragments(header.data[pixels.begin : pixels.stop])[1:]
+def has_excess_fragments(value: memoryview, count: int) -> bool:
+    """Whether more fragments of encapsulated pixel data begin a compressed frame than there are frames."""
+    pieces = fragments(value)[1:]
     return len(pieces) > count and sum(begins_frame(piece) for piece in pieces) > count
 
 

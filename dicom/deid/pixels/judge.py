@@ -139,8 +139,18 @@ def _hidden(header: Header, pixels: Element, transfer_syntax_uid: str, plan: Pla
     """What no rule of a profile can allow, because nobody sees it in the picture."""
     if not frames.is_encapsulated(pixels):
         return [_BEHIND] if frames.has_data_behind(header, pixels) else []
-    held = [_BEHIND] if frames.has_excess_fragments(header, pixels) else []
     value = header.data[pixels.begin : pixels.stop]
-    if plan.treatment is Treatment.PASS and segments.has_metadata(value, transfer_syntax_uid):
+    return hidden_in_fragments(value, frames.frame_count(header), transfer_syntax_uid, plan.treatment)
+
+
+def hidden_in_fragments(
+    value: memoryview, frame_count: int, transfer_syntax_uid: str, treatment: Treatment = Treatment.PASS
+) -> list[str]:
+    """Return why encapsulated pixel data has to wait for a person, whatever the profile says of its kind.
+
+    ``value`` is the element's, without its delimiter. Raises Unreadable when a frame's headers are broken.
+    """
+    held = [_BEHIND] if frames.has_excess_fragments(value, frame_count) else []
+    if treatment is Treatment.PASS and segments.has_metadata(value, transfer_syntax_uid):
         held.append(_METADATA)
     return held

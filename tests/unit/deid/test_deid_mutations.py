@@ -9,6 +9,8 @@ from dataclasses import replace
 
 import pytest
 from pydicom.datadict import tag_for_keyword
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit
 
 from dicom.deid import concepts, dates, engine, policy, residue, rules, safe_private, walker
 from dicom.deid.concepts import Concept
@@ -18,6 +20,7 @@ from dicom.deid.policy import compiled
 from dicom.deid.profile import Profile, load
 from dicom.deid.rules import Rule
 from models.domain.errors import AditError, ResidueFound
+from tests.corpus.pixels import jpeg_baseline, noise
 from tests.deid_rows import EXPLICIT, elements, encoded, items
 
 Values = dict[str, object]
@@ -174,6 +177,16 @@ def a_name_in_text_that_is_kept_is_refused() -> bool:
     return False
 
 
+def a_name_between_compressed_pixels_is_refused() -> bool:
+    fragments = encapsulate([jpeg_baseline(noise(1, 4, 4, bits=8), b"for Zwirnbald")])
+    pixels = struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OB", 0, 0xFFFFFFFF) + fragments + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    try:
+        a_deidentifier().header(data_set(BASE) + pixels, JPEGBaseline8Bit)
+    except ResidueFound:
+        return True
+    return False
+
+
 def an_unknown_private_attribute_goes() -> bool:
     top = treated({"00090010": ("LO", b"SOME MAKER"), "00091001": ("LO", b"Vogelsang ")})
     return not any(tag >> 16 & 1 for tag in top)
@@ -284,6 +297,7 @@ CHECKS: tuple[Callable[[], bool], ...] = (
     each_patient_has_another_shift,
     uids_are_mapped,
     a_name_in_text_that_is_kept_is_refused,
+    a_name_between_compressed_pixels_is_refused,
     an_unknown_private_attribute_goes,
     a_safe_private_attribute_stays,
     high_ages_are_capped,
@@ -382,6 +396,10 @@ def _without_residue_check(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(residue, "check", lambda *_: None)
 
 
+def _without_search_of_comments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(residue, "check_comments", lambda *_: None)
+
+
 def _without_shift(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dates, "days_back", lambda *_: 0)
 
@@ -472,6 +490,7 @@ MUTATIONS: dict[Callable[[pytest.MonkeyPatch], None], Callable[[], bool]] = {
     _without_identity_marks: whoever_has_no_name_and_id_gets_the_pseudonym,
     _without_mark_of_removal: the_output_says_that_it_is_deidentified,
     _without_residue_check: a_name_in_text_that_is_kept_is_refused,
+    _without_search_of_comments: a_name_between_compressed_pixels_is_refused,
     _without_shift: dates_are_shifted,
     _with_one_shift_for_all: each_patient_has_another_shift,
     _with_the_same_uids: uids_are_mapped,

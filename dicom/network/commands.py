@@ -34,6 +34,7 @@ class Operation(Enum):
     FIND = 0x0020
     MOVE = 0x0021
     ECHO = 0x0030
+    CANCEL = 0x0FFF
 
     @property
     def word(self) -> str:
@@ -77,11 +78,12 @@ def decoded(command: bytes) -> tuple[Message, bool]:
         values = dict(_read(command))
         field = _as_number(values[_FIELD])
         is_response = bool(field & _RESPONSE)
+        operation = Operation(field & ~_RESPONSE)
         message = Message(
-            operation=Operation(field & ~_RESPONSE),
+            operation=operation,
             sop_class_uid=_as_uid(values.get(_CLASS, b"")),
             sop_uid=_as_uid(values.get(_INSTANCE, b"")),
-            number=_as_number(values[_NUMBER_ANSWERED if is_response else _NUMBER_OF_REQUEST]),
+            number=_as_number(values[_number_element(operation, is_response)]),
             status=_as_number(values[_STATUS]) if is_response else None,
             completed_count=_as_count(values.get(_COMPLETED)),
             failed_count=_as_count(values.get(_FAILED)),
@@ -97,7 +99,7 @@ def _elements(message: Message, is_response: bool, has_data_set: bool) -> Iterat
     if message.sop_class_uid:
         yield _CLASS, _uid(message.sop_class_uid)
     yield _FIELD, _NUMBER.pack(message.operation.value | (_RESPONSE if is_response else 0))
-    yield (_NUMBER_ANSWERED if is_response else _NUMBER_OF_REQUEST), _NUMBER.pack(message.number)
+    yield _number_element(message.operation, is_response), _NUMBER.pack(message.number)
     if message.destination:
         yield _DESTINATION, _even(message.destination.strip().encode("ascii"), b" ")
     if message.operation in _WITH_PRIORITY and not is_response:
@@ -107,6 +109,11 @@ def _elements(message: Message, is_response: bool, has_data_set: bool) -> Iterat
         yield _STATUS, _NUMBER.pack(message.status)
     if message.sop_uid:
         yield _INSTANCE, _uid(message.sop_uid)
+
+
+def _number_element(operation: Operation, is_response: bool) -> int:
+    """Where the number of the request stands: a C-CANCEL, too, names that of another message."""
+    return _NUMBER_ANSWERED if is_response or operation is Operation.CANCEL else _NUMBER_OF_REQUEST
 
 
 def _read(command: bytes) -> Iterator[tuple[int, bytes]]:

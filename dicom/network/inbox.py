@@ -22,7 +22,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -118,9 +118,9 @@ class Inbox:
             named = [self._waiting / name for name, uids in self._known.items() if sop_uid in uids]
         return [directory for directory in named if _is_alive(directory)]
 
-    def has_room_for(self, sop_uid: str) -> bool:
-        """Whether less than the room of a retrieval lies untaken with everybody who waits for the instance."""
-        return all(_untaken_bytes(directory) < self._room_bytes for directory in self.waiting_for(sop_uid))
+    def has_room(self, directories: Iterable[Path]) -> bool:
+        """Whether less than the room of a retrieval lies untaken in each of the directories."""
+        return all(_untaken_bytes(directory) < self._room_bytes for directory in directories)
 
     def sweep(self) -> int:
         """Remove what dead processes left behind, and return how many registrations and files that were."""
@@ -203,12 +203,12 @@ class Arrival:
         except OSError as exc:
             self._fail(exc)
 
-    def deliver(self) -> int:
+    def deliver(self, gives_up: threading.Event | None = None) -> int:
         """Hand the instance to every retrieval that waits for it, and return how many these are.
 
         It is on the disk before anybody gets it. Waits while those who wait have not taken what came before, so that
-        the sender, who gets its answer later, is slowed down. Raises NoSpace, also when that takes too long, or
-        WriteFailed.
+        the sender, who gets its answer later, is slowed down. Raises NoSpace, also when that takes too long or somebody
+        ``gives_up``, or WriteFailed.
         """
         with _disk_trouble():
             if self._error is not None:
@@ -219,9 +219,9 @@ class Arrival:
             try:
                 self._file.flush()
                 os.fsync(self._file.fileno())
-                self._wait_for_room()
+                directories = self._directories_with_room(gives_up or threading.Event())
                 with self._inbox.named(self._file) as path:
-                    return sum(_link(path, directory) for directory in self._inbox.waiting_for(self._sop_uid))
+                    return sum(_link(path, directory) for directory in directories)
             finally:
                 self.discard()
 
@@ -232,12 +232,13 @@ class Arrival:
             with suppress(OSError):
                 file.close()
 
-    def _wait_for_room(self) -> None:
+    def _directories_with_room(self, gives_up: threading.Event) -> list[Path]:
+        """Those who wait for the instance, as soon as all of them have room for it."""
         end = time.monotonic() + _ROOM_WITHIN_S
-        while not self._inbox.has_room_for(self._sop_uid):
-            if time.monotonic() > end:
+        while not self._inbox.has_room(directories := self._inbox.waiting_for(self._sop_uid)):
+            if gives_up.wait(_LOOK_FOR_ROOM_EVERY_S) or time.monotonic() > end:
                 raise OSError(errno.ENOSPC, "The retrieval does not take what has arrived.")
-            time.sleep(_LOOK_FOR_ROOM_EVERY_S)
+        return directories
 
     def _fail(self, error: OSError) -> None:
         self._error = error

@@ -12,16 +12,18 @@ OUT_OF_RESOURCES = 0xA700
 CANNOT_UNDERSTAND = 0xC000
 CLASS_NOT_SUPPORTED = 0x0122
 NOT_AUTHORIZED = 0x0124
+PROCESSING_FAILURE = 0x0110
+UNRECOGNIZED_OPERATION = 0x0211
 
 _PENDING = frozenset({0xFF00, 0xFF01})
 _NEVER_WORKS = {
     CLASS_NOT_SUPPORTED: "the SOP class is not supported",
     NOT_AUTHORIZED: "we are not authorized",
-    0x0211: "the operation is not known",
+    UNRECOGNIZED_OPERATION: "the operation is not known",
     0xA801: "it does not know our AE title as a destination; enter our receiver in its configuration",
 }
 _MAY_WORK = {
-    0x0110: "processing failed",
+    PROCESSING_FAILURE: "processing failed",
     0x0212: "an argument was mistyped",
     0x0213: "its resources are limited",
     0xA900: "the identifier does not match the SOP class",

@@ -7,8 +7,18 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pynetdicom.dimse_messages import C_ECHO_RQ, C_FIND_RQ, C_GET_RQ, C_GET_RSP, C_MOVE_RQ, C_STORE_RQ, C_STORE_RSP
+from pynetdicom.dimse_messages import (
+    C_CANCEL_RQ,
+    C_ECHO_RQ,
+    C_FIND_RQ,
+    C_GET_RQ,
+    C_GET_RSP,
+    C_MOVE_RQ,
+    C_STORE_RQ,
+    C_STORE_RSP,
+)
 from pynetdicom.dimse_primitives import C_GET
+from pynetdicom.dsutils import encode
 
 from dicom.network.commands import Message, Operation, decoded, encoded
 from dicom.network.reactor import _message, _primitive
@@ -59,6 +69,20 @@ def test_what_was_written_is_read_again(kind: type) -> None:
     found, follows = decoded(encoded(message, has_data_set(message)))
     assert follows is has_data_set(message)
     assert found == replace(message, destination="")  # nobody sends us C-MOVE requests
+
+
+def test_a_cancel_names_the_request_that_it_ends() -> None:
+    by_pynetdicom = C_CANCEL_RQ()
+    by_pynetdicom.command_set.CommandGroupLength = 0
+    for keyword, value in {
+        "CommandField": 0x0FFF,
+        "MessageIDBeingRespondedTo": 7,
+        "CommandDataSetType": 0x0101,
+    }.items():
+        setattr(by_pynetdicom.command_set, keyword, value)
+    written = encoded(Message(Operation.CANCEL, number=7), has_data_set=False)
+    assert written[12:] == encode(by_pynetdicom.command_set, True, True)[12:]
+    assert decoded(written) == (Message(Operation.CANCEL, number=7), False)
 
 
 def test_counts_of_sub_operations_are_read() -> None:

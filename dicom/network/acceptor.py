@@ -1,0 +1,245 @@
+"""Associations that peers open to us (PS3.8 chapter 7): listens, negotiates, and gives each one a thread of its own.
+
+A blocking socket for each thread, no queue and no copy. What a peer does wrong ends its association and no other one;
+nothing that it sends makes a thread wait for ever or grow without bound.
+"""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Protocol, TypeVar
+
+from dicom.network.assembly import Assembly
+from dicom.network.association import MAX_PDU_BYTES, acknowledge_at_once, send_at_once
+from dicom.network.commands import Message, encoded
+from dicom.network.contexts import Context
+from dicom.network.negotiation import (
+    ASSOCIATE_REQUEST,
+    AssociateRequest,
+    Refusal,
+    acceptance,
+    decoded_request,
+    rejection,
+)
+from dicom.network.pdus import HEAD_BYTES, ConnectionEnded, PduSocket, Target, data_pdus
+from models.domain.errors import PeerLied
+
+log = logging.getLogger(__name__)
+
+MOST_ASSOCIATIONS = 100
+_MOST_CONNECTIONS = 200
+"""Those beyond the associations are being negotiated, rejected or ended."""
+_NEGOTIATION_S = 30.0
+"""For the whole request of a peer; the ARTIM timer of PS3.8 section 9.1.5."""
+_IDLE_S = 600.0
+_SILENCE_S = 60.0
+"""Within a data set, and for a peer that takes no response."""
+_PARTING_S = 2.0
+_STOPPED_WITHIN_S = 5.0
+_PAUSE_S = 0.2
+_LARGEST_REQUEST_BYTES = 256 << 10
+"""128 contexts with all transfer syntaxes there are have a quarter of it."""
+_SMALLEST_PDU_BYTES = 16
+_ABORT_BY_PROVIDER = b"\x07\0\0\0\0\x04\0\0\x02\0"
+_CALLER_UNKNOWN, _VERSION_UNKNOWN, _TOO_MANY = rejection(1, 1, 3), rejection(1, 2, 2), rejection(2, 3, 2)
+
+T = TypeVar("T", bound=Target)
+
+
+class Service(Protocol):
+    """What is offered to peers. Called by the threads of all associations at once."""
+
+    def admits(self, calling_ae_title: str) -> bool:
+        """Whether the caller may have an association; must not raise."""
+        ...
+
+    def choose(self, abstract_syntax: str, transfer_syntaxes: Sequence[str]) -> str | Refusal:
+        """The one of the proposed transfer syntaxes that is accepted for a context."""
+        ...
+
+    def serve(self, association: "AcceptedAssociation") -> None:
+        """Exchange messages until one of the association's calls raises."""
+        ...
+
+
+class AcceptedAssociation:
+    """An association that a peer has opened to us, for the thread that serves it."""
+
+    def __init__(self, wire: PduSocket, contexts: dict[int, Context], peer_limit: int) -> None:
+        self._wire = wire
+        self._contexts = contexts
+        self._peer_limit = peer_limit
+
+    def context(self, context_id: int) -> Context:
+        """The accepted context with this number; raises PeerLied when there is none."""
+        if context_id not in self._contexts:
+            raise PeerLied("The peer uses a presentation context that was not accepted.")
+        return self._contexts[context_id]
+
+    def receive(self, begin_data_set: Callable[[Message, int], T]) -> tuple[Message, int, T | None]:
+        """The next message, its context's number, and what its data set was written to, if there is one.
+
+        ``begin_data_set`` gets the message and its context's number before the data set arrives. Raises ConnectionEnded
+        when the peer has ended the association, PeerLied for nonsense, OSError for silence and a broken connection.
+        """
+        self._wire.socket.settimeout(_IDLE_S)
+
+        def begun(message: Message, context_id: int) -> T:
+            self._wire.socket.settimeout(_SILENCE_S)
+            return begin_data_set(message, context_id)
+
+        return Assembly("The peer", self.context, begun).read(self._wire)
+
+    def respond(self, message: Message, context_id: int) -> None:
+        """Send a message without a data set; raises OSError."""
+        self._wire.socket.settimeout(_SILENCE_S)
+        self._wire.write(data_pdus(context_id, encoded(message, False), None, self._peer_limit))
+
+
+class Acceptor:
+    """Serves peers on a port, IPv4 where the host has such an address, from ``start`` to ``stop``."""
+
+    def __init__(self, host: str, port: int, service: Service) -> None:
+        """Take the port; raises OSError when it is not free, and UnicodeError or OSError for a host that is none."""
+        self._service = service
+        self._listener = _listener(host, port)
+        self._room = threading.BoundedSemaphore(MOST_ASSOCIATIONS)
+        self._lock = threading.Lock()
+        self._threads: dict[PduSocket, threading.Thread] = {}
+        self._is_stopping = threading.Event()
+        self._listening = threading.Thread(target=self._listen, name="acceptor", daemon=True)
+
+    def start(self) -> None:
+        self._listening.start()
+
+    def stop(self) -> None:
+        """Abort all associations, stop listening, and wait for the threads."""
+        self._is_stopping.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that listens; closing does not
+        self._listening.join(_STOPPED_WITHIN_S)
+        self._listener.close()
+        end = time.monotonic() + _STOPPED_WITHIN_S
+        with self._lock:
+            open_ones = dict(self._threads)
+        for wire in open_ones:
+            wire.abort()
+            wire.shut()
+        for thread in open_ones.values():
+            thread.join(max(end - time.monotonic(), 0))
+
+    def _listen(self) -> None:
+        while not self._is_stopping.is_set():
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:  # too many open files, or a peer that is gone already
+                self._is_stopping.wait(_PAUSE_S)
+                continue
+            self._take(PduSocket(sock))
+
+    def _take(self, wire: PduSocket) -> None:
+        """Give a connection its thread; there is none for one too many, which not even hears why."""
+        thread = threading.Thread(target=self._run, args=(wire,), name="association", daemon=True)
+        with self._lock:
+            has_room = len(self._threads) < _MOST_CONNECTIONS
+            if has_room:
+                self._threads[wire] = thread
+        try:
+            if not has_room:
+                raise RuntimeError
+            thread.start()
+        except RuntimeError:  # raised by start as well, when the system gives no thread
+            self._forget(wire)
+
+    def _forget(self, wire: PduSocket) -> None:
+        wire.close()
+        with self._lock:
+            self._threads.pop(wire, None)
+
+    def _run(self, wire: PduSocket) -> None:
+        """The whole life of one connection."""
+        try:
+            _part(wire.socket, self._last_words(wire))
+        except Exception as error:  # a bug must not end the server; its text could tell of a patient
+            log.error("an association with the receiver ended with %s", type(error).__name__)
+        finally:
+            self._forget(wire)
+
+    def _last_words(self, wire: PduSocket) -> bytes:
+        """Negotiate and serve; the PDU that is to be sent in the end, if any."""
+        try:
+            send_at_once(wire.socket)
+            request = decoded_request(_request(wire.socket))
+            if not request.is_version_1:
+                return _VERSION_UNKNOWN
+            if not self._service.admits(request.calling_ae_title):
+                return _CALLER_UNKNOWN
+            if not self._room.acquire(blocking=False):
+                return _TOO_MANY
+            try:
+                self._service.serve(self._accept(wire, request))
+            finally:
+                self._room.release()
+        except PeerLied:
+            return _ABORT_BY_PROVIDER
+        except (OSError, ConnectionEnded):
+            pass
+        return b""
+
+    def _accept(self, wire: PduSocket, request: AssociateRequest) -> AcceptedAssociation:
+        limit = min(request.limit or MAX_PDU_BYTES, MAX_PDU_BYTES)
+        if limit < _SMALLEST_PDU_BYTES:
+            raise PeerLied("The peer takes no data in messages of this size.")
+        answers = [self._service.choose(asked.abstract_syntax, asked.transfer_syntaxes) for asked in request.contexts]
+        contexts = {
+            asked.context_id: Context(asked.abstract_syntax, answer)
+            for asked, answer in zip(request.contexts, answers, strict=True)
+            if not isinstance(answer, Refusal)
+        }
+        wire.socket.settimeout(_SILENCE_S)
+        wire.write((acceptance(request, answers),))
+        return AcceptedAssociation(wire, contexts, limit)
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = min(found, key=lambda entry: entry[0] is not socket.AF_INET)
+    return socket.create_server(address, family=family, backlog=MOST_ASSOCIATIONS)  # type: ignore[arg-type]
+
+
+def _request(sock: socket.socket) -> bytes:
+    """The body of the peer's request; raises PeerLied when it sends something else, TimeoutError in the end."""
+    end = time.monotonic() + _NEGOTIATION_S
+    head = _exactly(sock, HEAD_BYTES, end)
+    length = int.from_bytes(head[2:], "big")
+    if head[0] != ASSOCIATE_REQUEST or length > _LARGEST_REQUEST_BYTES:
+        raise PeerLied("The peer did not ask for an association.")
+    return _exactly(sock, length, end)
+
+
+def _exactly(sock: socket.socket, size: int, end: float) -> bytes:
+    found = bytearray()
+    while len(found) < size:
+        sock.settimeout(max(end - time.monotonic(), 0.001))
+        piece = sock.recv(size - len(found))
+        if not piece:
+            raise ConnectionEnded
+        acknowledge_at_once(sock)
+        found += piece
+    return bytes(found)
+
+
+def _part(sock: socket.socket, last_words: bytes) -> None:
+    """Say the last words, and read on until the peer closes as well: closing first could take them from it."""
+    end = time.monotonic() + _PARTING_S
+    with suppress(OSError):
+        sock.settimeout(_PARTING_S)
+        sock.sendall(last_words)
+        sock.shutdown(socket.SHUT_WR)
+        while (left := end - time.monotonic()) > 0:
+            sock.settimeout(left)
+            if not sock.recv(1 << 16):
+                return

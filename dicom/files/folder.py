@@ -21,6 +21,7 @@ from typing import Self
 from dicom.files import layout
 from dicom.files.header import series_uid_of
 from dicom.files.trouble import writing
+from dicom.mapping import give_back
 from dicom.part10 import part10_prefix
 from models.domain.errors import Canceled, Unreadable
 from models.domain.instances import Bytes, EncodedInstance, StoreOutcome, Verdict
@@ -30,6 +31,7 @@ STAGING = ".adit-staging"
 _PRIVATE = 0o700
 _MAX_BUFFERS = 1024
 """IOV_MAX of Linux: how many buffers one call may write."""
+_BATCH_BYTES = 4 << 20
 _CANNOT_UNDERSTAND = 0xC000
 """PS3.4 table B.2-1."""
 _AT_WORKING_DIRECTORY = -100
@@ -280,21 +282,42 @@ def _digest(path: Path) -> str:
 
 
 def _write_file(path: Path, buffers: tuple[Bytes, ...]) -> str:
-    """Write a new file out of its buffers without joining them; return the SHA-256 of its bytes."""
+    """Write a new file out of its buffers without joining them; return the SHA-256 of its bytes.
+
+    Whatever they view of mapped files is given back on the way.
+    """
     digest = hashlib.sha256()
-    for buffer in buffers:
-        digest.update(buffer)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        _write_all(descriptor, buffers)
+        for batch in _batches(buffers):
+            for piece in batch:
+                digest.update(piece)
+            _write_all(descriptor, batch)
+            give_back(batch)
     finally:
         os.close(descriptor)
     return digest.hexdigest()
 
 
-def _write_all(descriptor: int, buffers: tuple[Bytes, ...]) -> None:
+def _batches(buffers: tuple[Bytes, ...]) -> Iterator[list[memoryview]]:
+    """The buffers in order, those of a small instance together, others cut into pieces of a few megabytes."""
+    batch: list[memoryview] = []
+    size = 0
+    for buffer in buffers:
+        view = memoryview(buffer)
+        for begin in range(0, len(view), _BATCH_BYTES):
+            piece = view[begin : begin + _BATCH_BYTES]
+            batch.append(piece)
+            size += len(piece)
+            if size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+    yield batch
+
+
+def _write_all(descriptor: int, buffers: list[memoryview]) -> None:
     """Usually one system call; a write may fall short of what was asked (``man 2 writev``)."""
-    left = [memoryview(buffer) for buffer in buffers if len(buffer)]
+    left = [view for view in buffers if len(view)]
     while left:
         written = os.writev(descriptor, left[:_MAX_BUFFERS])
         while left and written >= len(left[0]):

@@ -41,14 +41,21 @@ class Assembly(Generic[T]):
     begin_data_set
         Called with the message and its context's number when its command set says that a data set follows; returns
         what the data set's bytes are written to. What becomes of it when the message stays incomplete is the caller's.
+    most_bytes
+        Of a data set.
     """
 
     def __init__(
-        self, name: str, check_context: Callable[[int], object], begin_data_set: Callable[[Message, int], T]
+        self,
+        name: str,
+        check_context: Callable[[int], object],
+        begin_data_set: Callable[[Message, int], T],
+        most_bytes: int = LARGEST_DATA_SET_BYTES,
     ) -> None:
         self._name = name
         self._check_context = check_context
         self._begin_data_set = begin_data_set
+        self._most_bytes = most_bytes
         self._context_id: int | None = None
         self._command = BytesIO()
         self._message: Message | None = None
@@ -88,7 +95,7 @@ class Assembly(Generic[T]):
         if self._data_set is None:
             return self._take_command(wire, size, context_id, is_last)
         self._data_set_bytes += size
-        if self._data_set_bytes > LARGEST_DATA_SET_BYTES:
+        if self._data_set_bytes > self._most_bytes:
             raise self._nonsense()
         wire.pass_on(size, self._data_set)
         return self._message if is_last else None

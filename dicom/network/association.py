@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Iterable, Set
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -70,11 +71,14 @@ class Association(Protocol):
         """Send the response to a request of the server."""
         ...
 
-    def receive(self, timeout_s: float) -> tuple[Message, int]:
+    def receive(self, timeout_s: float, scratch_dir: Path | None = None) -> tuple[Message, int]:
         """The next message and its context's number.
 
-        Raises TimedOut when not even a part of it came for so long, PeerError when the association broke, Canceled
-        after ``abort``.
+        For who expects instances ``scratch_dir`` takes the large ones, in files without a name, where the kind of
+        association can do that; otherwise data sets stay in memory.
+
+        Raises TimedOut when not even a part of it came for so long, PeerError when the association broke, NoSpace or
+        WriteFailed when ``scratch_dir`` cannot take a large data set, Canceled after ``abort``.
         """
         ...
 

@@ -48,7 +48,7 @@ def retriever(server: Server, local: Local) -> Retriever:
     if server.has_wado:
         return WadoRetriever(server, local.scratch_dir)
     if server.has_get:
-        return GetRetriever(server, local.calling_ae_title)
+        return GetRetriever(server, local.calling_ae_title, local.scratch_dir)
     if server.has_move:
         if server.tls is not None:
             raise Unsupported(

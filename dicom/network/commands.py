@@ -9,7 +9,6 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from io import BytesIO
 
 from models.domain.errors import PeerLied
 
@@ -49,7 +48,7 @@ _WITH_PRIORITY = frozenset({Operation.STORE, Operation.GET, Operation.FIND, Oper
 class Message:
     """A request, or with a ``status`` a response. ``number`` is that of the request, in its response as well.
 
-    ``data_set`` holds what belongs to a message that was received. The counts are of sub-operations, None where the
+    ``data_set`` is what belongs to a message that was received. The counts are of sub-operations, None where the
     server does not tell.
     """
 
@@ -62,7 +61,7 @@ class Message:
     completed_count: int | None = None
     failed_count: int | None = None
     warning_count: int | None = None
-    data_set: BytesIO | None = None
+    data_set: memoryview | None = None
 
 
 def encoded(message: Message, has_data_set: bool) -> bytes:

@@ -206,7 +206,7 @@ class _Search:
         if is_pending(response.status):
             if response.data_set is None:
                 raise PeerLied(f"{self._association.name} announced a match and sent none.")
-            self._read_ahead.append(Identifier(response.data_set.getvalue()))
+            self._read_ahead.append(Identifier(bytes(response.data_set)))
             return
         self.is_finished = True
         self._association.rest()

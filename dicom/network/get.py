@@ -1,5 +1,7 @@
 """Retrieves instances by C-GET (PS3.4 section C.4.3), as bytes, without ever decoding a data set."""
 
+from pathlib import Path
+
 from dicom.network.association import Association, DimsePort
 from dicom.network.commands import Message, Operation
 from dicom.network.contexts import Context, retrieval
@@ -17,18 +19,21 @@ PATIENT_ROOT, STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.1.3", "1.2.840.10008.5.1.4.1
 class GetRetriever(DimsePort[Association]):
     """A Retriever over C-GET. Its association is kept from one call to the next while its contexts suffice.
 
-    The server sends the next instance when the sink has taken the one before. An instance is in memory once.
+    The server sends the next instance when the sink has taken the one before. Instances larger than 8 MB pass through
+    a file without a name in ``scratch_dir``; over pynetdicom, where a server needs that, each is in memory once.
     """
 
-    def __init__(self, server: Server, calling_ae_title: str) -> None:
+    def __init__(self, server: Server, calling_ae_title: str, scratch_dir: Path) -> None:
         super().__init__(server, calling_ae_title, association_kind(server))
+        self._scratch_dir = scratch_dir
         self._takes_lists = True
 
     def retrieve(self, selection: Selection, sink: Sink) -> None:
         """Hand each instance to the sink as it arrives; what the sink raises breaks the association off.
 
         Costs one C-GET, at IMAGE level one for each 100 instances, or for each single one where the server refuses
-        lists. Raises Unsupported where the server accepts no storage class, PeerError kinds for failures.
+        lists. Raises Unsupported where the server accepts no storage class, PeerError kinds for failures, NoSpace or
+        WriteFailed when ``scratch_dir`` cannot take a large instance.
         """
         if selection.level is Level.PATIENT or (selection.level is Level.IMAGE and not selection.sop_uids):
             raise BadRequest("C-GET needs a study, a series or the instances of a series.")
@@ -68,7 +73,7 @@ class GetRetriever(DimsePort[Association]):
         patience = max(timeouts.response, timeouts.idle).total_seconds()
         count = 0
         while True:
-            message, context_id = association.receive(patience)
+            message, context_id = association.receive(patience, self._scratch_dir)
             if message.operation is Operation.STORE and message.status is None:
                 sink(_instance(message, association.context(context_id)))
                 association.respond(_stored(message), context_id)
@@ -99,7 +104,7 @@ def _instance(message: Message, context: Context) -> EncodedInstance:
         sop_class_uid=message.sop_class_uid or context.abstract_syntax,
         sop_uid=message.sop_uid,
         transfer_syntax_uid=context.transfer_syntax,
-        parts=(message.data_set.getbuffer(),),
+        parts=(message.data_set,),
     )
 
 

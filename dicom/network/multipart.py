@@ -3,21 +3,13 @@
 Knows nothing of HTTP or DICOM. A part that grows large goes to a file that never has a name.
 """
 
-import errno
-import mmap
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from models.domain.errors import NoSpace, PeerError, PeerLied, TargetError, WriteFailed
-
-SPILL_BYTES = 8 << 20
-"""Parts larger than this are kept in a file instead of in memory."""
-STEP_BYTES = 64 << 20
-"""Between two looks whether a file may go on growing."""
+from dicom.network.scratch import SPILL_BYTES, ScratchBuffer
+from models.domain.errors import PeerError, PeerLied
 
 _HEAD_LIMIT = 16 << 10
 _PREAMBLE_LIMIT = 64 << 10
@@ -47,10 +39,9 @@ def parts(
 ) -> Iterator[memoryview]:
     """Yield the body of each part as soon as it is complete; how the chunks are cut makes no difference.
 
-    Costs at most ``spill_bytes`` and a chunk of memory at a time, twice at the end of a part. A Content-Length in the
-    head of a part is obeyed; without one the part is searched for the boundary, once. Lines end as the first boundary
-    line ends, in CRLF or LF. What follows the closing boundary is not read. ``check`` is called with the size of a part
-    so far before it goes to a file, and again for every 64 MiB, and ends it by raising.
+    Costs at most ``spill_bytes`` and a chunk of memory at a time. A Content-Length in the head of a part is obeyed;
+    without one the part is searched for the boundary, once. Lines end as the first boundary line ends, in CRLF or LF.
+    What follows the closing boundary is not read. ``check`` is that of each part's ScratchBuffer.
 
     Raises PeerError when the chunks end before the closing boundary, PeerLied when they are no multipart body,
     NoSpace or WriteFailed when ``scratch_dir`` cannot take a large part.
@@ -61,7 +52,7 @@ def parts(
     is_last = _is_closing(source)
     while not is_last:
         length = _announced_length(_read_head(source, eol))
-        body = Spool(scratch_dir, spill_bytes, check)
+        body = ScratchBuffer(scratch_dir, spill_bytes, check)
         try:
             if length is None:
                 is_last = _copy_until(source, delimiter, body)
@@ -72,58 +63,6 @@ def parts(
         finally:
             body.close()
         yield content
-
-
-class Spool:
-    """Collects bytes in memory, and from ``spill_bytes`` on in a file without a name in ``scratch_dir``."""
-
-    def __init__(
-        self, scratch_dir: Path, spill_bytes: int = SPILL_BYTES, check: Callable[[int], None] | None = None
-    ) -> None:
-        self._scratch_dir = scratch_dir
-        self._spill_bytes = spill_bytes
-        self._check = check
-        self._size = 0
-        self._checked_size = 0
-        self._memory = bytearray()
-        self._file: IO[bytes] | None = None
-
-    def write(self, data: memoryview) -> None:
-        """Append the data; raises NoSpace or WriteFailed, and what the check raises."""
-        self._size += len(data)
-        if self._check is not None and self._size > max(self._spill_bytes, self._checked_size):
-            self._check(self._size)
-            self._checked_size = self._size + STEP_BYTES
-        try:
-            if self._file is None and len(self._memory) + len(data) > self._spill_bytes:
-                self._spill()
-            if self._file is None:
-                self._memory += data
-            else:
-                self._file.write(data)
-        except OSError as exc:
-            raise _scratch_error(exc) from exc
-
-    def finish(self) -> memoryview:
-        """Return all that was written, read-only. A file stays on disk for as long as the view is in use."""
-        if self._file is None:
-            content, self._memory = bytes(self._memory), bytearray()
-            return memoryview(content)
-        try:
-            self._file.flush()
-            return memoryview(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ))
-        except OSError as exc:
-            raise _scratch_error(exc) from exc
-
-    def close(self) -> None:
-        """Let go of the file; what ``finish`` returned stays valid."""
-        if self._file is not None:
-            self._file.close()
-
-    def _spill(self) -> None:
-        self._file = tempfile.TemporaryFile(dir=self._scratch_dir)  # noqa: SIM115 (closed by close)
-        self._file.write(self._memory)
-        self._memory = bytearray()
 
 
 @dataclass(slots=True)
@@ -161,7 +100,7 @@ class _Source:
     def drop(self, count: int) -> None:
         del self.buffer[:count]
 
-    def move(self, count: int, target: Spool) -> None:
+    def move(self, count: int, target: ScratchBuffer) -> None:
         """Hand the first bytes on."""
         if count > 0:
             with memoryview(self.buffer) as view, view[:count] as piece:
@@ -240,7 +179,7 @@ def _announced_length(head: bytes) -> int | None:
     return int(found[1]) if found else None
 
 
-def _copy(source: _Source, length: int, body: Spool) -> None:
+def _copy(source: _Source, length: int, body: ScratchBuffer) -> None:
     while length > 0:
         if not source.buffer:
             source.need()
@@ -259,7 +198,7 @@ def _expect(source: _Source, delimiter: bytes) -> bool:
     return _is_closing(source)
 
 
-def _copy_until(source: _Source, delimiter: bytes, body: Spool) -> bool:
+def _copy_until(source: _Source, delimiter: bytes, body: ScratchBuffer) -> bool:
     """Copy the body up to the delimiter, take that off too, and tell whether it was the last."""
     position = 0
     while True:
@@ -275,9 +214,3 @@ def _copy_until(source: _Source, delimiter: bytes, body: Spool) -> bool:
             source.drop(mark.end - mark.start)
             return mark.is_closing
         position = start + 1
-
-
-def _scratch_error(exc: OSError) -> TargetError:
-    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NoSpace("The scratch folder for DICOMweb downloads has no space left.")
-    return WriteFailed("The scratch folder for DICOMweb downloads cannot be written.")

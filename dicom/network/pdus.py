@@ -11,6 +11,7 @@ from contextlib import suppress
 from io import BytesIO
 from typing import Protocol
 
+from dicom.mapping import give_back
 from dicom.network.association import acknowledge_at_once
 from models.domain.instances import Bytes
 
@@ -85,7 +86,10 @@ class PduSocket:
             length -= taken
 
     def write(self, buffers: Iterable[Bytes]) -> None:
-        """Send buffers one after the other, without joining them where the connection allows."""
+        """Send buffers one after the other, without joining them where the connection allows.
+
+        Whatever they view of mapped files is given back on the way.
+        """
         self.is_sending = True
         batch: list[Bytes] = []
         size = 0
@@ -94,6 +98,7 @@ class PduSocket:
             size += len(buffer)
             if size >= _BATCH_BYTES or len(batch) >= _BATCH_BUFFERS:
                 self._send(batch)
+                give_back(batch)
                 batch, size = [], 0
         self._send(batch)
         acknowledge_at_once(self.socket)

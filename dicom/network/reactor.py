@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import BytesIO
+from pathlib import Path
 from typing import Any, Final, cast
 
 from pynetdicom import _config, evt
@@ -160,8 +161,8 @@ class ReactorAssociation(AcceptedContexts):
         """Send the response to a request of the server."""
         self._send(_primitive(message, False), context_id, ())
 
-    def receive(self, timeout_s: float) -> tuple[Message, int]:
-        """The next message and its context's number.
+    def receive(self, timeout_s: float, scratch_dir: Path | None = None) -> tuple[Message, int]:
+        """The next message and its context's number; pynetdicom keeps it in memory, however large it is.
 
         Raises TimedOut when not even a part of it came for so long, PeerError when the association broke, Canceled
         after ``abort``.
@@ -411,7 +412,7 @@ def _message(primitive: Primitive) -> Message:
         completed_count=getattr(primitive, "NumberOfCompletedSuboperations", None),
         failed_count=getattr(primitive, "NumberOfFailedSuboperations", None),
         warning_count=getattr(primitive, "NumberOfWarningSuboperations", None),
-        data_set=data_set if data_set is not None and data_set.getbuffer().nbytes else None,
+        data_set=data_set.getbuffer() if data_set is not None and data_set.getbuffer().nbytes else None,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import cast
 from xml.etree import ElementTree
 
+from dicom.mapping import give_back
 from dicom.network.dicom_json import Item, count, items, parse_items, text
 from dicom.network.status import DUPLICATE
 from dicom.network.web import Answer, WebPort
@@ -58,7 +59,7 @@ def _part_head(instance: EncodedInstance, boundary: str) -> bytes:
 
 
 def _slices(head: bytes, instance: EncodedInstance, tail: bytes) -> Iterator[bytes]:
-    """Yield the body; a small instance in one piece, a large one in slices, so that it is never copied whole."""
+    """Yield the body; a small instance in one piece, a large one in slices, so that it is never in memory whole."""
     if instance.size_bytes <= _SLICE_BYTES:
         yield b"".join((head, *instance.parts, tail))
         return
@@ -67,6 +68,7 @@ def _slices(head: bytes, instance: EncodedInstance, tail: bytes) -> Iterator[byt
         view = memoryview(part).cast("B")
         for begin in range(0, len(view), _SLICE_BYTES):
             yield cast(bytes, view[begin : begin + _SLICE_BYTES])
+            give_back((view,))
     yield tail
 
 

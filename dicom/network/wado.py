@@ -5,7 +5,8 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from dicom.network.multipart import Spool, boundary_of, parts
+from dicom.network.multipart import boundary_of, parts
+from dicom.network.scratch import ScratchBuffer
 from dicom.network.web import Answer, WebPort
 from dicom.part10 import split_part10
 from models.domain.errors import NotFound, Unreadable, Unsupported
@@ -91,7 +92,7 @@ def _files(answer: Answer, scratch_dir: Path) -> Iterator[memoryview]:
 
 
 def _single(chunks: Iterator[bytes], scratch_dir: Path) -> memoryview:
-    with closing(Spool(scratch_dir)) as body:
+    with closing(ScratchBuffer(scratch_dir)) as body:
         for chunk in chunks:
             body.write(memoryview(chunk))
         return body.finish()

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from dicom.files.spool import Spool
-from dicom.network import choose, multipart
+from dicom.network import choose, multipart, scratch
 from dicom.network.dicom_json import Item, element
 from dicom.network.multipart import HeadTooLong
 from dicom.network.ports import Sender
@@ -182,7 +182,7 @@ class Storage:
         """Raise TooLarge for a part that is larger than any instance, NoSpace when others need what is left."""
         if size_bytes > LARGEST_BYTES:
             raise self._too_large(f"A part of the body is larger than {LARGEST_BYTES >> 30} GiB.")
-        Spool(self._settings.spool_dir).check_room(multipart.STEP_BYTES, self._settings.spool_reserve_mb * 1_000_000)
+        Spool(self._settings.spool_dir).check_room(scratch.STEP_BYTES, self._settings.spool_reserve_mb * 1_000_000)
 
     def _too_large(self, reason: str) -> TooLarge:
         return TooLarge(f"{reason} {self._so_far()}")

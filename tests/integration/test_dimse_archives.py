@@ -29,6 +29,7 @@ from tests.peers import Peer, dcmqrscp, free_port, orthanc, storescp
 pytestmark = pytest.mark.usefixtures("bulk_engine")
 
 US, RECEIVER = "ADIT_US", "ADIT_RECV"
+HERE = Path("/tmp")
 
 
 def server_of(peer: Peer, **fields: object) -> Server:
@@ -199,7 +200,7 @@ def test_c_get_brings_a_study_byte_for_byte(a_site: Site, kind: str, is_known: b
     unknown = {"sop_uids": (), "sop_class_uids": frozenset[str]()}
     selection = a_site.selection(kind, **({} if is_known else unknown))
     modality = frozenset({a_site.corpus[kind].modality})
-    with GetRetriever(server_of(a_site.archive), US) as retriever:
+    with GetRetriever(server_of(a_site.archive), US, HERE) as retriever:
         retriever.retrieve(replace(selection, modalities=modality), arrived.append)
     a_site.check(kind, arrived)
     syntaxes = {instance.transfer_syntax_uid for instance in arrived}
@@ -212,7 +213,7 @@ def test_c_get_brings_a_study_byte_for_byte(a_site: Site, kind: str, is_known: b
 
 def test_c_get_keeps_its_association_for_what_its_contexts_cover(a_site: Site) -> None:
     arrived: list[EncodedInstance] = []
-    with GetRetriever(server_of(a_site.archive), US) as retriever:
+    with GetRetriever(server_of(a_site.archive), US, HERE) as retriever:
         associations: set[int] = set()
         for kind in ("ct", "ct", "compressed", "ct"):
             retriever.retrieve(a_site.selection(kind), arrived.append)
@@ -234,7 +235,7 @@ def test_c_get_brings_series_and_single_instances(a_site: Site, a_dcmtk_archive:
     whole = a_site.selection("ct", level=Level.SERIES, series_uid=series_uid)
     two = a_site.selection("ct", level=Level.IMAGE, series_uid=series_uid, sop_uids=tuple(sop_uids[:2]))
     arrived: list[EncodedInstance] = []
-    with GetRetriever(server, US) as retriever:
+    with GetRetriever(server, US, HERE) as retriever:
         retriever.retrieve(whole, arrived.append)
         assert sorted(one.sop_uid for one in arrived) == sorted(sop_uids)
         arrived.clear()
@@ -246,7 +247,7 @@ def test_c_get_of_something_unknown_brings_nothing_or_says_so(a_site: Site, a_dc
     nowhere = a_site.selection("ct", study=StudyRef("1.2.3.4.5"), sop_uids=())
     for peer in (a_site.archive, a_dcmtk_archive):
         arrived: list[EncodedInstance] = []
-        with GetRetriever(server_of(peer), US) as retriever:
+        with GetRetriever(server_of(peer), US, HERE) as retriever:
             try:
                 retriever.retrieve(nowhere, arrived.append)
             except PeerError as error:

@@ -51,6 +51,7 @@ from tests.peers import free_port
 pytestmark = pytest.mark.usefixtures("bulk_engine")
 
 US = "ADIT"
+HERE = Path("/tmp")
 SHORT = Timeouts(*(timedelta(seconds=s) for s in (2, 2, 1, 1)))
 ENCODED_CT = (str(CTImageStorage), "1.2.840.10008.1.2.1")
 
@@ -133,7 +134,7 @@ def listing(count: int) -> Callable[[evt.Event], Iterator[object]]:
 
 def test_success_with_fewer_instances_than_asked_for_returns_with_those(a_study: StudyFiles) -> None:
     arrived: list[EncodedInstance] = []
-    with scripted((evt.EVT_C_GET, sending(a_study.files[:2]))) as server, GetRetriever(server, US) as retriever:
+    with scripted((evt.EVT_C_GET, sending(a_study.files[:2]))) as server, GetRetriever(server, US, HERE) as retriever:
         retriever.retrieve(a_selection(a_study), arrived.append)
     assert len(arrived) == 2
 
@@ -148,7 +149,7 @@ def test_a_failure_status_raises_although_some_instances_came(a_study: StudyFile
 
     with (
         scripted((evt.EVT_C_GET, answer)) as server,
-        GetRetriever(server, US) as retriever,
+        GetRetriever(server, US, HERE) as retriever,
         pytest.raises(PeerError, match="C123"),
     ):
         retriever.retrieve(a_selection(a_study), arrived.append)
@@ -171,7 +172,7 @@ def test_a_list_of_instances_that_is_refused_is_asked_for_one_by_one(a_study: St
 
     arrived: list[EncodedInstance] = []
     selection = a_selection(a_study, level=Level.IMAGE, series_uid="1.2.3")
-    with scripted((evt.EVT_C_GET, answer)) as server, GetRetriever(server, US) as retriever:
+    with scripted((evt.EVT_C_GET, answer)) as server, GetRetriever(server, US, HERE) as retriever:
         retriever.retrieve(selection, arrived.append)
         retriever.retrieve(selection, arrived.append)
     assert asked == [5, *[1] * 5, *[1] * 5], "the server was asked for a list again"
@@ -186,7 +187,7 @@ def test_what_the_sink_raises_comes_out_unchanged_and_the_association_is_broken_
         raise error
 
     handlers = ((evt.EVT_C_GET, sending(a_study.files)), (evt.EVT_CONN_CLOSE, lambda _: aborted.set()))
-    with scripted(*handlers) as server, GetRetriever(server, US) as retriever:
+    with scripted(*handlers) as server, GetRetriever(server, US, HERE) as retriever:
         with pytest.raises(WriteFailed) as caught:
             retriever.retrieve(a_selection(a_study), sink)
         assert caught.value is error
@@ -207,7 +208,7 @@ def test_an_archive_that_dies_during_c_get_is_a_peer_error_and_the_next_call_rec
             yield 0xFF00, dcmread(file)
 
     arrived: list[EncodedInstance] = []
-    with scripted((evt.EVT_C_GET, answer)) as server, GetRetriever(server, US) as retriever:
+    with scripted((evt.EVT_C_GET, answer)) as server, GetRetriever(server, US, HERE) as retriever:
         with pytest.raises(PeerError, match="broke off"):
             retriever.retrieve(a_selection(a_study), arrived.append)
         arrived.clear()
@@ -222,7 +223,10 @@ def test_a_silent_archive_times_out(a_study: StudyFiles) -> None:
         yield 1
         silence.wait(20)
 
-    with scripted((evt.EVT_C_GET, answer)) as server, GetRetriever(replace(server, timeouts=SHORT), US) as retriever:
+    with (
+        scripted((evt.EVT_C_GET, answer)) as server,
+        GetRetriever(replace(server, timeouts=SHORT), US, HERE) as retriever,
+    ):
         with pytest.raises(TimedOut):
             retriever.retrieve(a_selection(a_study), lambda _: None)
         silence.set()
@@ -260,7 +264,7 @@ def test_abort_from_another_thread_ends_each_blocked_call_soon(a_study: StudyFil
     def calls(server: Server) -> Iterator[tuple[DimsePort, Callable[[], object]]]:
         finder = DimseFinder(server, US)
         yield finder, lambda: list(finder.find_studies(StudyQuery()))
-        getter = GetRetriever(server, US)
+        getter = GetRetriever(server, US, HERE)
         yield getter, lambda: getter.retrieve(a_selection(a_study), lambda _: None)
         mover = MoveRetriever(server, US, "RECV", inbox)
         yield mover, lambda: mover.retrieve(a_selection(a_study), lambda _: None)
@@ -402,7 +406,7 @@ def test_a_server_without_storage_cannot_serve_a_c_get(a_study: StudyFiles) -> N
     ae.start_server(("127.0.0.1", port), block=False)
     try:
         server = Server("Finder", "FINDER", "127.0.0.1", port, study_root_get_support=True)
-        with GetRetriever(server, US) as retriever, pytest.raises(Unsupported, match="SOP classes"):
+        with GetRetriever(server, US, HERE) as retriever, pytest.raises(Unsupported, match="SOP classes"):
             retriever.retrieve(a_selection(a_study), lambda _: None)
     finally:
         ae.shutdown()
@@ -502,7 +506,7 @@ def test_no_patient_gets_into_logs_or_errors(a_study: StudyFiles, capfd: pytest.
     query = StudyQuery(patient_id=a_study.patient_id, patient_name=a_study.patient_name)
     texts: list[str] = []
     with scripted((evt.EVT_C_GET, answer), (evt.EVT_C_FIND, lambda _: iter([(0xC001, None)]))) as server:
-        with GetRetriever(server, US) as retriever, pytest.raises(PeerError) as caught:
+        with GetRetriever(server, US, HERE) as retriever, pytest.raises(PeerError) as caught:
             retriever.retrieve(a_selection(a_study), lambda _: None)
         texts.append(str(caught.value))
         with DimseFinder(server, US) as finder, pytest.raises(PeerError) as caught:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from dicom.files.folder import FolderSender, StagedStudy, sweep_staging
 from dicom.part10 import split_part10
 from models.domain.errors import Canceled, NoSpace, WriteFailed
 from models.domain.instances import EncodedInstance, Verdict
+from tests.resident import MOST_BYTES, a_mapped_file, resident_bytes
 
 CLASS, EXPLICIT = "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.1.2.1"
 SECRET = "MEIER^ANNA"
@@ -78,6 +79,27 @@ def test_a_published_study_holds_exactly_the_instances_sent(tmp_path: Path) -> N
         assert hashlib.sha256(files[name]).hexdigest() == digests[instance.sop_uid]
     assert study.confirm(digests) == set(digests)
     assert len(tree(tmp_path)) == 3
+
+
+def test_a_mapped_file_is_never_in_memory_whole_while_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = a_mapped_file(tmp_path)
+    header = element(0x0020, 0x000E, b"UI", b"1.2.3")
+    head = b"\xe0\x7f\x10\x00OB\0\0" + len(pixels).to_bytes(4, "little")
+    study = a_study(tmp_path)
+    before = most = resident_bytes()
+
+    def watched(descriptor: int, buffers: list[memoryview], write: Callable[..., int] = os.writev) -> int:
+        nonlocal most
+        written = write(descriptor, buffers)
+        most = max(most, resident_bytes())
+        return written
+
+    monkeypatch.setattr(folder.os, "writev", watched)
+    digests = send(study, EncodedInstance(CLASS, "1.2.3.4", EXPLICIT, (header, head, pixels)))
+    assert most - before < MOST_BYTES
+    assert study.present(digests) == {"1.2.3.4"}
 
 
 def test_what_is_staged_is_ours_alone_and_what_is_published_is_as_the_umask_says(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from io import BytesIO
 
 import pytest
 
-from dicom.network import assembly, commands
+from dicom.network import commands
 from dicom.network.assembly import Assembly
 from dicom.network.commands import Message, Operation
 from dicom.network.pdus import RELEASE_REQUEST_PDU, RELEASE_RESPONSE_PDU, ConnectionEnded, PduSocket, data_pdus
@@ -28,8 +28,8 @@ class Connection:
         command = commands.encoded(message, data is not None)
         self.peer.sendall(b"".join(data_pdus(CONTEXT_ID, command, None if data is None else (data,), limit)))
 
-    def read(self) -> tuple[Message, int, BytesIO | None]:
-        return Assembly("peer", self._check, self._begin).read(self.wire)
+    def read(self, most_bytes: int = 1 << 20) -> tuple[Message, int, BytesIO | None]:
+        return Assembly("peer", self._check, self._begin, most_bytes).read(self.wire)
 
     def _check(self, context_id: int) -> None:
         if context_id != CONTEXT_ID:
@@ -70,13 +70,12 @@ def test_a_message_without_a_data_set_begins_none(connection: Connection) -> Non
     assert connection.begun == []
 
 
-def test_a_data_set_beyond_all_measure_is_a_lie(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assembly, "LARGEST_DATA_SET_BYTES", 1000)
+def test_a_data_set_beyond_all_measure_is_a_lie(connection: Connection) -> None:
     connection.send(STORE, b"1" * 1000)
-    connection.read()
+    connection.read(most_bytes=1000)
     connection.send(STORE, b"1" * 1002)
     with pytest.raises(PeerLied):
-        connection.read()
+        connection.read(most_bytes=1000)
 
 
 def test_what_the_target_raises_is_raised(connection: Connection) -> None:

@@ -2,10 +2,14 @@
 
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from io import BufferedRandom
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,19 +18,29 @@ from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
 from pynetdicom.presentation import PresentationContext
 
-from dicom.network import commands
+from dicom.network import commands, scratch
 from dicom.network.commands import Message, Operation
 from dicom.network.contexts import retrieval
 from dicom.network.direct import DirectAssociation
 from dicom.network.get import GetRetriever
 from dicom.network.pdus import ABORT_PDU, RELEASE_REQUEST_PDU, RELEASE_RESPONSE_PDU, data_pdus
 from dicom.network.store import DimseSender
-from models.domain.errors import AssociationRejected, Canceled, PeerBusy, PeerError, PeerLied, TimedOut, Unsupported
+from models.domain.errors import (
+    AssociationRejected,
+    Canceled,
+    NoSpace,
+    PeerBusy,
+    PeerError,
+    PeerLied,
+    TimedOut,
+    Unsupported,
+)
 from models.domain.instances import EncodedInstance, Verdict
 from models.domain.nodes import Server, Timeouts
 from models.domain.refs import Level, Selection, StudyRef
 
 US = "ADIT"
+HERE = Path("/tmp")
 CT, EXPLICIT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"
 MODEL = "1.2.840.10008.5.1.4.1.2.2.3"
 SHORT = Timeouts(*(timedelta(seconds=s) for s in (2, 2, 1, 1)))
@@ -157,7 +171,7 @@ def a_peer(script: Script, limit: int = 16384, accepts: bool = True) -> Iterator
 
 def retrieved(server: Server) -> list[EncodedInstance]:
     found: list[EncodedInstance] = []
-    with GetRetriever(server, US) as retriever:
+    with GetRetriever(server, US, HERE) as retriever:
         retriever.retrieve(STUDY, found.append)
     return found
 
@@ -200,6 +214,127 @@ def test_instances_arrive_whatever_pieces_the_network_makes(cuts: list[int], dat
     with a_peer(script) as server:
         (instance,) = retrieved(server)
     assert b"".join(instance.parts) == even
+
+
+LARGE = bytes(range(256)) * (40 << 10)
+"""10 MB: more than is kept in memory."""
+
+
+def open_files(directory: str, pid: int | str = "self") -> list[str]:
+    """The files of a directory that a process has open, also those without a name."""
+    found: list[str] = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(str(link.readlink()))
+    return [file for file in found if file.startswith(directory)]
+
+
+def test_a_large_instance_is_in_a_file_without_a_name_for_as_long_as_somebody_has_it(tmp_path: Path) -> None:
+    found: list[tuple[EncodedInstance, list[Path], list[str]]] = []
+    with (
+        a_peer(after_the_request(lambda peer: peer.storing("1.2.3", LARGE, 1 << 17), Peer.storing, Peer.got)) as server,
+        GetRetriever(server, US, tmp_path) as retriever,
+    ):
+        retriever.retrieve(
+            STUDY, lambda instance: found.append((instance, list(tmp_path.iterdir()), open_files(str(tmp_path))))
+        )
+    (large, names, opened), (small, _, _) = found
+    assert names == []
+    assert opened
+    assert b"".join(large.parts) == LARGE
+    assert b"".join(small.parts) == b"1234"
+    del large
+    found.clear()
+    assert not open_files(str(tmp_path))
+
+
+def test_a_large_data_set_that_is_no_instance_is_a_lie() -> None:
+    with (
+        a_peer(after_the_request(lambda peer: peer.storing("1.2.3", LARGE, 1 << 17))) as server,
+        DimseSender(server, US) as sender,
+        pytest.raises(PeerLied),
+    ):
+        sender.send(INSTANCE)
+
+
+def test_a_full_scratch_folder_breaks_the_association_off_and_is_said_to_be_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_over = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.read_message()
+        with suppress(OSError):
+            peer.sock.sendall(peer.storing("1.2.3", LARGE, 1 << 17))
+            while peer.sock.recv(1000):
+                pass
+        is_over.set()
+
+    def full(dir: Path, buffering: int) -> BufferedRandom:
+        return Path("/dev/full").open("w+b", buffering=buffering)
+
+    monkeypatch.setattr(scratch.tempfile, "TemporaryFile", full)
+    with a_peer(script) as server, GetRetriever(server, US, tmp_path) as retriever:
+        with pytest.raises(NoSpace, match="scratch folder"):
+            retriever.retrieve(STUDY, lambda _: None)
+        assert is_over.wait(10), "the server was not told"
+    assert not open_files("/dev/full")
+
+
+@pytest.mark.parametrize("ending", [ABORT_PDU, b""])
+def test_a_large_instance_that_breaks_off_leaves_no_file(tmp_path: Path, ending: bytes) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_message()
+        peer.sock.sendall(peer.storing("1.2.3", LARGE, 1 << 17)[: 9 << 20 >> 17 << 17] + ending)
+
+    with (
+        a_peer(script) as server,
+        GetRetriever(server, US, tmp_path) as retriever,
+        pytest.raises(PeerError),
+    ):
+        retriever.retrieve(STUDY, lambda _: None)
+    assert not open_files(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_process_leaves_nothing_of_a_large_instance(tmp_path: Path) -> None:
+    is_spilled, release = threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.read_message()
+        peer.sock.sendall(peer.storing("1.2.3", LARGE, 1 << 17)[:-100])
+        is_spilled.set()
+        release.wait(20)
+
+    with a_peer(script) as server:
+        code = RETRIEVING.format(port=server.port, scratch=str(tmp_path))
+        process = subprocess.Popen([sys.executable, "-c", code])
+        try:
+            assert is_spilled.wait(30)
+            while not open_files(str(tmp_path), process.pid):
+                assert process.poll() is None
+        finally:
+            process.kill()
+            process.wait(10)
+            release.set()
+    assert list(tmp_path.iterdir()) == []
+
+
+RETRIEVING = """
+from pathlib import Path
+from dicom.network.get import GetRetriever
+from models.domain.nodes import Server
+from models.domain.refs import Level, Selection, StudyRef
+
+server = Server("peer", "PEER", "127.0.0.1", {port}, study_root_get_support=True)
+study = Selection(
+    StudyRef("1.2.3"),
+    Level.STUDY,
+    sop_class_uids=frozenset({{"1.2.840.10008.5.1.4.1.1.2"}}),
+    transfer_syntax_uids=frozenset({{"1.2.840.10008.1.2.1"}}),
+)
+GetRetriever(server, "ADIT", Path("{scratch}")).retrieve(study, print)
+"""
 
 
 def a_pdu(kind: int, body: bytes, length: int | None = None) -> bytes:

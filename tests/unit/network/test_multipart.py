@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dicom.network import multipart
-from dicom.network.multipart import Spool, boundary_of, parts
-from models.domain.errors import NoSpace, PeerError, PeerLied, WriteFailed
+from dicom.network import scratch
+from dicom.network.multipart import boundary_of, parts
+from models.domain.errors import PeerError, PeerLied, WriteFailed
 
 BOUNDARY = b"x-1'y"
 HERE = Path("/tmp")
@@ -195,19 +195,11 @@ def test_memory_stays_flat_for_a_large_part(tmp_path: Path) -> None:
 def test_a_part_that_goes_to_a_file_is_asked_about_before_and_at_every_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multipart, "STEP_BYTES", 1000)
+    monkeypatch.setattr(scratch, "STEP_BYTES", 1000)
     asked: list[int] = []
     chunks = [b"--x-1'y\r\n\r\n", *[bytes(100)] * 50, b"\r\n--x-1'y\r\n\r\nsmall\r\n--x-1'y--"]
     assert [len(part) for part in parts(chunks, BOUNDARY, tmp_path, 2000, asked.append)] == [5000, 5]
     assert len(asked) == 3 and 2000 < asked[0] <= 2100 and asked == sorted(asked)
-
-
-def test_a_full_disk_is_said_to_be_full() -> None:
-    spool = Spool(HERE, spill_bytes=1)
-    with Path("/dev/full").open("wb", buffering=0) as full:
-        spool._file = full
-        with pytest.raises(NoSpace):
-            spool.write(memoryview(b"more"))
 
 
 def test_a_missing_scratch_folder_is_said_to_be_unwritable(tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
 """PDUs are cut as any peer takes them, and put together however a network cuts them."""
 
+import hashlib
 import socket
 import threading
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dicom.mapping import give_back
 from dicom.network.pdus import ConnectionEnded, PduSocket, data_pdus
+from tests.resident import MOST_BYTES, a_mapped_file, resident_bytes
 
 PARTS = st.lists(st.binary(max_size=90), max_size=6)
 
@@ -74,6 +78,32 @@ def test_large_buffers_are_sent_whole_to_a_slow_reader(a_pair: tuple[socket.sock
     reader.join(60)
     theirs.close()
     assert received == b"".join(sent)
+
+
+def test_a_mapped_file_is_never_in_memory_whole_while_it_is_sent(
+    a_pair: tuple[socket.socket, socket.socket], tmp_path: Path
+) -> None:
+    ours, theirs = a_pair
+    content = a_mapped_file(tmp_path)
+    digest = hashlib.sha256(content)
+    give_back((content,))
+    before = most = resident_bytes()
+    received = hashlib.sha256()
+
+    def read() -> None:
+        nonlocal most
+        while piece := theirs.recv(1 << 20):
+            received.update(piece)
+            most = max(most, resident_bytes())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    PduSocket(ours).write(content[begin : begin + 100_000] for begin in range(0, len(content), 100_000))
+    ours.close()
+    reader.join(60)
+    theirs.close()
+    assert received.digest() == digest.digest()
+    assert most - before < MOST_BYTES
 
 
 @given(st.lists(st.integers(1, 4000), min_size=1, max_size=40))

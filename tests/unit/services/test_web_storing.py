@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 
-from dicom.network import choose, multipart
+from dicom.network import choose, scratch
 from dicom.part10 import part10_prefix
 from models.db.engine import Database
 from models.db.nodes import NodeStore
@@ -302,7 +302,7 @@ def test_an_instance_that_is_larger_than_any_is_too_large(
     database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storing, "LARGEST_BYTES", 9 << 20)
-    monkeypatch.setattr(multipart, "STEP_BYTES", 1 << 20)
+    monkeypatch.setattr(scratch, "STEP_BYTES", 1 << 20)
     with pytest.raises(TooLarge, match="stored before that: 1"):
         run(database, settings, a_part(1), b"--b\r\n\r\n", *[bytes(1 << 20)] * 12)
 

@@ -7,6 +7,7 @@ sends makes this wait for ever or grow without bound.
 
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterable
@@ -173,6 +174,7 @@ class DirectAssociation(AcceptedContexts):
 
     def _connect(self) -> None:
         """Connect and do the TLS handshake, each within the connect time-out."""
+        context = self._tls_context()
         try:
             found = socket.getaddrinfo(self._server.host, self._server.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as exc:
@@ -184,7 +186,8 @@ class DirectAssociation(AcceptedContexts):
             try:
                 wire.socket.settimeout(self._server.timeouts.connect.total_seconds())
                 wire.socket.connect(address)
-                self._secure(wire)
+                if context is not None:
+                    self._secure(wire, context)
                 send_at_once(wire.socket)
                 return
             except OSError as exc:
@@ -194,15 +197,16 @@ class DirectAssociation(AcceptedContexts):
                     raise Canceled from exc
         raise connection_error(self._server, error or OSError()) from error
 
-    def _secure(self, wire: PduSocket) -> None:
-        tls = self._server.tls
-        if tls is None:
-            return
+    def _tls_context(self) -> ssl.SSLContext | None:
+        """What secures the connection, or None without TLS."""
+        if self._server.tls is None:
+            return None
         try:
-            context = tls_context(tls)
+            return tls_context(self._server.tls)
         except OSError as exc:
-            self._drop()
             raise Unsupported(f"The TLS files of {self.name} cannot be read.") from exc
+
+    def _secure(self, wire: PduSocket, context: ssl.SSLContext) -> None:
         with self._lock:
             wire.socket = context.wrap_socket(
                 wire.socket, server_hostname=self._server.host, do_handshake_on_connect=False

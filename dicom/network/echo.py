@@ -2,7 +2,7 @@
 
 from dicom.network.commands import Message, Operation
 from dicom.network.contexts import service
-from dicom.network.reactor import ReactorAssociation
+from dicom.network.direct import association_kind
 from dicom.network.status import SUCCESS, failure
 from models.domain.errors import PeerLied
 from models.domain.nodes import Server
@@ -13,7 +13,7 @@ VERIFICATION = "1.2.840.10008.1.1"
 def echo(server: Server, calling_ae_title: str) -> None:
     """Return when the server answered a C-ECHO; raise the PeerError kind that tells why it did not."""
     proposal = service(VERIFICATION)
-    association = ReactorAssociation(server, calling_ae_title, proposal)
+    association = association_kind(server)(server, calling_ae_title, proposal)
     association.open()
     try:
         association.request(Message(Operation.ECHO, VERIFICATION), proposal.contexts[0])

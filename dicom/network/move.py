@@ -1,10 +1,14 @@
 """Retrieves instances by C-MOVE to our own receiver (PS3.4 section C.4.2), which hands them over in the inbox."""
 
+import select
+import ssl
 import time
+from typing import Protocol
 
-from dicom.network.association import DimsePort
+from dicom.network.association import Association, DimsePort
 from dicom.network.commands import Message, Operation
 from dicom.network.contexts import service
+from dicom.network.direct import DirectAssociation
 from dicom.network.inbox import Expectation, Inbox
 from dicom.network.reactor import ReactorAssociation
 from dicom.network.selections import check_final, chunks, identifier, is_refusal, model_for
@@ -19,14 +23,41 @@ PATIENT_ROOT, STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.1.2", "1.2.840.10008.5.1.4.1
 _LOOK_EVERY_S = 0.03
 
 
-class MoveRetriever(DimsePort[ReactorAssociation]):
+class Polled(Association, Protocol):
+    """An association that can be asked for a response while others come from elsewhere."""
+
+    def poll(self, wait_s: float) -> tuple[Message, int] | None:
+        """The next message and its context's number, or None when none has begun within the time.
+
+        Raises as ``receive``.
+        """
+        ...
+
+
+class DirectPolled(DirectAssociation):
+    """The one of our own engine."""
+
+    def poll(self, wait_s: float) -> tuple[Message, int] | None:
+        wire = self._open_wire()
+        is_decrypted = isinstance(wire.socket, ssl.SSLSocket) and wire.socket.pending() > 0
+        if wire.has_unread or is_decrypted or _is_readable(wire.socket.fileno(), wait_s):
+            return self.receive(self._server.timeouts.response.total_seconds())
+        return None
+
+
+def polled_kind(server: Server) -> type[Polled]:
+    """The kind of association by which a server is asked to move."""
+    return ReactorAssociation if server.uses_pynetdicom else DirectPolled
+
+
+class MoveRetriever(DimsePort[Polled]):
     """A Retriever over C-MOVE. The server must know our receiver by ``receiver_ae_title``, and its address.
 
     Instances are recognised by SOP Instance UID, so the selection has to name them all, at every level.
     """
 
     def __init__(self, server: Server, calling_ae_title: str, receiver_ae_title: str, inbox: Inbox) -> None:
-        super().__init__(server, calling_ae_title, ReactorAssociation)
+        super().__init__(server, calling_ae_title, polled_kind(server))
         self._receiver_ae_title = receiver_ae_title
         self._inbox = inbox
         self._takes_lists = True
@@ -81,7 +112,7 @@ class MoveRetriever(DimsePort[ReactorAssociation]):
         association.rest()
         return response
 
-    def _final_response(self, association: ReactorAssociation, transfer: "_Transfer") -> Message:
+    def _final_response(self, association: Polled, transfer: "_Transfer") -> Message:
         timeouts = self._server.timeouts
         patience = max(timeouts.response, timeouts.idle).total_seconds()
         transfer.note_progress()
@@ -144,3 +175,10 @@ class _Transfer:
         """How long neither the server nor the receiver has shown any progress."""
         silence = time.monotonic() - self._progress_at
         return min(silence, self._expectation.last_sign_s()) if silence > 1 else silence
+
+
+def _is_readable(descriptor: int, wait_s: float) -> bool:
+    """Whether something arrives within the time, or the connection ends; not by select, which takes only 1024 files."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(wait_s * 1000))

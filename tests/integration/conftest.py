@@ -6,17 +6,20 @@ from pathlib import Path
 import pytest
 
 from deployments.demo.studies import StudyFiles
-from dicom.network import find, get, store
+from dicom.network import echo, find, get, move, store
 from dicom.network.direct import DirectAssociation
+from dicom.network.move import DirectPolled
 from dicom.network.reactor import ReactorAssociation
 from tests.peers import UNCHECKED, Peer, orthanc
 
 
 @pytest.fixture(params=[DirectAssociation, ReactorAssociation], ids=["direct", "pynetdicom"])
 def bulk_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> object:
-    """Let C-FIND, C-GET and C-STORE go over each kind of association in turn: the same is true of both."""
-    for module in (find, get, store):
+    """Let each service go over each kind of association in turn: the same is true of both."""
+    for module in (echo, find, get, store):
         monkeypatch.setattr(module, "association_kind", lambda _: request.param)
+    polled = DirectPolled if request.param is DirectAssociation else ReactorAssociation
+    monkeypatch.setattr(move, "polled_kind", lambda _: polled)
     return request.param
 
 

@@ -17,7 +17,6 @@ Names never hold anything of a patient.
 
 import errno
 import fcntl
-import mmap
 import os
 import shutil
 import threading
@@ -30,6 +29,7 @@ from types import TracebackType
 from typing import BinaryIO, Self, TextIO
 from uuid import uuid4
 
+from dicom.mapping import mapped
 from dicom.part10 import split_part10
 from models.domain.errors import NoSpace, WriteFailed
 from models.domain.instances import Bytes, EncodedInstance
@@ -297,7 +297,7 @@ def _taken(path: Path) -> Bytes:
         path.unlink()
         if os.fstat(file.fileno()).st_size < MAPPED_FROM_BYTES:
             return file.read()
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return mapped(file)
 
 
 def _link(path: Path, directory: Path) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from psycopg.types.json import Json
 from sqlalchemy import Connection, inspect, text
 
-from models.db import schema
+from models.db import revisions, schema
 from models.db.engine import Database
 from models.db.receipts import packed
 from models.db.vault import Vault
@@ -25,7 +25,7 @@ from tests.databases import MASTER_KEY, cluster, new_url, replace_by_copy
 
 Rows = Mapping[str, list[dict[str, Any]]]
 
-RELEASED = schema.revisions()
+RELEASED = revisions.known()
 _BEGUN = datetime(2025, 11, 3, 8, 30, 0, 250_000, tzinfo=UTC)
 _VAULT = Vault(MASTER_KEY)
 _STORED = packed(Receipt(expected={"1.2.3.1.1"}, received={"1.2.3.1.1"}, stored={"1.2.3.1.1"}))

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
 
-from models.db import postgresql_dumps, schema, sqlite_copies
+from models.db import postgresql_dumps, revisions, sqlite_copies
 from models.db.engine import Database
 from models.domain.backups import Backup, DatabaseKind
 from models.domain.errors import BadRequest, Bug, Unreadable
@@ -32,7 +32,7 @@ def named(url: str) -> str:
 
 def head() -> str:
     """The revision of the tables that this program needs."""
-    return schema.head()
+    return revisions.head()
 
 
 def write(url: str, target: Path, check_room: Callable[[int], None]) -> str:
@@ -49,7 +49,7 @@ def check_fits(url: str, backup: Backup) -> None:
     """Raise BadRequest for a backup of another kind of database, WrongVersion for one of a newer version of ADIT."""
     if backup.kind is not kind_of(url):
         raise BadRequest(f"The backup is of {backup.kind.value}, and ADIT_DATABASE_URL names {kind_of(url).value}.")
-    schema.check_is_known(backup.revision)
+    revisions.check_is_known(backup.revision)
 
 
 def put_back(url: str, master_key: str, backup: Backup, finish: Callable[[Database], None]) -> None:
@@ -72,7 +72,7 @@ def put_back(url: str, master_key: str, backup: Backup, finish: Callable[[Databa
 
 def _refill(connection: Connection, backup: Backup) -> None:
     postgresql_dumps.put_back(connection, backup.path)
-    if schema.revision(connection) != backup.revision:
+    if revisions.revision_of(connection) != backup.revision:
         raise Unreadable("The backup does not hold the tables that it should, or they are of another schema.")
 
 

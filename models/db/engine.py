@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.orm import Session
 
-from models.db import schema
+from models.db import revisions
 from models.db.tables import SealRow
 from models.db.vault import Vault
 from models.domain.errors import AditError, Bug, NoSpace, PeerBusy, Unreachable, Unreadable, WrongVersion
@@ -127,14 +127,17 @@ class Database:
         Raises WrongVersion when they are of a newer one, NotPermitted when the master key is not the one that this
         database was first used with.
         """
-        with _translated():
-            schema.upgrade(self._engine, lambda connection: hold(connection, Lock.MIGRATION))
+        if not self.is_current():
+            from models.db import schema  # with Alembic, which no program needs whose tables are current
+
+            with _translated():
+                schema.upgrade(self._engine, lambda connection: hold(connection, Lock.MIGRATION))
         self._check_seal()
 
     def is_current(self) -> bool:
         """Whether the tables are those of this program's version; raises WrongVersion when they are of a newer one."""
         with self.reading() as session:
-            return schema.is_current(session.connection())
+            return revisions.is_current(session.connection())
 
     def check_is_current(self) -> None:
         """Raise WrongVersion unless the tables are those of this program's version, NotPermitted as ``check_key``."""
@@ -150,6 +153,8 @@ class Database:
 
         What the block does joins it. Raises WrongVersion, and NotPermitted when the master key is not theirs.
         """
+        from models.db import schema  # as in migrate
+
         with self.transaction() as session:
             hold(session.connection(), Lock.MIGRATION)
             fill(session.connection())

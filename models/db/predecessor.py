@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import delete, select, update
 
-from models.db import schema
+from models.db import revisions
 from models.db.engine import Database, in_parts
 from models.db.scopes import ScopeStore
 from models.db.tables import ApiTokenRow, AuditRow, ScopeRow, SealRow, UserRow
@@ -35,7 +35,7 @@ def look(db: Database) -> Predecessor | None:
     """What is in the database now; None where nothing is, or nothing that can be read."""
     try:
         with db.reading() as session:
-            if schema.revision(session.connection()) < _SINCE_REVISION:
+            if revisions.revision_of(session.connection()) < _SINCE_REVISION:
                 return None
             forgotten = select(ScopeRow.id, ScopeRow.created_at).where(ScopeRow.forgotten_at.is_not(None))
             newest = select(AuditRow.digest).order_by(AuditRow.id.desc()).limit(1)

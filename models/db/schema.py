@@ -1,20 +1,18 @@
-"""Brings the tables to the version of this program, and back, by Alembic migrations."""
+"""Brings the tables to the version of this program, and back, by Alembic migrations.
+
+Only who migrates imports it: Alembic takes longer to import than a command may take.
+"""
 
 import sqlite3
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
 from typing import cast
 
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine
 
-from models.domain.errors import WrongVersion
-
-_MIGRATIONS = Path(__file__).parent / "migrations"
+from models.db.revisions import MIGRATIONS, check_is_known, revision_of
 
 
 def upgrade(engine: Engine, lock: Callable[[Connection], None], to: str = "head") -> None:
@@ -29,43 +27,8 @@ def upgrade(engine: Engine, lock: Callable[[Connection], None], to: str = "head"
 
 def upgrade_in_place(connection: Connection, to: str = "head") -> None:
     """Run the missing migrations in the transaction that is open; raises WrongVersion as ``upgrade`` does."""
-    check_is_known(revision(connection))
+    check_is_known(revision_of(connection))
     command.upgrade(_config(connection), to)
-
-
-def revision(connection: Connection) -> str:
-    """The version of the tables; empty where there are none."""
-    if not inspect(connection).has_table("alembic_version"):
-        return ""
-    return str(connection.scalar(text("SELECT version_num FROM alembic_version")) or "")
-
-
-@cache
-def head() -> str:
-    """The version of the tables that this program needs."""
-    return _scripts().get_current_head() or ""
-
-
-@cache
-def revisions() -> tuple[str, ...]:
-    """All versions of the tables that this program knows, the oldest first."""
-    return tuple(reversed([script.revision for script in _scripts().walk_revisions()]))
-
-
-def is_current(connection: Connection) -> bool:
-    """Whether the tables are those of this program's version; raises WrongVersion when they are of a newer one."""
-    found = revision(connection)
-    check_is_known(found)
-    return found == head()
-
-
-def check_is_known(found: str) -> None:
-    """Raise WrongVersion for a revision to which only a newer program has the migrations."""
-    if found and found not in revisions():
-        raise WrongVersion(
-            f"The database is of a newer version of ADIT (its tables are {found}, this program knows them up to "
-            f"{head()}). Install that version, or restore a backup from before the update."
-        )
 
 
 def downgrade(engine: Engine, revision: str = "base") -> None:
@@ -80,13 +43,9 @@ def check(engine: Engine) -> None:
         command.check(_config(connection))
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(_MIGRATIONS))
-
-
 def _config(connection: Connection) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     config.attributes["is_quiet"] = True
     return config

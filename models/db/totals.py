@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import Select, Table, func, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database
@@ -91,8 +91,12 @@ def _count(
     columns = table.__table__.c
     values = [literal(value, columns[name].type) for name, value in told.items()]
     row = _route_of(item_id).add_columns(*values)
-    is_sqlite = session.connection().dialect.name == "sqlite"
-    insert = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+    if session.connection().dialect.name == "sqlite":
+        insert = sqlite.insert(table)
+    else:
+        from sqlalchemy.dialects import postgresql  # by now its engine has loaded it; others need not: it is large
+
+        insert = postgresql.insert(table)
     insert = insert.from_select(["kind", "source", "destination", *told], row)
     key = [column.name for column in _table(table).primary_key]
     added = {name: columns[name] + insert.excluded[name] for name in summed}

@@ -138,21 +138,24 @@ class Acceptor:
             except OSError:  # too many open files, or a peer that is gone already
                 self._is_stopping.wait(_PAUSE_S)
                 continue
-            self._take(PduSocket(sock))
+            try:
+                self._take(PduSocket(sock))
+            except (RuntimeError, MemoryError):  # there is no thread to be had, or no memory: who is here goes on
+                sock.close()
 
     def _take(self, wire: PduSocket) -> None:
-        """Give a connection its thread; there is none for one too many, which not even hears why."""
-        thread = threading.Thread(target=self._run, args=(wire,), name="association", daemon=True)
+        """Give a connection its thread. One too many is closed: to hear why, it would need a thread as well."""
         with self._lock:
-            has_room = len(self._threads) < _MOST_CONNECTIONS
-            if has_room:
-                self._threads[wire] = thread
+            if len(self._threads) >= _MOST_CONNECTIONS:
+                wire.close()
+                return
+            thread = threading.Thread(target=self._run, args=(wire,), name="association", daemon=True)
+            self._threads[wire] = thread
         try:
-            if not has_room:
-                raise RuntimeError
             thread.start()
-        except RuntimeError:  # raised by start as well, when the system gives no thread
+        except RuntimeError:
             self._forget(wire)
+            raise
 
     def _forget(self, wire: PduSocket) -> None:
         wire.close()

@@ -1,4 +1,4 @@
-"""Associations that pynetdicom opens and keeps: for queries, C-ECHO, C-MOVE, and servers that want it for all.
+"""Associations that pynetdicom opens and keeps: for servers that have trouble with our own engine.
 
 pynetdicom negotiates, frames and keeps the state machine. The messages of a service are exchanged here, by the one
 thread that uses the association, for two reasons. pynetdicom's own calls pause its reactor thread anew for each
@@ -79,12 +79,12 @@ _silence_pynetdicom()
 
 def _set_no_delay(event: Event) -> None:
     """pynetdicom leaves Nagle's algorithm on."""
-    if (sock := socket_of(event.assoc)) is not None:
+    if (sock := _socket_of(event.assoc)) is not None:
         send_at_once(sock)
 
 
 def _rearm_quick_ack(event: Event) -> None:
-    if (sock := socket_of(event.assoc)) is not None:
+    if (sock := _socket_of(event.assoc)) is not None:
         acknowledge_at_once(sock)
 
 
@@ -93,7 +93,7 @@ SOCKET_RULES: Final[list[Any]] = [
     (evt.EVT_DATA_SENT, _rearm_quick_ack),
     (evt.EVT_DATA_RECV, _rearm_quick_ack),
 ]
-"""Event handlers for every association of ours, requested or accepted."""
+"""Event handlers for every association."""
 
 
 class ReactorAssociation(AcceptedContexts):
@@ -203,7 +203,7 @@ class ReactorAssociation(AcceptedContexts):
     def break_off(self) -> None:
         """End it at once, whatever state it is in, and leave no thread behind."""
         if self._wire is not None:
-            break_wire(self._wire)
+            _break_wire(self._wire)
             self._end()
 
     def abort(self) -> None:
@@ -211,7 +211,7 @@ class ReactorAssociation(AcceptedContexts):
         self.is_aborted = True
         wire = self._wire
         if wire is not None:
-            break_wire(wire)
+            _break_wire(wire)
             wire.dimse.msg_queue.put((None, None))
 
     def adopt(self, wire: Wire) -> None:
@@ -295,7 +295,7 @@ class ReactorAssociation(AcceptedContexts):
     def _end(self) -> None:
         wire, self._wire = self._wire, None
         if wire is not None:
-            end_wire(wire)
+            _end_wire(wire)
 
 
 class _Requestor(ApplicationEntity):
@@ -420,7 +420,7 @@ def _data_set_name(primitive: Primitive) -> str:
     return "DataSet" if isinstance(primitive, C_STORE) else "Identifier"
 
 
-def break_wire(wire: Wire) -> None:
+def _break_wire(wire: Wire) -> None:
     """End one of pynetdicom's associations at once, from any thread: by an A-ABORT while its thread still sends.
 
     pynetdicom's own abort waits for that thread without a limit, also when it is blocked in the socket. Its state
@@ -439,13 +439,13 @@ def break_wire(wire: Wire) -> None:
     _shut_socket(wire)
 
 
-def end_wire(wire: Wire) -> None:
+def _end_wire(wire: Wire) -> None:
     """Wait for the threads of a released or broken association."""
     wire.kill()
     for thread in (wire, wire.dul):
         if thread.ident is not None:
             thread.join(_RELEASE_PATIENCE_S)
-    if (sock := socket_of(wire)) is not None:
+    if (sock := _socket_of(wire)) is not None:
         sock.close()
 
 
@@ -454,7 +454,7 @@ def _park_reactor(event: Event) -> None:
     event.assoc._reactor_checkpoint.clear()  # pyright: ignore[reportPrivateUsage]
 
 
-def socket_of(wire: Wire) -> socket.socket | None:
+def _socket_of(wire: Wire) -> socket.socket | None:
     """The socket below one of pynetdicom's associations, or None once it is gone."""
     transport = wire.dul.socket
     return transport.socket if transport is not None else None
@@ -462,7 +462,7 @@ def socket_of(wire: Wire) -> socket.socket | None:
 
 def _shut_socket(wire: Wire) -> None:
     """Wake a thread that is blocked in the socket; not SSLSocket.shutdown, which takes its TLS object away."""
-    sock = socket_of(wire)
+    sock = _socket_of(wire)
     if sock is not None:
         with suppress(OSError):
             socket.socket.shutdown(sock, socket.SHUT_RDWR)

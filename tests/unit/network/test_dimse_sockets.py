@@ -95,7 +95,7 @@ def test_the_rules_hold_in_an_association(tmp_path: Path) -> None:
         assert wire is not None
         for kind, handler in SOCKET_RULES:
             assert (handler, None) in wire.get_handlers(kind)
-        sock = rules.socket_of(wire)
+        sock = rules._socket_of(wire)
         assert sock is not None and sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     finally:
         association.close()

@@ -281,6 +281,39 @@ def test_one_connection_too_many_is_closed_and_the_others_go_on(a_site: Site, mo
         assert first.status(echo()) == 0
 
 
+def test_a_connection_without_a_thread_is_closed_and_the_next_one_served(
+    a_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched, a_site.associated() as other:
+        patched.setattr(threading.Thread, "start", failing)
+        with a_site.caller() as caller:
+            assert caller.is_let_down()
+        assert other.status(echo()) == 0
+    assert a_site.answers_echo()
+
+
+def test_too_many_open_files_do_not_end_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    troubles = [OSError(errno.EMFILE, "Too many open files"), OSError(errno.ECONNABORTED, "gone")]
+
+    class Listener(socket.socket):
+        def accept(self) -> tuple[socket.socket, object]:
+            if troubles:
+                raise troubles.pop()
+            return super().accept()
+
+    def listener(_host: str, port: int) -> socket.socket:
+        found = socket.create_server(("127.0.0.1", port))
+        return Listener(found.family, found.type, found.proto, found.detach())
+
+    monkeypatch.setattr(acceptor, "_listener", listener)
+    with running(tmp_path / "inbox") as site:
+        assert site.answers_echo()
+        assert troubles == []
+
+
 def test_a_port_in_use_is_told(a_site: Site) -> None:
     for host in ("127.0.0.1", "no such host"):
         with pytest.raises(BadRequest):

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 
@@ -41,14 +42,23 @@ def an_installation(tmp_path: Path) -> Installation:
     return Installation(tmp_path / "adit")
 
 
+@contextmanager
+def mounted(disk: Path) -> Iterator[None]:
+    """A tiny disk at a directory, for as long as the context lasts."""
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", disk], check=False).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
 @pytest.fixture
 def a_tiny_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", disk], check=False).returncode:
-        pytest.skip("needs the right to mount a small file system")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    with mounted(disk):
+        yield disk
 
 
 def wish(study: StudyFiles) -> StudyWish:
@@ -68,6 +78,23 @@ def test_a_full_disk_is_tried_again_and_leaves_nothing_behind(
     assert (item.state, item.error_code, item.attempts) == (State.FAILURE, "NoSpace", attempts)
     assert files_in(a_tiny_disk) == []
     assert an_installation.leftovers() == []
+
+
+def test_a_full_scratch_folder_fails_the_item_and_leaves_nothing_behind(
+    an_installation: Installation, tmp_path: Path
+) -> None:
+    large = studies.write_ct(tmp_path / "large", instances=(1,), rows=2200, columns=2200)
+    with FaultyArchive("ARCHIVE", large.files).running() as archive:
+        source = an_installation.server(archive, **DIMSE_GET)  # type: ignore[arg-type]
+        folder = an_installation.folder(tmp_path / "out")
+        with mounted(an_installation.spool.scratch):
+            (item,) = an_installation.transfer(source, folder, wish(large))
+            assert an_installation.leftovers() == []
+        assert (item.state, item.error_code) == (State.FAILURE, "NoSpace")
+        assert "scratch folder" in item.message
+        assert files_in(tmp_path / "out") == []
+        (item,) = an_installation.transfer(source, folder, wish(large))
+    assert item.state is State.SUCCESS, item.message
 
 
 def test_an_unwritable_folder_is_reported_at_once(

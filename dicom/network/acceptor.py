@@ -8,6 +8,7 @@ import logging
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol, TypeVar
@@ -167,7 +168,8 @@ class Acceptor:
         try:
             _part(wire.socket, self._last_words(wire))
         except Exception as error:  # a bug must not end the server; its text could tell of a patient
-            log.error("an association with the receiver ended with %s", type(error).__name__)
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            log.error("an association ended with %s at %s:%s", type(error).__name__, where.filename, where.lineno)
         finally:
             self._forget(wire)
 

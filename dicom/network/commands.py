@@ -141,10 +141,9 @@ def _even(value: bytes, padding: bytes) -> bytes:
 
 
 def _as_uid(value: bytes) -> str:
+    """A UID as text, empty for what is none: one bad instance of a study must not end the association of all."""
     uid = value.rstrip(b"\0 ")
-    if uid and _UID.fullmatch(uid) is None:
-        raise ValueError
-    return uid.decode("ascii")
+    return uid.decode("ascii") if _UID.fullmatch(uid) else ""
 
 
 def _as_count(value: bytes | None) -> int | None:

@@ -164,7 +164,7 @@ class Inbox:
         for name in names - self._known.keys():
             with suppress(FileNotFoundError):
                 text = (self._waiting / name / _EXPECTED).read_text(encoding="ascii")
-                self._known[name] = frozenset(text.split("\n"))
+                self._known[name] = frozenset(text.splitlines())
 
     @contextmanager
     def _exclusive(self) -> Generator[None]:

@@ -139,7 +139,8 @@ class _Conversation:
         context = self._association.context(context_id)
         if context.abstract_syntax == VERIFICATION:
             raise PeerLied("The peer stores where it may only ask whether we are there.")
-        head = part10_prefix(message.sop_class_uid, message.sop_uid, context.transfer_syntax)
+        sop_class_uid = message.sop_class_uid or context.abstract_syntax
+        head = part10_prefix(sop_class_uid, message.sop_uid, context.transfer_syntax)
         self._arrival = self._inbox.receive(message.sop_uid, head)
         return self._arrival
 

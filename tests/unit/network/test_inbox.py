@@ -59,6 +59,11 @@ def test_what_nobody_waits_for_is_not_kept(an_inbox: Inbox) -> None:
     assert leftovers(an_inbox) == []
 
 
+def test_an_instance_without_a_uid_belongs_to_nobody(an_inbox: Inbox) -> None:
+    with an_inbox.expect([]), an_inbox.expect(["1.2"]):
+        assert receive(an_inbox, "") == 0
+
+
 def test_two_retrievals_of_the_same_study_both_get_everything(an_inbox: Inbox) -> None:
     with an_inbox.expect(["1.2", "1.3"]) as first, Inbox(an_inbox.root).expect(["1.3", "1.2"]) as second:
         assert [receive(an_inbox, uid) for uid in ("1.2", "1.3")] == [2, 2]

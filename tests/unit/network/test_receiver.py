@@ -350,6 +350,13 @@ def test_a_store_is_answered_when_the_instance_is_in_the_inbox(a_site: Site) -> 
     assert b"".join(arrived.parts) == b"data"
 
 
+def test_a_store_without_a_class_is_one_of_its_context(a_site: Site) -> None:
+    with a_site.inbox.expect([UID]) as expectation, a_site.associated() as caller:
+        assert caller.status(message(Message(Operation.STORE, "", UID, 7), b"data")) == 0
+        (arrived,) = expectation.arrived()
+    assert arrived.sop_class_uid == CT
+
+
 def test_many_instances_come_in_one_association_and_by_several_at_once(a_site: Site) -> None:
     uids = [f"1.2.{n}" for n in range(60)]
     statuses: list[int | None] = []
@@ -373,11 +380,13 @@ def test_many_instances_come_in_one_association_and_by_several_at_once(a_site: S
     ("sent", "status"),
     [
         (store("1.9"), 0x0124),
+        (store("1.2.DOE^JOHN"), 0x0124),
+        (store(""), 0x0124),
         (store(data=None), 0x0110),
         (message(Message(Operation.FIND, FIND, number=1), b"keys"), 0x0211),
         (message(Message(Operation.MOVE, FIND, number=1)), 0x0211),
     ],
-    ids=["nobody waits", "no data set", "another operation", "one without data set"],
+    ids=["nobody waits", "no UID", "no UID at all", "no data set", "another operation", "one without data set"],
 )
 def test_what_cannot_be_done_is_answered_and_the_association_goes_on(a_site: Site, sent: bytes, status: int) -> None:
     with a_site.inbox.expect([UID]), a_site.associated() as caller:

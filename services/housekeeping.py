@@ -6,7 +6,7 @@ That is what dead workers have left at folder destinations, idempotency keys, an
 from contextlib import suppress
 from datetime import timedelta
 
-from dicom.files.folder import sweep_staging
+from dicom.files.staging import sweep_staging
 from models.db.engine import Database
 from models.db.idempotency import IdempotencyStore
 from models.db.nodes import NodeStore

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from random import Random
 
-from dicom.files.folder import STAGING
+from dicom.files.staging import STAGING
 from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.domain.errors import OverQuota

@@ -16,7 +16,7 @@ from deployments.offline.survey import Found, files_below, studies_of, survey
 from deployments.offline.treatment import STAGING_PREFIX, Batch, Place, Task, Treatment, batches, begin, opened, treat
 from deployments.rows import read_rows
 from dicom.deid.identity import plain_id
-from dicom.files.folder import STAGING, sweep_staging
+from dicom.files.staging import STAGING, sweep_staging
 from dicom.files.trouble import writing
 from models.db.engine import Database
 from models.domain.errors import AditError, BadRequest, Bug, Unreadable, WrongState

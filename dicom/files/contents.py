@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dicom.files.folder import STAGING
+from dicom.files.staging import STAGING
 from dicom.files.trouble import writing
 
 _EVERY = 1000

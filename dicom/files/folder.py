@@ -20,13 +20,12 @@ from typing import Self
 
 from dicom.files import layout
 from dicom.files.header import series_uid_of
+from dicom.files.staging import STAGING, remove
 from dicom.files.trouble import writing
 from dicom.mapping import give_back
 from dicom.part10 import part10_prefix
 from models.domain.errors import Canceled, Unreadable
 from models.domain.instances import Bytes, EncodedInstance, StoreOutcome, Verdict
-
-STAGING = ".adit-staging"
 
 _PRIVATE = 0o700
 _MAX_BUFFERS = 1024
@@ -89,7 +88,7 @@ class StagedStudy:
         publishing replaces the whole study. Reads every file.
         """
         with writing(self.destination, "folder"):
-            _remove(self._parts)
+            remove(self._parts)
             staged = _matching(self._study, digests)
             for path in set(_files(self._study)) - set(staged.values()):
                 path.unlink()
@@ -140,7 +139,7 @@ class StagedStudy:
                 self._move_into_place()
                 for folder in (self.path.parent, self.path.parent.parent, self.destination):
                     _flush_folder(folder)
-            _remove(self._root)
+            remove(self._root)
 
     def confirm(self, digests: Mapping[str, str]) -> set[str]:
         """Those SOP Instance UIDs whose published files have exactly this SHA-256. Reads every file."""
@@ -150,7 +149,7 @@ class StagedStudy:
     def discard(self) -> None:
         """Remove what is staged; what is published stays."""
         with writing(self.destination, "folder"):
-            _remove(self._root)
+            remove(self._root)
 
     @property
     def _root(self) -> Path:
@@ -196,7 +195,7 @@ class StagedStudy:
         A crash in the middle leaves a staged study, which the next ``publish`` moves.
         """
         replaced = self._root / "replaced"
-        _remove(replaced)
+        remove(replaced)
         if _exchange(self._study, self.path):
             self._study.rename(replaced)
         else:
@@ -232,19 +231,6 @@ class FolderSender:
         except Unreadable:
             return StoreOutcome(instance.sop_uid, Verdict.REFUSED, _CANNOT_UNDERSTAND)
         return StoreOutcome(instance.sop_uid, Verdict.STORED, digest=digest)
-
-
-def sweep_staging(destination: Path, alive: Callable[[str], bool]) -> int:
-    """Remove what is staged under keys that are not alive; return how many keys were removed.
-
-    Raises WriteFailed, which names the destination.
-    """
-    with writing(destination, "folder"):
-        staging = destination / STAGING
-        keys = [path for path in staging.iterdir() if not alive(path.name)] if staging.is_dir() else []
-        for path in keys:
-            _remove(path)
-    return len(keys)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -324,11 +310,6 @@ def _write_all(descriptor: int, buffers: list[memoryview]) -> None:
             written -= len(left.pop(0))
         if written:
             left[0] = left[0][written:]
-
-
-def _remove(folder: Path) -> None:
-    with suppress(FileNotFoundError):
-        shutil.rmtree(folder)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -15,7 +15,7 @@ from pydicom import dcmread
 
 from deployments.demo import studies
 from deployments.demo.studies import StudyFiles
-from dicom.files.folder import STAGING
+from dicom.files.staging import STAGING
 from models.db.engine import Database
 from models.db.nodes import NodeStore
 from models.domain.errors import OverQuota

@@ -20,7 +20,7 @@ from deployments.offline import treatment
 from dicom.deid.engine import Deidentifier
 from dicom.deid.policy import compiled
 from dicom.deid.profile import load
-from dicom.files.folder import STAGING
+from dicom.files.staging import STAGING
 from dicom.part10 import part10_prefix
 from models.db.engine import open_database
 from models.db.scopes import ScopeStore

@@ -7,7 +7,7 @@ import pytest
 
 from dicom.files import contents
 from dicom.files.contents import Contents, count
-from dicom.files.folder import STAGING
+from dicom.files.staging import STAGING
 from models.domain.errors import WriteFailed
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from dicom.files import folder, layout
-from dicom.files.folder import FolderSender, StagedStudy, sweep_staging
+from dicom.files.folder import FolderSender, StagedStudy
+from dicom.files.staging import sweep_staging
 from dicom.part10 import split_part10
 from models.domain.errors import Canceled, NoSpace, WriteFailed
 from models.domain.instances import EncodedInstance, Verdict

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dicom.files.folder import STAGING
+from dicom.files.staging import STAGING
 from models.db.engine import Database
 from models.db.idempotency import IdempotencyStore
 from models.db.jobs import JobStore

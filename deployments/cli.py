@@ -1,60 +1,69 @@
 """The `adit` command."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import typer
 
-from deployments.commands import (
-    accounts,
-    backups,
-    batches,
-    chores,
-    containers,
-    doctor,
-    jobs,
-    machine,
-    nodes,
-    offline,
-    privacy,
-    profiles,
-    programs,
-    project,
-    workspace,
-)
+from deployments.late_commands import LateGroup
 
-app = typer.Typer(
-    help="Moves DICOM studies between archives and folders, pseudonymized on the way.",
-    no_args_is_help=True,
-    pretty_exceptions_show_locals=False,
-)
-for command in (machine.up, machine.demo, jobs.transfer, jobs.cancel, jobs.resume, jobs.retry, offline.deidentify):
-    app.command()(command)
-for command in (jobs.verify, jobs.hurry, jobs.restart, jobs.delete, project.maintenance):
-    app.command()(command)
-app.command("status")(jobs.show)
-for command in (backups.db_backup, backups.db_restore):
-    app.command()(command)
-app.command()(doctor.doctor)
-app.command("create-admin")(accounts.create_admin)
-for command in (programs.init, programs.web, programs.dispatch, programs.worker, programs.receiver):
-    app.command()(command)
-app.command("prefect-server")(programs.run_prefect_server)
-app.command()(chores.deploy)
-for command in (workspace.init_workspace, workspace.randomize_env_secrets, workspace.env_check):
-    app.command()(command)
-for command in (workspace.generate_auth_token, workspace.generate_secure_password):
-    app.command()(command)
-for command in (workspace.generate_certificate_files, workspace.generate_certificate_chain):
-    app.command()(command)
-for command in (containers.stack_deploy, containers.stack_rm, containers.compose_up, containers.compose_down):
-    app.command()(command)
-for command in (containers.compose_build, containers.compose_pull):
-    app.command()(command)
-app.add_typer(nodes.app, name="node")
-app.add_typer(batches.app, name="batch")
-app.add_typer(profiles.app, name="profile")
-app.add_typer(chores.chores_app, name="chores")
-app.add_typer(privacy.review_app, name="review")
-app.add_typer(privacy.escrow_app, name="escrow")
-app.add_typer(privacy.audit_app, name="audit")
+
+class _Commands(LateGroup):
+    places: ClassVar[Mapping[str, str]] = {
+        "up": "deployments.commands.machine:up",
+        "demo": "deployments.commands.machine:demo",
+        "transfer": "deployments.commands.jobs:transfer",
+        "cancel": "deployments.commands.jobs:cancel",
+        "resume": "deployments.commands.jobs:resume",
+        "retry": "deployments.commands.jobs:retry",
+        "deidentify": "deployments.commands.offline:deidentify",
+        "verify": "deployments.commands.jobs:verify",
+        "hurry": "deployments.commands.jobs:hurry",
+        "restart": "deployments.commands.jobs:restart",
+        "delete": "deployments.commands.jobs:delete",
+        "maintenance": "deployments.commands.project:maintenance",
+        "status": "deployments.commands.jobs:show",
+        "db-backup": "deployments.commands.backups:db_backup",
+        "db-restore": "deployments.commands.backups:db_restore",
+        "doctor": "deployments.commands.doctor:doctor",
+        "create-admin": "deployments.commands.accounts:create_admin",
+        "init": "deployments.commands.programs:init",
+        "web": "deployments.commands.programs:web",
+        "dispatch": "deployments.commands.programs:dispatch",
+        "worker": "deployments.commands.programs:worker",
+        "receiver": "deployments.commands.programs:receiver",
+        "prefect-server": "deployments.commands.programs:run_prefect_server",
+        "deploy": "deployments.commands.chores:deploy",
+        "init-workspace": "deployments.commands.workspace:init_workspace",
+        "randomize-env-secrets": "deployments.commands.workspace:randomize_env_secrets",
+        "env-check": "deployments.commands.workspace:env_check",
+        "generate-auth-token": "deployments.commands.workspace:generate_auth_token",
+        "generate-secure-password": "deployments.commands.workspace:generate_secure_password",
+        "generate-certificate-files": "deployments.commands.workspace:generate_certificate_files",
+        "generate-certificate-chain": "deployments.commands.workspace:generate_certificate_chain",
+        "stack-deploy": "deployments.commands.containers:stack_deploy",
+        "stack-rm": "deployments.commands.containers:stack_rm",
+        "compose-up": "deployments.commands.containers:compose_up",
+        "compose-down": "deployments.commands.containers:compose_down",
+        "compose-build": "deployments.commands.containers:compose_build",
+        "compose-pull": "deployments.commands.containers:compose_pull",
+        "node": "deployments.commands.nodes:app",
+        "batch": "deployments.commands.batches:app",
+        "profile": "deployments.commands.profiles:app",
+        "chores": "deployments.commands.chores:chores_app",
+        "review": "deployments.commands.privacy:review_app",
+        "escrow": "deployments.commands.privacy:escrow_app",
+        "audit": "deployments.commands.privacy:audit_app",
+    }
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_show_locals=False)
+
+
+@app.callback()
+def adit() -> None:
+    """Moves DICOM studies between archives and folders, pseudonymized on the way."""
+
 
 if __name__ == "__main__":
     app()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deployments.stack import ROOT
+from deployments.root import ROOT
 from models.domain.errors import BadRequest, NotFound, Unreachable
 
 CONTAINERS = ROOT / "deployments" / "containers"

@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 
 from models.settings import EXAMPLE_MASTER_KEY
-from services.people import tokens
+from services.people.secret_tokens import new_api_token
 
 MASTER_KEY, DATABASE_PASSWORD = "ADIT_MASTER_KEY", "ADIT_DATABASE_PASSWORD"
 LENGTH, SHORTEST = 20, 12
@@ -23,7 +23,7 @@ MAKERS: Mapping[str, Callable[[], str]] = {
     "ADIT_PREFECT_AUTH": lambda: f"adit:{letters(32)}",
     "ADIT_METRICS_TOKEN": lambda: letters(32),
     "ADIT_ADMIN_PASSWORD": lambda: password(),
-    "ADIT_ADMIN_TOKEN": tokens.new_secret,
+    "ADIT_ADMIN_TOKEN": new_api_token,
 }
 """What an installation chooses for itself; secrets of others, such as a mail server's, are not ours to make."""
 _EXAMPLES = {"", EXAMPLE_MASTER_KEY}

@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 
 from deployments import installation, ports, prefect_server, processes
+from deployments.root import ROOT
 from deployments.supervisor import Program, Supervisor
 from models.settings import Settings
 
-ROOT = Path(__file__).resolve().parents[1]
 STACK_VARIABLE = "ADIT_STACK"
 """Marks every process of a stack with its data directory, so that the next start finds those that lost theirs."""
 _EVERY_ADDRESS = {"0.0.0.0", "::"}

@@ -10,11 +10,11 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from deployments import certificates, environment_file, secret_values
+from deployments.root import ROOT
 from deployments.screen import FAILURE, SUCCESS, WARNING, errors_shown, say
-from deployments.stack import ROOT
 from models.domain.errors import BadRequest
 from models.settings import EXAMPLE_MASTER_KEY, Settings
-from services.people import tokens
+from services.people.secret_tokens import new_api_token
 
 EXAMPLE = ROOT / "example.env"
 _VALID_DAYS = 825
@@ -71,7 +71,7 @@ def env_check(
 
 def generate_auth_token(length: Annotated[int | None, typer.Argument(min=secret_values.SHORTEST)] = None) -> None:
     """Print a random token: as ADIT_ADMIN_TOKEN wants it, or of so many letters and digits."""
-    print(secret_values.letters(length) if length else tokens.new_secret())
+    print(secret_values.letters(length) if length else new_api_token())
 
 
 def generate_secure_password(length: Length = secret_values.LENGTH) -> None:

@@ -3,9 +3,17 @@
 import hashlib
 import secrets
 
+API_PREFIX = "adit_"
+"""By which tools that look for leaked secrets know a token of the API."""
+
 
 def new_token() -> str:
     return secrets.token_urlsafe(32)
+
+
+def new_api_token() -> str:
+    """A secret that nobody guesses, in the form of a token of the API."""
+    return f"{API_PREFIX}{new_token()}"
 
 
 def digest_of(token: str) -> str:

@@ -4,7 +4,6 @@ A token can do no more than its owner, in the browser, at this very moment; it m
 """
 
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -17,8 +16,8 @@ from models.domain.people import Actor, NodeAccess, Permission, Standing, User
 from models.domain.tokens import Operation, OwnedToken, Token, TokenWish, Use
 from services import audit, nodes
 from services.people import actors
+from services.people.secret_tokens import API_PREFIX, new_api_token
 
-PREFIX = "adit_"
 LONGEST_LIFE = timedelta(days=366)
 """A date farther away needs the right to tokens that never expire."""
 DESCRIPTION_LENGTH = 200
@@ -27,7 +26,7 @@ MOST_TOKENS = 100
 
 _BEGINNING_LENGTH = 9
 _FIRST_LIFE = timedelta(days=365)
-_SECRET = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")
+_SECRET = re.compile(rf"{API_PREFIX}[A-Za-z0-9_-]{{43}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +44,6 @@ class NewToken:
 
     token: Token
     secret: str = field(repr=False)
-
-
-def new_secret() -> str:
-    """A secret that nobody guesses, in the form of a token."""
-    return f"{PREFIX}{secrets.token_urlsafe(32)}"
 
 
 def add_first(db: Database, user: User, secret: str, by: str) -> None:
@@ -97,7 +91,7 @@ def add(db: Database, actor: Actor, wish: TokenWish) -> NewToken:
     wish = _cleaned(wish)
     if problems := _problems(actor, wish, db.clock()):
         raise BadRequest.of(problems)
-    secret = new_secret()
+    secret = new_api_token()
     with db.transaction():
         store = TokenStore(db)
         if store.count(owner) >= MOST_TOKENS:

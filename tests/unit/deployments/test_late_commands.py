@@ -1,5 +1,6 @@
 """`adit` knows its commands before it imports them: what it says of them is what they say of themselves."""
 
+import gc
 from typing import Any
 
 import pytest
@@ -56,3 +57,4 @@ def test_a_command_that_is_not_where_it_should_be_is_not_left_out_silently() -> 
         group.get_command(CONTEXT, "lost")
     with pytest.raises(ModuleNotFoundError):
         group.commands["lost"]
+    assert gc.isenabled(), "garbage is collected again, whatever became of the import"

@@ -307,7 +307,7 @@ class _Gathering:
         a character set of several bytes for each letter, only the letters that are ASCII, and nothing of those without
         any. Double s may be written as one letter.
         """
-        if any(letter > ("\x7f" if self.is_wide else "\xff") for letter in original):
+        if not original.isascii() and any(letter > ("\x7f" if self.is_wide else "\xff") for letter in original):
             letters = unicodedata.normalize("NFKD", original).casefold()
             own = max(re.split(r"ss|[^a-z0-9]+", re.sub(r".(?=[^\0-\x7f])", " ", letters)), key=len, default="")
             return own.encode() if own in plain else b""
@@ -423,7 +423,9 @@ def _months(month: str) -> tuple[str, ...]:
 
 def _shortest(anchors: set[bytes]) -> frozenset[bytes]:
     """The anchors that contain no other one."""
-    return frozenset(one for one in anchors if not any(other in one for other in anchors if other != one))
+    joined = b" ".join(anchors)
+    repeated = [anchor for anchor in anchors if joined.count(anchor) > 1]
+    return frozenset(one for one in anchors if not any(other in one for other in repeated if other != one))
 
 
 Rules = Callable[[int, bytes], rules.Rule]

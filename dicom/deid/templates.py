@@ -13,7 +13,7 @@ from itertools import groupby
 from dicom.deid import residue, rules
 from dicom.deid.encoding import Element, Syntax, read_beginning, syntax_of
 from dicom.deid.identifiers import Found, Identifiers
-from dicom.deid.needles import Needles, Rules
+from dicom.deid.needles import Needles, Original, Rules
 from dicom.deid.pixels.frames import frame_count, is_encapsulated
 from dicom.deid.pixels.header import Header
 from dicom.deid.pixels.judge import hidden_in_fragments
@@ -127,17 +127,63 @@ class Templates:
         ``level`` is that of the data set, ``header`` what the engine made of its header, ``marks`` are the elements
         that were set in it, and ``fixed`` the tags whose values decided more than the fate of themselves.
         """
-        if not _can_be_template(source):
-            return
-        pieces = list(self._pieces(source, level, marks, fixed | _FIXED))
-        if b"".join(piece.result for piece in pieces) == header:
-            template = _Template(source, pieces, needles, level, self._walker, self._identifiers, self._rule_for)
+        if _can_be_template(source):
+            lesson = _Lesson(_without_pixels(source), level, marks, fixed | _FIXED, header)
+            template = _Template(lesson, needles, self._walker, self._identifiers, self._rule_for)
             self._templates.insert(0, template)
             del self._templates[_MOST_TEMPLATES:]
 
-    def _pieces(self, source: Source, level: Level, marks: Mapping[int, bytes], fixed: Set[int]) -> Iterator[_Piece]:
-        level = replace(level, safe_private={})
-        missing = dict(marks)
+
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    """What is to be learned from an instance, as for ``Templates.learn``; its data ends before the pixels."""
+
+    source: Source
+    level: Level
+    marks: Mapping[int, bytes]
+    fixed: Set[int]
+    header: bytes
+
+
+class _Template:
+    """One instance in pieces; treats others that are like it.
+
+    It is taken to pieces when another one comes that may be like it: many instances are the only ones of their kind.
+    """
+
+    def __init__(
+        self, lesson: _Lesson, needles: Needles, walker: Walker, identifiers: Identifiers, rule_for: Rules
+    ) -> None:
+        source = lesson.source
+        self._lesson: _Lesson | None = lesson
+        self._pieces: list[_Piece] = []
+        self._runs: list[_Run] = []
+        self._originals: set[Original] = set()
+        self._syntax = source.syntax
+        self._transfer_syntax_uid = source.transfer_syntax_uid
+        self._level = lesson.level
+        self._words = needles.words
+        self._sop_class_uid = _value(source, rules.SOP_CLASS_UID)
+        self._walker = walker
+        self._identifiers = identifiers
+        self._rule_for = rule_for
+        pixels = source.elements[source.position :]
+        self._pixel_tag = pixels[0].tag if pixels else 0
+        self._pixel_head = bytes(source.data[pixels[0].start : pixels[0].begin]) if pixels else b""
+        self._frame_count = frame_count(Header(source.data, source.elements, source.syntax))
+
+    def _take_to_pieces(self, lesson: _Lesson) -> None:
+        """Without pieces, when they would not together be what the engine made, nothing ever fits."""
+        self._lesson = None
+        pieces = list(self._made(lesson))
+        if b"".join(piece.result for piece in pieces) == lesson.header:
+            self._pieces = pieces
+            self._runs = _runs(pieces)
+            self._originals = _joined(piece.found for piece in pieces).originals
+
+    def _made(self, lesson: _Lesson) -> Iterator[_Piece]:
+        source, level = lesson.source, lesson.level.copy()
+        missing = dict(lesson.marks)
         for _, group in groupby(source.elements[: source.position], _unit):
             elements = list(group)
             first, last = elements[0], elements[-1]
@@ -153,41 +199,11 @@ class Templates:
                 bytes(source.data[first.start : last.end]),
                 b"".join(chunks),
                 found,
-                is_fixed=mark is not None or any(element.tag in fixed for element in elements),
+                is_fixed=mark is not None or any(element.tag in lesson.fixed for element in elements),
                 varies=first.tag == rules.SOP_INSTANCE_UID,
             )
         for tag, result in missing.items():
             yield _Piece(tag, b"", result, Found(), is_fixed=True)
-
-
-class _Template:
-    """One instance in pieces; treats others that are like it."""
-
-    def __init__(
-        self,
-        source: Source,
-        pieces: list[_Piece],
-        needles: Needles,
-        level: Level,
-        walker: Walker,
-        identifiers: Identifiers,
-        rule_for: Rules,
-    ) -> None:
-        self._pieces = pieces
-        self._runs = _runs(pieces)
-        self._syntax = source.syntax
-        self._transfer_syntax_uid = source.transfer_syntax_uid
-        self._level = level
-        self._words = needles.words
-        self._sop_class_uid = _value(source, rules.SOP_CLASS_UID)
-        self._originals = _joined(piece.found for piece in pieces).originals
-        self._walker = walker
-        self._identifiers = identifiers
-        self._rule_for = rule_for
-        pixels = source.elements[source.position :]
-        self._pixel_tag = pixels[0].tag if pixels else 0
-        self._pixel_head = bytes(source.data[pixels[0].start : pixels[0].begin]) if pixels else b""
-        self._frame_count = frame_count(Header(source.data, source.elements, source.syntax))
 
     def treated(self, data: memoryview, instance: EncodedInstance) -> tuple[Bytes, ...] | None:
         """The treated data set in pieces, or None when the instance is not like this one."""
@@ -195,10 +211,14 @@ class _Template:
             return None
         if _plain(self._sop_class_uid) != instance.sop_class_uid.strip("\0 "):
             return None
-        size = sum(len(run.original) for run in self._runs) + _ROOM_FOR_LONGER_VALUES
-        head = bytes(data[:size])
         fitted = _Fitted()
         try:
+            if self._lesson is not None:
+                self._take_to_pieces(self._lesson)
+            if not self._pieces:
+                return None
+            size = sum(len(run.original) for run in self._runs) + _ROOM_FOR_LONGER_VALUES
+            head = bytes(data[:size])
             self._fit(head, fitted)
             if _plain(fitted.sop_uid) != instance.sop_uid.strip("\0 ") or fitted.found.originals != self._originals:
                 return None
@@ -214,7 +234,7 @@ class _Template:
         return (header, data[fitted.position :]) if self._pixel_head else (header,)
 
     def _fit(self, head: bytes, fitted: _Fitted) -> None:
-        level = replace(self._level, safe_private={})
+        level = self._level.copy()
         view = memoryview(head)
         for run in self._runs:
             if not run.varies and head.startswith(run.original, fitted.position):
@@ -255,7 +275,7 @@ class _Template:
         """
         if not self._pixel_head:
             return position == len(data)
-        if data[position : position + len(self._pixel_head)] != self._pixel_head:
+        if bytes(data[position : position + len(self._pixel_head)]) != self._pixel_head:
             return False
         (pixels,) = read_beginning(data, self._syntax, self._pixel_tag, position)
         if pixels.end != len(data):
@@ -307,6 +327,13 @@ def _unit(element: Element) -> int:
 
 def _is_private(tag: int) -> bool:
     return bool(tag & 0x10000)
+
+
+def _without_pixels(source: Source) -> Source:
+    """The same with a copy of all that stands before the value of the pixels, which is not to be held in memory."""
+    pixels = source.elements[source.position :]
+    end = pixels[0].begin if pixels else len(source.data)
+    return replace(source, data=memoryview(bytes(source.data[:end])))
 
 
 def _value(source: Source, tag: int) -> bytes:

@@ -6,7 +6,7 @@ name. So a new word is lost at first, until a site approves it.
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -89,8 +89,6 @@ class Cleaner:
     ) -> None:
         self._texts = frozenset(_plain(text) for text in approved_texts)
         self._approved = frozenset(folded(word) for text in approved_words for word in _plain(text).split())
-        self._words: frozenset[str] = frozenset()
-        self._finder: re.Pattern[str] | None = None
         self._known: dict[tuple[frozenset[str], str], bool] = {}
 
     def cleaned(self, text: str, scrub: Collection[str] = frozenset()) -> str:
@@ -129,18 +127,14 @@ class Cleaner:
         """The words in their order, and what stands behind the last one."""
         pieces: list[_Piece] = []
         end = 0
-        for match in self._words_in(value):
+        for match in _finder(self._approved).finditer(value):
             pieces.append(_Piece(value[end : match.start()], match[0]))
             end = match.end()
         return pieces, value[end:]
 
-    def _words_in(self, value: str) -> Iterator[re.Match[str]]:
-        if self._finder is None:
-            self._words = lexicon() | self._approved
-            joined = sorted((word for word in self._words if _ODD.search(word)), key=len, reverse=True)
-            choices = "|".join(re.escape(word) for word in joined)
-            self._finder = re.compile(rf"(?<![^\W_])(?:{choices})(?![^\W_])|{_ALONE_OR_IN_NUMBER}", re.IGNORECASE)
-        return self._finder.finditer(value)
+    @property
+    def _words(self) -> frozenset[str]:
+        return _known_words(self._approved)
 
     def _verdicts(self, pieces: list[_Piece], scrub: frozenset[str]) -> list[bool]:
         """For each word whether it stays, judged by itself and by those before it."""
@@ -170,14 +164,15 @@ class Cleaner:
     def _is_harmless(self, word: str, scrub: frozenset[str]) -> bool:
         plain = folded(word)
         is_known = plain in self._words or plain in _SINGLE
-        if plain in _INTRODUCTION or _is_scrubbed(word, scrub, is_known):
+        if plain in _INTRODUCTION:
             return False
-        return (
+        could_stay = (
             is_known
             or _NUMBER.fullmatch(plain) is not None
             or _SHAPES.fullmatch(plain) is not None
-            or (self._is_compound(word))
+            or self._is_compound(word)
         )
+        return could_stay and not _is_scrubbed(word, scrub, is_known)
 
     def _is_compound(self, word: str) -> bool:
         """Whether a word is made of known ones, in camel case or with numbers: ThoraxAbdomen, Phase2."""
@@ -191,6 +186,19 @@ class Cleaner:
 
 
 _ODD = re.compile(r"[\W_]")
+
+
+@lru_cache(maxsize=8)
+def _known_words(approved: frozenset[str]) -> frozenset[str]:
+    return lexicon() | approved
+
+
+@lru_cache(maxsize=8)
+def _finder(approved: frozenset[str]) -> re.Pattern[str]:
+    """Finds words, those that are joined by punctuation in the lexicon as one; each takes a millisecond to make."""
+    joined = sorted((word for word in _known_words(approved) if _ODD.search(word)), key=len, reverse=True)
+    choices = "|".join(re.escape(word) for word in joined)
+    return re.compile(rf"(?<![^\W_])(?:{choices})(?![^\W_])|{_ALONE_OR_IN_NUMBER}", re.IGNORECASE)
 
 
 def _runs(text: str) -> list[str]:
@@ -208,15 +216,15 @@ def _plain(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text.strip("\0 ")).casefold().split())
 
 
-def _is_scrubbed(word: str, scrub: Collection[str], is_known: bool) -> bool:
+def _is_scrubbed(word: str, scrub: frozenset[str], is_known: bool) -> bool:
     """Whether a word is one of the patient's own, has it as a part, or (when it is no known word) contains it."""
     if not scrub:
         return False
     plain = folded(word)
     parts = {plain, *map(folded, _parts(word)), *_LETTERS_OR_DIGITS.findall(plain)}
-    if any(part in scrub for part in parts):
+    if not scrub.isdisjoint(parts):
         return True
-    return not is_known and any(len(own) >= _LONG_NAME and own in plain for own in scrub)
+    return not is_known and any(own in plain and len(own) >= _LONG_NAME for own in scrub)
 
 
 def _is_initial(pieces: list[_Piece], position: int) -> bool:
@@ -264,6 +272,8 @@ def _opening(before: str, is_gap: bool) -> str:
 def _balanced(text: str) -> str:
     """The text without brackets unless each has its partner."""
     for opening, closing in ("()", "[]"):
+        if opening not in text and closing not in text:
+            continue
         depth = 0
         for letter in text:
             depth += (letter == opening) - (letter == closing and depth >= 0)

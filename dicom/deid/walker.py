@@ -5,7 +5,7 @@ An element that stays is never decoded, and one that was met before is not treat
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 
 from dicom.deid import dates, safe_private, values
@@ -84,6 +84,21 @@ class Level:
     depth: int = 0
     safe_private: dict[int, frozenset[int]] = field(default_factory=dict[int, frozenset[int]])
 
+    def copy(self) -> "Level":
+        """The same for another data set or item, whose private attributes are its own; cheaper than ``replace``."""
+        return Level(
+            self.character_set,
+            self.scrub,
+            self.sequence,
+            self.strict,
+            self.scheme,
+            self.concept,
+            self.unit,
+            self.is_age,
+            self.birth_date,
+            self.depth,
+        )
+
 
 def top_level(values: Mapping[int, bytes], scrub: frozenset[str]) -> Level:
     """The level of a data set itself, by the original values of some of its attributes."""
@@ -113,9 +128,12 @@ class Walker:
         """
         chunks: list[Bytes] = []
         kept_from = elements[0].start if elements else 0
+        rule_for = self._policy.rule_for
+        is_ordinary = not level.strict and not level.is_age
         for element in elements:
-            rule = self._policy.rule_for(element.tag, element.vr)
-            if _may_stay(element, level) and _is_as_it_should_be(data, element, rule):
+            rule = rule_for(element.tag, element.vr)
+            may_stay = is_ordinary and element.end == element.stop
+            if may_stay and (rule is Rule.KEEP or (rule in _KEPT_WHEN_VALID and _is_valid(data, element))):
                 continue
             if kept_from < element.start:
                 chunks.append(data[kept_from : element.start])
@@ -212,7 +230,8 @@ class Walker:
 
     def _item(self, data: memoryview, item: Item, syntax: Syntax, around: Level) -> bytes:
         elements = read_nested(data, item, syntax)
-        level = replace(around, scheme=_scheme(data, elements), safe_private={})
+        level = around.copy()
+        level.scheme = _scheme(data, elements)
         check_depth(level.depth)
         return syntax.encoded_item(b"".join(self.treated(data, elements, syntax, level)))
 
@@ -311,16 +330,6 @@ class Walker:
         return self._stand_ins.replacement(tag, known_vr(tag).decode(), text).encode("ascii")
 
 
-def _may_stay(element: Element, level: Level) -> bool:
-    """Whether nothing around an element demands another look at it than its rule does."""
-    return not level.strict and not level.is_age and element.end == element.stop
-
-
-def _is_as_it_should_be(data: memoryview, element: Element, rule: Rule) -> bool:
-    """Whether an element stays as it is, which most do."""
-    return rule is Rule.KEEP or (rule in _KEPT_WHEN_VALID and _is_valid(data, element))
-
-
 def _is_valid(data: memoryview, element: Element) -> bool:
     return values.is_valid(element.tag, bytes(data[element.begin : element.stop]))
 
@@ -381,6 +390,7 @@ def _dummy_item(syntax: Syntax) -> bytes:
     return syntax.encoded_item(b"".join(elements))
 
 
+@cache
 def encoded_code(syntax: Syntax, value: str, meaning: str) -> bytes:
     """Return an item with a code of DCM, the coding scheme of DICOM itself."""
     elements = (

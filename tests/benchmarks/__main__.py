@@ -52,7 +52,7 @@ def _measure(directory: Path, options: Options, report: Report) -> None:
     if HEADERS in options.parts:
         for corpus in corpus_files.values():
             sections.measure_headers(directory / "headers", corpus, options, report)
-        sections.measure_multiframe(directory / "multiframe", options, report)
+        sections.measure_other_headers(directory / "other-headers", options, report)
     if LISTING in options.parts:
         sections.measure_listing(directory / "listing", options, report)
     if PAGES in options.parts:

@@ -64,6 +64,14 @@ def part(corpus: Corpus, studies_kept: int) -> Corpus:
     return Corpus(f"{corpus.name} ({studies_kept})", files, kept, sum(file.stat().st_size for file in files) / 1e6)
 
 
+def by_study(files: Iterable[Path]) -> list[list[Path]]:
+    """The files of each study, in their order."""
+    found: dict[Study, list[Path]] = {}
+    for file in files:
+        found.setdefault(_study(file), []).append(file)
+    return list(found.values())
+
+
 def _studies(files: Iterable[Path]) -> tuple[Study, ...]:
     return tuple(dict.fromkeys(_study(file) for file in files))
 

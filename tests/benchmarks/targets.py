@@ -12,6 +12,8 @@ RSS_MB = 150.0
 GROWTH_LIMIT = 1.15
 """Peak memory of the largest job, in parts of the peak memory of the smallest, that still passes as flat."""
 DEIDENTIFY_RATIO = 10.0
+VARIED_RATIO = 3.0
+"""For headers that have nothing in common, so that nothing can be remembered."""
 MULTIFRAME_RATIO = 1.0
 FIND_RATIO = 3.0
 PAGES_RATIO = 1.0

@@ -12,7 +12,7 @@ from models.domain.errors import BadRequest
 from models.domain.people import Standing, operator
 from models.settings import Settings
 from services import audit
-from services.people import accounts, sessions, tokens
+from services.people import accounts, secret_tokens, sessions, tokens
 from tests.people import ANOTHER_PASSWORD, PASSWORD, a_session, a_user
 from tests.samples import add_job, some_settings
 
@@ -37,7 +37,7 @@ def test_the_admin_of_the_settings_is_made_once(database: Database, tmp_path: Pa
 
 
 def test_the_admin_of_the_settings_gets_their_token_once(database: Database, tmp_path: Path) -> None:
-    secret = tokens.new_secret()
+    secret = secret_tokens.new_api_token()
     settings = with_admin(tmp_path, admin_token=secret)
     for _ in range(2):
         accounts.ensure_admin(database, settings)

@@ -505,17 +505,35 @@ def test_nonsense_aborts_its_association_and_no_other(a_site: Site, sent: bytes)
 CONVERSATION = request(CONTEXTS) + store(data=bytes(range(200)), limit=100) + echo() + RELEASE_REQUEST_PDU
 
 
-@given(st.integers(0, len(CONVERSATION)), st.booleans())
-@MANY
-def test_a_peer_that_goes_at_any_byte_leaves_nothing_behind(a_site: Site, count: int, aborts: bool) -> None:
-    with a_site.inbox.expect([UID]) as expectation, a_site.associated() as other:
-        with a_site.caller() as caller, suppress(OSError):
-            caller.send(CONVERSATION[:count] + ABORT_PDU * aborts)
+def pdu_ends(data: bytes) -> Iterator[int]:
+    position = 0
+    while position < len(data):
+        position += 6 + int.from_bytes(data[position + 2 : position + 6], "big")
+        yield position
+
+
+def check_that_nothing_stays(site: Site, sent: bytes, resets: bool = False) -> None:
+    with site.inbox.expect([UID]) as expectation, site.associated() as other:
+        with site.caller() as caller, suppress(OSError):
+            caller.send(sent)
+            if resets:
+                caller.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         wait_until(lambda: len(associations()) == 2)
         arrived = list(expectation.arrived())
         assert [b"".join(one.parts) for one in arrived] == [bytes(range(200))] * len(arrived)
-        assert leftovers(a_site.inbox) == []
+        assert leftovers(site.inbox) == []
         assert other.status(echo()) == 0
+
+
+@given(st.integers(0, len(CONVERSATION)), st.booleans())
+@MANY
+def test_a_peer_that_goes_at_any_byte_leaves_nothing_behind(a_site: Site, count: int, resets: bool) -> None:
+    check_that_nothing_stays(a_site, CONVERSATION[:count], resets)
+
+
+@pytest.mark.parametrize("end", list(pdu_ends(CONVERSATION)))
+def test_a_peer_that_aborts_after_any_pdu_leaves_nothing_behind(a_site: Site, end: int) -> None:
+    check_that_nothing_stays(a_site, CONVERSATION[:end] + ABORT_PDU)
 
 
 @given(st.data())

@@ -37,6 +37,7 @@ class LateGroup(TyperGroup):
         return TyperCommand(cmd_name, help=_help(self.places[cmd_name])) if cmd_name in self.places else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that the words begin with, itself, and the words behind it."""
         name, _, rest = super().resolve_command(ctx, args)
         return name, self.commands[name] if name else None, rest
 

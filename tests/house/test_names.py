@@ -11,8 +11,8 @@ from tests.house.source_tree import ROOT, modules, parsed, place, tracked_files
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
 EMPTY_NAMES = {"util", "utils", "common", "core", "helper", "helpers", "base", "manager", "managers", "misc"}
 EMPTY_VERBS = ("get_", "do_", "handle_", "process_", "manage_")
-PRESCRIBED = {"process_bind_param", "process_result_value", "get_route_handler"}
-"""Names that SQLAlchemy gives to the methods of a column type, and FastAPI to one of a route."""
+PRESCRIBED = {"process_bind_param", "process_result_value", "get_route_handler", "get_command"}
+"""Names that SQLAlchemy gives to the methods of a column type, FastAPI to one of a route, Typer to one of a group."""
 PREFECTS_ROOMS = ("tasks", "flows", "deployments")
 NAMED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 

@@ -409,10 +409,9 @@ def _date_patterns(year: str, month: str, day: str) -> Iterator[str]:
 
 
 def _date_anchors(year: str, month: str, day: str) -> Iterator[str]:
-    for one, two, three in _orders(year, month, day):
-        yield one + two + three
-    for one, two, three in _orders(year, month.lstrip("0"), day.lstrip("0")):
-        yield one + two + three
+    for short_month in {month, month.lstrip("0")}:
+        for short_day in {day, day.lstrip("0")}:
+            yield from ("".join(parts) for parts in _orders(year, short_month, short_day))
     for name in _months(month):
         yield from (day.lstrip("0") + name[:3], name[-3:] + day.lstrip("0"), name[-3:] + day)
 

@@ -7,6 +7,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.sequence import Sequence
 
+from dicom.deid import residue
 from dicom.deid.encoding import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, read_elements
 from dicom.deid.policy import compiled
 from dicom.deid.profile import Action, Profile, load
@@ -299,6 +300,58 @@ def test_a_pseudonym_made_of_the_identity_is_found(pseudonym: str) -> None:
         check_pseudonym(pseudonym, needles)
     assert pseudonym not in str(caught.value)
     check_pseudonym("PSEUDO77", needles)
+
+
+SPELLED_DATES = [
+    *("5.8.1961", "05.8.1961", "5.08.1961", "1961-8-05", "8/5/1961", "5 Aug 61", "05.August.1961", "august5_1961"),
+    *("mai 5, 1961", "05mai1961", "19610805", "05081961", "610805"),
+]
+SPELLED_PARTS = [
+    "Vogelsaeng",
+    "VOGELSANG",
+    "vogel-saeng",
+    "V.ogelsang",
+    "Aeda",
+    "Ada-Maria",
+    "maria ada",
+    "Udo",
+    "Knoppers",
+]
+SPELLED_NUMBERS = [
+    "4711081",
+    "KIS4711081",
+    "kis-4711081",
+    "0081234567",
+    "81234567",
+    "SEK-556677",
+    "39001",
+    "56 390 01",
+    "98761234",
+]
+SPELLED_PLACES = ["quellenstr. 17b", "Quellenstrasse17b", "69123 Mauerbach", "a.vogelsaeng", "a_vogelsaeng@example.org"]
+
+
+@pytest.mark.parametrize("birth_date", ["19610805", "19610508", "19611112", "20040229"])
+@pytest.mark.parametrize("name", ["Vogelsäng^Äda Maria^^Dr.", "Li^Bo", "Łukasz^Strauß", "Weiss^Jessica", "山口^花子"])
+def test_the_quick_look_at_a_pseudonym_overlooks_nothing(
+    birth_date: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needles = needles_of(an_original(PatientBirthDate=birth_date, PatientName=name))
+    own = [*name.replace("^", " ").split(), name.replace("^", ""), "lukasz", "strauss", "straus", "bo_li", "yamaguchi"]
+    for text in [*SPELLED_DATES, *SPELLED_PARTS, *SPELLED_NUMBERS, *SPELLED_PLACES, *own]:
+        for pseudonym in (text, f"X {text}", f"{text}-7", f"P{text}", text.upper(), f"{text} {text[::-1]}"):
+            quick = is_refused(pseudonym, needles)
+            with monkeypatch.context() as patched:
+                patched.setattr(residue, "_may_be_in", lambda *_: True)
+                assert is_refused(pseudonym, needles) is quick, pseudonym
+
+
+def is_refused(pseudonym: str, needles: residue.Needles) -> bool:
+    try:
+        check_pseudonym(pseudonym, needles)
+    except ResidueFound:
+        return True
+    return False
 
 
 def test_an_instance_is_refused_when_its_pseudonym_is_made_of_its_identity() -> None:

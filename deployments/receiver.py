@@ -43,7 +43,7 @@ def _receiver(settings: Settings, db: Database, inbox: Inbox) -> Receiver:
     def callers() -> Collection[str]:
         return {node.ae_title for node in nodes.list(db) if isinstance(node, Server)}
 
-    return Receiver(settings.receiver_ae_title, settings.receiver_host, settings.receiver_port, inbox, callers)
+    return Receiver(settings.receiver_host, settings.receiver_port, inbox, callers)
 
 
 def _sweep(spool: Spool, inbox: Inbox) -> None:

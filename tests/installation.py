@@ -102,9 +102,7 @@ class Installation:
         """The C-STORE receiver of this installation; start and stop it yourself."""
         inbox = Inbox(self.spool.inbox)
         settings = self.settings
-        return Receiver(
-            settings.receiver_ae_title, settings.receiver_host, settings.receiver_port, inbox, lambda: callers
-        )
+        return Receiver(settings.receiver_host, settings.receiver_port, inbox, lambda: callers)
 
     def leftovers(self) -> list[Path]:
         """Files in the spool that nobody has removed."""

@@ -36,10 +36,7 @@ class Receiver:
     0124 and not kept; a full disk is status A700. By which title it is called is of no concern.
     """
 
-    def __init__(
-        self, ae_title: str, host: str, port: int, inbox: Inbox, callers: Callable[[], Collection[str]]
-    ) -> None:
-        self._ae_title = ae_title
+    def __init__(self, host: str, port: int, inbox: Inbox, callers: Callable[[], Collection[str]]) -> None:
         self._address = (host, port)
         self._inbox = inbox
         self._callers = callers

@@ -109,7 +109,7 @@ def an_inbox(tmp_path: Path) -> Inbox:
 
 @pytest.fixture
 def a_receiver(a_site: Site, an_inbox: Inbox) -> Iterator[Receiver]:
-    receiver = Receiver(RECEIVER, "127.0.0.1", a_site.receiver_port, an_inbox, lambda: ["SOURCE_A", "QR_ARCHIVE"])
+    receiver = Receiver("127.0.0.1", a_site.receiver_port, an_inbox, lambda: ["SOURCE_A", "QR_ARCHIVE"])
     receiver.start()
     yield receiver
     receiver.stop()
@@ -313,7 +313,7 @@ def test_c_move_to_a_title_the_archive_does_not_know_says_what_to_enter(
 
 
 def test_a_caller_that_is_not_listed_delivers_nothing(a_site: Site, an_inbox: Inbox) -> None:
-    receiver = Receiver(RECEIVER, "127.0.0.1", a_site.receiver_port, an_inbox, lambda: ["SOMEBODY_ELSE"])
+    receiver = Receiver("127.0.0.1", a_site.receiver_port, an_inbox, lambda: ["SOMEBODY_ELSE"])
     receiver.start()
     arrived: list[EncodedInstance] = []
     try:

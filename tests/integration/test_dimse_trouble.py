@@ -416,7 +416,7 @@ def test_a_server_without_storage_cannot_serve_a_c_get(a_study: StudyFiles) -> N
 def a_receiver(tmp_path: Path) -> Iterator[tuple[Server, Inbox]]:
     inbox = Inbox(tmp_path / "inbox")
     port = free_port()
-    receiver = Receiver("RECV", "127.0.0.1", port, inbox, lambda: ["PACS_1"])
+    receiver = Receiver("127.0.0.1", port, inbox, lambda: ["PACS_1"])
     receiver.start()
     yield Server("Receiver", "RECV", "127.0.0.1", port), inbox
     receiver.stop()
@@ -468,7 +468,7 @@ def test_a_full_disk_is_out_of_resources_to_the_sender(tmp_path: Path) -> None:
     if os.system(f"mount -t tmpfs -o size=1m tmpfs {disk} 2>/dev/null"):
         pytest.skip("no disk can be mounted here")
     inbox, port = Inbox(disk / "inbox"), free_port()
-    receiver = Receiver("RECV", "127.0.0.1", port, inbox, lambda: ["PACS_1"])
+    receiver = Receiver("127.0.0.1", port, inbox, lambda: ["PACS_1"])
     receiver.start()
     try:
         with inbox.expect(["1.2.3", "1.2.4"]) as expectation:
@@ -485,7 +485,7 @@ def test_a_full_disk_is_out_of_resources_to_the_sender(tmp_path: Path) -> None:
 def test_callers_are_asked_at_each_association_and_an_error_lets_nobody_in(tmp_path: Path) -> None:
     answers: list[list[str]] = [["PACS_1"], []]
     port = free_port()
-    receiver = Receiver("RECV", "127.0.0.1", port, Inbox(tmp_path), lambda: answers.pop(0))
+    receiver = Receiver("127.0.0.1", port, Inbox(tmp_path), lambda: answers.pop(0))
     receiver.start()
     try:
         server = Server("Receiver", "RECV", "127.0.0.1", port)
@@ -521,7 +521,7 @@ def test_an_instance_of_more_than_4_gib_arrives_with_flat_memory(tmp_path: Path)
     if shutil.disk_usage(tmp_path).free < 8 << 30:
         pytest.skip("not enough disk")
     inbox, port = Inbox(tmp_path / "inbox"), free_port()
-    receiver = Receiver("RECV", "127.0.0.1", port, inbox, lambda: ["PACS_1"])
+    receiver = Receiver("127.0.0.1", port, inbox, lambda: ["PACS_1"])
     receiver.start()
     piece, count = os.urandom(1 << 20), (4 << 10) + 8
     peak = [0]

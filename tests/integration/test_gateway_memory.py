@@ -59,9 +59,7 @@ def a_receiver(running: Web) -> Iterator[None]:
     """The receiver of the installation, which shares the spool with the web process."""
     settings = running.settings
     inbox = Inbox(Spool(settings.spool_dir).inbox)
-    receiver = Receiver(
-        settings.receiver_ae_title, settings.receiver_host, settings.receiver_port, inbox, lambda: ["ARCHIVE"]
-    )
+    receiver = Receiver(settings.receiver_host, settings.receiver_port, inbox, lambda: ["ARCHIVE"])
     receiver.start()
     try:
         yield

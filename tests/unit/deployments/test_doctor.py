@@ -94,7 +94,7 @@ def neighbours(tmp_path_factory: pytest.TempPathFactory, prefect_api: PlayedPref
     """A receiver that knows PACS, a mail server, and pages that say that they are there."""
     port = free_port()
     inbox = Inbox(Spool(tmp_path_factory.mktemp("spool")).inbox)
-    receiver = Receiver("ADIT", "127.0.0.1", port, inbox, lambda: ["PACS"])
+    receiver = Receiver("127.0.0.1", port, inbox, lambda: ["PACS"])
     receiver.start()
     try:
         with mail_server() as mails, answering(b'{"status": "ok"}') as web_port:

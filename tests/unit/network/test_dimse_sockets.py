@@ -86,7 +86,7 @@ def test_our_sockets_do_not_stall_on_a_peer_with_nagle() -> None:
 
 def test_the_rules_hold_in_an_association(tmp_path: Path) -> None:
     port = free_port()
-    receiver = Receiver("RECV", "127.0.0.1", port, Inbox(tmp_path / "inbox"), lambda: ["US"])
+    receiver = Receiver("127.0.0.1", port, Inbox(tmp_path / "inbox"), lambda: ["US"])
     receiver.start()
     association = ReactorAssociation(Server("R", "RECV", "127.0.0.1", port), "US", service(VERIFICATION))
     try:

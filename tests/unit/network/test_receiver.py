@@ -137,7 +137,7 @@ class Site:
         self.inbox = Inbox(directory, room_bytes)
         self.port = free_port()
         self.callers: Callable[[], list[str]] = lambda: [PACS]
-        self.receiver = Receiver("ADIT", "127.0.0.1", self.port, self.inbox, lambda: self.callers())
+        self.receiver = Receiver("127.0.0.1", self.port, self.inbox, lambda: self.callers())
 
     def caller(self) -> Caller:
         return Caller(self.port)
@@ -317,7 +317,7 @@ def test_too_many_open_files_do_not_end_the_server(tmp_path: Path, monkeypatch: 
 def test_a_port_in_use_is_told(a_site: Site) -> None:
     for host in ("127.0.0.1", "no such host"):
         with pytest.raises(BadRequest):
-            Receiver("ADIT", host, a_site.port, a_site.inbox, list).start()
+            Receiver(host, a_site.port, a_site.inbox, list).start()
     assert a_site.answers_echo()
 
 

@@ -80,7 +80,7 @@ def add_server(
         ),
     ] = None,
     pynetdicom: Annotated[
-        bool, typer.Option("--pynetdicom", help="Instances by pynetdicom: slower, for servers that have trouble.")
+        bool, typer.Option("--pynetdicom", help="All by pynetdicom: slower, for servers that have trouble.")
     ] = False,
     data_dir: DataDir = None,
 ) -> None:

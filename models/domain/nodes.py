@@ -105,7 +105,7 @@ class Server:
     store_associations: int = 2
     """How many instances are sent at the same time. More than 2 gains nothing and breaks some archives."""
     uses_pynetdicom: bool = False
-    """Whether instances travel by pynetdicom instead of our own engine: slower, for peers that have trouble with it."""
+    """Whether everything goes by pynetdicom instead of our own engine: slower, for peers that have trouble with it."""
     max_search_results: int = 200
     """How many answers this server gives to one query at most, as far as is known; searches show no more."""
     windows: tuple[Window, ...] = ()

@@ -89,9 +89,9 @@ class StandIns:
         Raises LookupError when dicognito has no stand-in for this attribute.
         """
         element = DataElement(tag, vr, text, validation_mode=IGNORE)
-        for handler in self._handlers:
-            if handler(Dataset(), element):
-                return _joined(element)
+        around = Dataset()
+        if any(handler(around, element) for handler in self._handlers):
+            return _joined(element)
         raise LookupError
 
 

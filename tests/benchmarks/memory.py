@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from unittest.mock import patch
 
 from dicom.deid import profile
 from dicom.deid.encoding import PIXEL_DATA, Element, Syntax, read_elements
@@ -10,7 +11,7 @@ from dicom.deid.keys import LinkageKey
 from dicom.deid.policy import Policy, compiled
 from dicom.deid.rules import Rule
 from dicom.deid.streams import opened
-from dicom.deid.templates import Templates
+from dicom.deid.templates import Templates, _Template
 from dicom.deid.walker import Level, Walker
 from dicom.part10 import split_part10
 from models.domain.instances import Bytes, EncodedInstance
@@ -47,21 +48,34 @@ def counted(studies: Studies, released: Collection[str] = ()) -> Counts:
     policy = compiled(profile.load(profile.DEFAULT))
     key = LinkageKey(bytes(range(32)))
     counts = Counts()
-    for files in studies:
-        engine = _CountingEngine(policy, key, released, counts)
-        for file in files:
-            engine.instance(split_part10(file.read_bytes()))
+    with patch.object(_Template, "_take_to_pieces", _uncounted):
+        for files in studies:
+            engine = _CountingEngine(policy, key, released, counts)
+            for file in files:
+                engine.instance(split_part10(file.read_bytes()))
     return counts
 
 
+_take_to_pieces = _Template._take_to_pieces
+
+
+def _uncounted(template: _Template, lesson: object) -> None:
+    """Learn from an earlier instance, which is no work on the present one."""
+    walker = template._walker
+    assert isinstance(walker, _CountingWalker)
+    before = walker.walked, walker.asked, walker.fresh
+    _take_to_pieces(template, lesson)  # type: ignore[arg-type]
+    walker.walked, walker.asked, walker.fresh = before
+
+
 class _CountingEngine(Deidentifier):
-    """An engine that counts; what it does to learn an instance, or with a template that does not fit, counts not."""
+    """An engine that counts; what a template that did not fit has treated anew, the engine has not met before."""
 
     def __init__(self, policy: Policy, key: LinkageKey, released: Collection[str], counts: Counts) -> None:
         super().__init__(policy, key, "BENCH-1", released=released)
         self._counts = counts
         self._walker = self._counting = _CountingWalker(policy, key, "BENCH-1")
-        self._templates = _SilentTemplates(self._walker, self._identifiers, policy.rule_for)
+        self._templates = Templates(self._walker, self._identifiers, policy.rule_for)
 
     def instance(self, instance: EncodedInstance) -> EncodedInstance:
         data, syntax = opened(instance.parts, instance.transfer_syntax_uid)
@@ -73,7 +87,7 @@ class _CountingEngine(Deidentifier):
         counts.instances += 1
         counts.elements += elements
         counts.unchanged += elements - walker.walked if self._has_template else 0
-        counts.remembered += walker.asked - walker.fresh
+        counts.remembered += max(0, walker.asked - walker.fresh)
         counts.fresh += walker.fresh
         return result
 
@@ -87,7 +101,7 @@ class _CountingEngine(Deidentifier):
         is_released: bool,
     ) -> tuple[tuple[Bytes, ...], str]:
         self._has_template = False
-        self._counting.begin()
+        self._counting.asked = 0
         return super()._treated(data, elements, values, syntax, transfer_syntax_uid, is_released)
 
 
@@ -110,12 +124,3 @@ class _CountingWalker(Walker):
     def _guarded(self, data: memoryview, element: Element, rule: Rule, syntax: Syntax, level: Level) -> bytes:
         self.fresh += level.depth == 0
         return super()._guarded(data, element, rule, syntax, level)
-
-
-class _SilentTemplates(Templates):
-    def learn(self, *given: object) -> None:
-        walker = self._walker
-        assert isinstance(walker, _CountingWalker)
-        before = walker.walked, walker.asked, walker.fresh
-        super().learn(*given)  # type: ignore[arg-type]
-        walker.walked, walker.asked, walker.fresh = before

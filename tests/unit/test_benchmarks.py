@@ -2,10 +2,14 @@
 
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from deployments.demo import studies
+from tests.benchmarks import header_corpora, memory
 from tests.benchmarks.contenders import Contender
+from tests.benchmarks.corpora import by_study
 from tests.benchmarks.options import PARTS, parse
 from tests.benchmarks.rounds import Record, Run, RunError, Summary, play, summaries, summary
 from tests.benchmarks.tables import transfer_table, work_table
@@ -163,3 +167,30 @@ def test_a_wrong_argument_ends_with_a_message(arguments: list[str], capsys: pyte
     with pytest.raises(SystemExit):
         parse(arguments)
     assert "error" in capsys.readouterr().err
+
+
+def test_what_is_remembered_is_counted_for_each_element_once(tmp_path: Path) -> None:
+    """Three instances of one series: the first teaches a template, which the others need nearly nothing else than."""
+    files = studies.write_ct(tmp_path, instances=(3,), rows=8, columns=8).files
+    alone, together = memory.counted([[file] for file in files]), memory.counted([files])
+    assert alone.instances == together.instances == 3
+    assert alone.elements == together.elements
+    assert alone.unchanged == alone.remembered == 0
+    assert 0.5 < together.unchanged / together.elements < 2 / 3
+    assert together.fresh < alone.fresh / 2
+
+
+def test_varied_headers_share_no_value_that_could_be_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(header_corpora, "VARIED", 4)
+    counts = memory.counted([header_corpora.varied(tmp_path)])
+    assert counts.instances == 4
+    assert counts.unchanged == 0
+    assert counts.remembered < counts.fresh / 20
+
+
+def test_files_are_told_apart_by_their_studies(tmp_path: Path) -> None:
+    one = studies.write_ct(tmp_path / "one", 1, 1, (1, 1), 8, 8).files
+    other = studies.write_ct(tmp_path / "other", 2, 2, (1,), 8, 8).files
+    assert by_study([one[0], *other, one[1]]) == [one, other]

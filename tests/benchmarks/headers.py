@@ -4,6 +4,7 @@ Each study has an engine of its own, as in a transfer: what is remembered of one
 what a process does once, as imports and the reading of word lists, and what a job does once, to compile its policy.
 """
 
+import gc
 import time
 from collections.abc import Callable, Collection, Sequence
 from functools import cache
@@ -78,6 +79,7 @@ def _needs_person(file: Path, directory: Path, sop_uid: str) -> bool:
 
 
 def _timed(action: Callable[[], None]) -> Run:
+    gc.collect()  # so that nobody pays for the garbage of what ran before
     started, cpu_started = time.perf_counter(), time.process_time()
     action()
     return Run(time.perf_counter() - started, time.process_time() - cpu_started)

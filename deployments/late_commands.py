@@ -1,9 +1,7 @@
 """Commands that are imported when they are called: importing all of them takes longer than most of them work."""
 
 import ast
-import gc
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,6 +11,8 @@ from typing import Any, ClassVar, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
+
+from deployments.garbage import importing
 
 
 class LateGroup(TyperGroup):
@@ -50,7 +50,7 @@ class _Commands(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         module, _, attribute = self._places[name].partition(":")
-        with _uncollected():
+        with importing():
             found = getattr(import_module(module), attribute)
         whole = typer.Typer()
         if isinstance(found, typer.Typer):
@@ -64,18 +64,6 @@ class _Commands(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._places)
-
-
-@contextmanager
-def _uncollected() -> Generator[None]:
-    """Look for no garbage meanwhile: what is imported stays, and looking takes a seventh of the time of importing."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _help(place: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import fastapi.encoders  # noqa: F401  (imported by Prefect when a flow begins)
 
-from deployments.flow_program import without_heartbeats
+from deployments.heartbeats import without_heartbeats
 from dicom.quiet import silence_libraries
 from flows.batch_transfer import batch_transfer
 from flows.items import work_through

@@ -8,6 +8,8 @@ export PYTHON
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export UV_LINK_MODE ?= copy
 export UV_COMPILE_BYTECODE ?= 1
+# programs are started hundreds of times: each compiles our modules where Python may not keep what it has compiled
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install demo dev test check unit format bench lock clean
 

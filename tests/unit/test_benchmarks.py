@@ -127,9 +127,9 @@ def the_verdicts(without_nagle: bool) -> list[bool | None]:
     results = {
         Contender.ADIT: a_summary(2, cpu_s=1.5, peak_rss_mb=200),
         Contender.ENGINE: a_summary(1.5, cpu_s=0.6, peak_rss_mb=150),
-        Contender.DCMTK: a_summary(21),
-        Contender.DCMTK_NODELAY: a_summary(15),
-        Contender.ORTHANC: a_summary(16),
+        Contender.DCMTK: a_summary(41),
+        Contender.DCMTK_NODELAY: a_summary(23),
+        Contender.ORTHANC: a_summary(21),
     }
     verdicts = transfer_verdicts("CT", results, instances=400, queue_mb=64, without_nagle=without_nagle)
     return [verdict.is_met for verdict in verdicts]

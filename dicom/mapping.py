@@ -2,6 +2,7 @@
 
 import mmap
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import IO
 
 from models.domain.instances import Bytes
@@ -27,4 +28,5 @@ def give_back(buffers: Iterable[Bytes]) -> None:
     """
     viewed = (buffer.obj for buffer in buffers if isinstance(buffer, memoryview))
     for mapping in {owner for owner in viewed if isinstance(owner, _Mapping)}:
-        mapping.madvise(mmap.MADV_DONTNEED)
+        with suppress(OSError):  # pages that cannot be given back stay
+            mapping.madvise(mmap.MADV_DONTNEED)

@@ -1,7 +1,7 @@
 """Associations that peers open to us (PS3.8 chapter 7): listens, negotiates, and gives each one a thread of its own.
 
 A blocking socket for each thread, no queue and no copy. What a peer does wrong ends its association and no other one;
-nothing that it sends makes a thread wait for ever or grow without bound.
+no silence makes a thread wait for ever, and nothing that is sent makes it grow without bound.
 """
 
 import logging
@@ -37,7 +37,7 @@ _NEGOTIATION_S = 30.0
 """For the whole request of a peer; the ARTIM timer of PS3.8 section 9.1.5."""
 _IDLE_S = 600.0
 _SILENCE_S = 60.0
-"""Within a data set, and for a peer that takes no response."""
+"""Within a message, and for a peer that takes no response."""
 _PARTING_S = 2.0
 _STOPPED_WITHIN_S = 5.0
 _PAUSE_S = 0.2
@@ -88,11 +88,11 @@ class AcceptedAssociation:
         """
         self._wire.socket.settimeout(_IDLE_S)
 
-        def begun(message: Message, context_id: int) -> T:
+        def begun(context_id: int) -> None:
             self._wire.socket.settimeout(_SILENCE_S)
-            return begin_data_set(message, context_id)
+            self.context(context_id)
 
-        return Assembly("The peer", self.context, begun).read(self._wire)
+        return Assembly("The peer", begun, begin_data_set).read(self._wire)
 
     def respond(self, message: Message, context_id: int) -> None:
         """Send a message without a data set; raises OSError."""
@@ -121,7 +121,8 @@ class Acceptor:
         self._is_stopping.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that listens; closing does not
-        self._listening.join(_STOPPED_WITHIN_S)
+        if self._listening.ident is not None:
+            self._listening.join(_STOPPED_WITHIN_S)
         self._listener.close()
         end = time.monotonic() + _STOPPED_WITHIN_S
         with self._lock:
@@ -154,7 +155,7 @@ class Acceptor:
             self._threads[wire] = thread
         try:
             thread.start()
-        except RuntimeError:
+        except BaseException:
             self._forget(wire)
             raise
 
@@ -179,17 +180,17 @@ class Acceptor:
             send_at_once(wire.socket)
             request = decoded_request(_request(wire.socket))
             if not request.is_version_1:
-                return _VERSION_UNKNOWN
+                return _refused("it asks for another version of the protocol", _VERSION_UNKNOWN)
             if not self._service.admits(request.calling_ae_title):
-                return _CALLER_UNKNOWN
+                return _refused("its calling AE title is that of no server", _CALLER_UNKNOWN)
             if not self._room.acquire(blocking=False):
-                return _TOO_MANY
+                return _refused("there are too many", _TOO_MANY)
             try:
                 self._service.serve(self._accept(wire, request))
             finally:
                 self._room.release()
         except PeerLied:
-            return _ABORT_BY_PROVIDER
+            return _refused("what came is not what DICOM asks for", _ABORT_BY_PROVIDER)
         except (OSError, ConnectionEnded):
             pass
         return b""
@@ -207,6 +208,12 @@ class Acceptor:
         wire.socket.settimeout(_SILENCE_S)
         wire.write((acceptance(request, answers),))
         return AcceptedAssociation(wire, contexts, limit)
+
+
+def _refused(reason: str, last_words: bytes) -> bytes:
+    """Tell the log, in which nothing of a peer's own words may stand, why an association ends with these words."""
+    log.warning("an association was ended: %s", reason)
+    return last_words
 
 
 def _listener(host: str, port: int) -> socket.socket:

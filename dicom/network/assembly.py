@@ -25,6 +25,7 @@ from models.domain.errors import PeerLied
 LARGEST_PDU_BYTES = 64 << 20
 """Of a P-DATA PDU. Its values are passed on as they come, so more than we announced does no harm within reason."""
 LARGEST_DATA_SET_BYTES = 8 << 30
+_VALUE_HEAD_BYTES = 6
 
 T = TypeVar("T", bound=Target)
 
@@ -73,10 +74,10 @@ class Assembly(Generic[T]):
             if kind == RELEASE_REQUEST:
                 wire.write((RELEASE_RESPONSE_PDU,))
                 raise ConnectionEnded
-            if kind != P_DATA or left > LARGEST_PDU_BYTES:
+            if kind != P_DATA or not _VALUE_HEAD_BYTES <= left <= LARGEST_PDU_BYTES:
                 raise ConnectionEnded if kind in {RELEASE_RESPONSE, ABORT} else self._nonsense()
             while left:
-                length, context_id, control = wire.value_head() if left >= 6 else (0, 0, 0)
+                length, context_id, control = wire.value_head() if left >= _VALUE_HEAD_BYTES else (0, 0, 0)
                 left -= length + 4
                 if length < 2 or left < 0:
                     raise self._nonsense()

@@ -141,7 +141,7 @@ def _even(value: bytes, padding: bytes) -> bytes:
 
 
 def _as_uid(value: bytes) -> str:
-    """A UID as text, empty for what is none: one bad instance of a study must not end the association of all."""
+    """A UID as text, empty for what is none: what becomes of it is for those to say who know what it names."""
     uid = value.rstrip(b"\0 ")
     return uid.decode("ascii") if _UID.fullmatch(uid) else ""
 

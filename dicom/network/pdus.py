@@ -3,6 +3,7 @@
 Reads what a peer sends as little as it can: heads here, values straight to where they are kept.
 """
 
+import os
 import socket
 import ssl
 import struct
@@ -120,7 +121,7 @@ class PduSocket:
         if self.is_sending or isinstance(self.socket, ssl.SSLSocket):
             return
         with suppress(OSError):
-            self.socket.send(ABORT_PDU, socket.MSG_DONTWAIT)
+            os.write(self.socket.fileno(), ABORT_PDU)  # the socket's own send waits for room as long as its time-out
 
     def _exactly(self, size: int) -> memoryview:
         """The next few bytes; the view is valid until the next call."""

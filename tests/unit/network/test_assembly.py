@@ -78,6 +78,13 @@ def test_a_data_set_beyond_all_measure_is_a_lie(connection: Connection) -> None:
         connection.read(most_bytes=1000)
 
 
+@pytest.mark.parametrize("size", [0, 5])
+def test_a_pdu_that_holds_no_value_is_a_lie(connection: Connection, size: int) -> None:
+    connection.peer.sendall(b"\x04\0" + size.to_bytes(4, "big") + bytes(size))
+    with pytest.raises(PeerLied):
+        connection.read()
+
+
 def test_what_the_target_raises_is_raised(connection: Connection) -> None:
     class Full(BytesIO):
         def write(self, data: object, /) -> int:

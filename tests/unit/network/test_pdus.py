@@ -17,6 +17,18 @@ from tests.resident import MOST_BYTES, a_mapped_file, resident_bytes
 PARTS = st.lists(st.binary(max_size=90), max_size=6)
 
 
+def test_an_abort_does_not_wait_for_a_peer_that_reads_nothing(a_pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = a_pair
+    ours.settimeout(0.1)
+    with theirs:
+        with pytest.raises(TimeoutError):
+            while True:
+                ours.send(bytes(65_536))
+        ours.settimeout(600)
+        PduSocket(ours).abort()  # with its time-out the test would not end
+        ours.close()
+
+
 def values_of(stream: bytes) -> list[tuple[int, bytes]]:
     """Control header and content of each presentation data value, with what PS3.8 says of their lengths checked."""
     found: list[tuple[int, bytes]] = []

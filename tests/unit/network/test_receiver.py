@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -281,18 +282,28 @@ def test_one_connection_too_many_is_closed_and_the_others_go_on(a_site: Site, mo
         assert first.status(echo()) == 0
 
 
-def test_a_connection_without_a_thread_is_closed_and_the_next_one_served(
-    a_site: Site, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("trouble", [RuntimeError("can't start new thread"), MemoryError()], ids=repr)
+def test_a_connection_without_a_thread_is_closed_and_leaves_its_place_to_others(
+    a_site: Site, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:
     def failing(_thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+        raise trouble
 
-    with monkeypatch.context() as patched, a_site.associated() as other:
-        patched.setattr(threading.Thread, "start", failing)
-        with a_site.caller() as caller:
-            assert caller.is_let_down()
+    monkeypatch.setattr(acceptor, "_MOST_CONNECTIONS", 2)
+    with a_site.associated() as other:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", failing)
+            with a_site.caller() as caller:
+                assert caller.is_let_down()
         assert other.status(echo()) == 0
-    assert a_site.answers_echo()
+        assert a_site.answers_echo()
+
+
+def test_an_acceptor_that_was_never_started_leaves_its_port_to_others() -> None:
+    port = free_port()
+    acceptor.Acceptor("127.0.0.1", port, SimpleNamespace()).stop()  # type: ignore[arg-type]
+    with socket.create_server(("127.0.0.1", port)):
+        pass
 
 
 def test_too_many_open_files_do_not_end_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -600,7 +611,9 @@ def test_a_request_that_never_becomes_whole_is_not_waited_for(a_site: Site, monk
     assert a_site.answers_echo()
 
 
-@pytest.mark.parametrize(("name", "sent"), [("_IDLE_S", b""), ("_IDLE_S", store()[:40]), ("_SILENCE_S", store()[:-2])])
+@pytest.mark.parametrize(
+    ("name", "sent"), [("_IDLE_S", b""), ("_SILENCE_S", store()[:40]), ("_SILENCE_S", store()[:-2])]
+)
 def test_silence_ends_an_association_and_keeps_nothing(
     a_site: Site, monkeypatch: pytest.MonkeyPatch, name: str, sent: bytes
 ) -> None:

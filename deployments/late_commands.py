@@ -1,11 +1,13 @@
 """Commands that are imported when they are called: importing all of them takes longer than most of them work."""
 
 import ast
+import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, cast
 
 import typer
@@ -50,8 +52,7 @@ class _Commands(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         module, _, attribute = self._places[name].partition(":")
-        with importing():
-            found = getattr(import_module(module), attribute)
+        found = getattr(_imported(module), attribute)
         whole = typer.Typer()
         if isinstance(found, typer.Typer):
             whole.add_typer(found, name=name)
@@ -64,6 +65,13 @@ class _Commands(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+
+def _imported(name: str) -> ModuleType:
+    if name in sys.modules:
+        return sys.modules[name]
+    with importing():
+        return import_module(name)
 
 
 def _help(place: str) -> str:

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from dicom.deid.encoding import Element
 from dicom.deid.pixels.header import COLUMNS, ROWS, Header
-from dicom.deid.pixels.segments import CODESTREAM_SYNTAXES, begins_frame, fragments
+from dicom.deid.pixels.segments import (
+    CODESTREAM_SYNTAXES,
+    RLE,
+    begins_frame,
+    fragments,
+    has_fragment_behind_end,
+    starts_by_table,
+)
 from models.domain.errors import Unreadable
 
 SAMPLES, PHOTOMETRIC, PLANAR, FRAMES = 0x00280002, 0x00280004, 0x00280006, 0x00280008
@@ -16,7 +23,6 @@ PIXELS = 0x7FE00010
 MOST_BYTES = 2 << 30
 """All frames without compression; larger ones are for a person to look at, not for a worker's memory."""
 
-RLE = "1.2.840.10008.1.2.5"
 JPEG_2000 = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"})
 _JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 _DECODABLE = frozenset(
@@ -161,10 +167,19 @@ def has_data_behind(header: Header, pixels: Element) -> bool:
     return pixels.stop - pixels.begin > length + length % 2
 
 
-def has_excess_fragments(value: memoryview, count: int) -> bool:
-    """Whether more fragments of encapsulated pixel data begin a compressed frame than there are frames."""
-    pieces = fragments(value)[1:]
-    return len(pieces) > count and sum(begins_frame(piece) for piece in pieces) > count
+def has_excess_fragments(value: memoryview, transfer_syntax_uid: str, count: int) -> bool:
+    """Whether encapsulated pixel data is more than ``count`` compressed frames and a table of their offsets.
+
+    More is a fragment that begins another frame or follows the end of one, and a table that is of another length and
+    whose entries are no offsets. RLE has one fragment for each frame (PS3.5 section A.4.2), unless there is one frame,
+    or the table says otherwise.
+    """
+    table, *pieces = fragments(value)
+    if len(table) not in {0, 4 * count} and not starts_by_table(table, pieces):
+        return True
+    if transfer_syntax_uid == RLE:
+        return len(pieces) > count > 1 and len(starts_by_table(table, pieces)) != count
+    return (len(pieces) > count and sum(map(begins_frame, pieces)) > count) or has_fragment_behind_end(pieces)
 
 
 def split_frames(header: Header, pixels: Element, transfer_syntax_uid: str, count: int) -> list[bytes]:
@@ -177,20 +192,9 @@ def split_frames(header: Header, pixels: Element, transfer_syntax_uid: str, coun
         return [bytes(piece) for piece in pieces]
     if count == 1 and pieces:
         return [b"".join(pieces)]
-    starts = _starts_by_table(offsets, pieces)
+    starts = starts_by_table(offsets, pieces)
     if len(starts) != count and transfer_syntax_uid in CODESTREAM_SYNTAXES:
         starts = [number for number, piece in enumerate(pieces) if begins_frame(piece)]
     if len(starts) != count or starts[0]:
         raise Unreadable("An instance's compressed pixel data has another number of frames than its header.")
     return [b"".join(pieces[start:stop]) for start, stop in zip(starts, [*starts[1:], None], strict=True)]
-
-
-def _starts_by_table(offsets: memoryview, pieces: list[memoryview]) -> list[int]:
-    """The numbers of the fragments at which frames begin, as the Basic Offset Table says; none when it is wrong."""
-    places: dict[int, int] = {}
-    position = 0
-    for number, piece in enumerate(pieces):
-        places[position] = number
-        position += 8 + len(piece)
-    wanted = [int.from_bytes(offsets[place : place + 4], "little") for place in range(0, len(offsets), 4)]
-    return [places[offset] for offset in wanted] if all(offset in places for offset in wanted) else []

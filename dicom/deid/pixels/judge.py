@@ -31,6 +31,7 @@ _REASONS = {
     Kind.OVERLAY_IN_PIXELS: "The instance has an overlay within its pixels, which may name the patient.",
 }
 _BEHIND = "The instance's pixel data carries data behind its last frame."
+_UNSEARCHED = "The instance's pixel data is in fragments of which its transfer syntax does not tell where text may be."
 _METADATA = "The instance's compressed frames carry metadata or a thumbnail (such as EXIF or XMP)."
 _DENIED = frozenset({Kind.SECONDARY_CAPTURE, Kind.ULTRASOUND, Kind.PHOTOGRAPHS, Kind.FILM})
 """Kinds that Burned In Annotation NO speaks about. Who copies a screen or scans a page does not look at every one."""
@@ -150,7 +151,11 @@ def hidden_in_fragments(
 
     ``value`` is the element's, without its delimiter. Raises Unreadable when a frame's headers are broken.
     """
-    held = [_BEHIND] if frames.has_excess_fragments(value, frame_count) else []
+    held = [_BEHIND] if frames.has_excess_fragments(value, transfer_syntax_uid, frame_count) else []
+    is_native = transfer_syntax_uid in frames.NATIVE
+    is_known = segments.is_video(transfer_syntax_uid) or segments.can_be_searched(value, transfer_syntax_uid)
+    if is_native or not is_known:
+        held.append(_UNSEARCHED)
     if treatment is Treatment.PASS and segments.has_metadata(value, transfer_syntax_uid):
         held.append(_METADATA)
     return held

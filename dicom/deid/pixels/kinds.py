@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from dicom.deid.pixels.header import IMAGE_TYPE, ROWS, SERIES_DESCRIPTION, SOP_CLASS_UID, Header
 from dicom.deid.pixels.rules import Kind
+from dicom.deid.pixels.segments import is_video
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _PHOTOGRAPHY = f"{_STORAGE}77.1.4"
@@ -20,8 +21,6 @@ _FAMILIES = {
     "1.2.840.10008.5.1.1.29": Kind.FILM,  # hardcopy grayscale (retired), a sheet of film as it was printed
     "1.2.840.10008.5.1.1.30": Kind.FILM,  # hardcopy colour (retired)
 }
-_VIDEO_SYNTAXES = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?|1\.2\.840\.10008\.1\.2\.7\.[123]")
-"""MPEG-2, MPEG-4 and HEVC, also fragmented (PS3.5 sections 8.2.5 to 8.2.11), and SMPTE ST 2110."""
 
 _CONVERSION_TYPE, _SPECIMEN_LABEL = 0x00080064, 0x00480010
 _BURNED_IN, _RECOGNIZABLE = 0x00280301, 0x00280302
@@ -62,7 +61,7 @@ def _kinds(header: Header, transfer_syntax_uid: str) -> Iterator[Kind]:
         yield family
     if not sop_class_uid.startswith("1.2.840.10008."):
         yield Kind.PRIVATE_CLASSES
-    if sop_class_uid in _VIDEO_CLASSES or _VIDEO_SYNTAXES.fullmatch(transfer_syntax_uid):
+    if sop_class_uid in _VIDEO_CLASSES or is_video(transfer_syntax_uid):
         yield Kind.VIDEO
     if header.text(_BURNED_IN).upper() not in {"", "NO"}:
         yield Kind.DECLARED_BURNED_IN

@@ -130,9 +130,13 @@ def test_each_text_is_given_once() -> None:
     assert list(comments(value_of(*[a_jpeg(segment(0xFE, TEXT))] * 50), JPEG_BASELINE)) == [TEXT]
 
 
-def test_syntaxes_without_segments_have_no_comments() -> None:
-    assert list(comments(value_of(b"\xff\xd8" + segment(0xFE, TEXT)), RLE)) == []
-    assert not has_metadata(value_of(a_jpeg(segment(0xE1, b"Exif\0\0"))), RLE)
+def test_rle_has_no_segments_and_is_not_read_as_if_it_had() -> None:
+    head = struct.pack("<16I", 1, 64, *[0] * 14)
+    frames = value_of(head + b"\xff\xd8", head + b"\xff\xd8" + segment(0xFE, TEXT))
+    assert list(comments(frames, RLE)) == []
+    assert not has_metadata(frames, RLE)
+    with pytest.raises(Unreadable):
+        has_metadata(value_of(a_jpeg(segment(0xE1, b"Exif\0\0"))), RLE)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,7 @@ class Templates:
                 if number:
                     self._templates.insert(0, self._templates.pop(number))
                 return parts
+        self._templates = [template for template in self._templates if template.can_fit]
         return None
 
     def learn(
@@ -171,6 +172,11 @@ class _Template:
         self._pixel_tag = pixels[0].tag if pixels else 0
         self._pixel_head = bytes(source.data[pixels[0].start : pixels[0].begin]) if pixels else b""
         self._frame_count = frame_count(Header(source.data, source.elements, source.syntax))
+
+    @property
+    def can_fit(self) -> bool:
+        """Whether an instance may ever be like this one."""
+        return self._lesson is not None or bool(self._pieces)
 
     def _take_to_pieces(self, lesson: _Lesson) -> None:
         """Without pieces, when they would not together be what the engine made, nothing ever fits."""

@@ -4,6 +4,7 @@ import random
 import struct
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -265,6 +266,17 @@ def test_few_templates_are_kept(thorough_runs: list[None]) -> None:
     for each in instances():
         outcome(engine, split_part10(each.part10))
     assert len(engine._templates._templates) <= templates._MOST_TEMPLATES
+
+
+def test_a_template_whose_pieces_are_not_what_the_engine_made_takes_no_place(ct: EncodedInstance) -> None:
+    engine = a_deidentifier()
+    engine.instance(ct)
+    (useless,) = engine._templates._templates
+    assert useless._lesson
+    useless._lesson = replace(useless._lesson, header=b"")
+    assert outcome(engine, next_one(ct, 1)) == outcome(a_deidentifier(), next_one(ct, 1))
+    assert useless not in engine._templates._templates
+    assert len(engine._templates._templates) == 1
 
 
 # --- the checks of a template, switched off one by one

@@ -112,7 +112,7 @@ class Words:
 
     Without case, accents and punctuation."""
     short_names: frozenset[bytes] = frozenset()
-    """Names that count only as whole words, alone."""
+    """Names that count only as whole words, alone, and are their own anchors."""
     checked: set[tuple[object, ...]] = field(default_factory=set[tuple[object, ...]], compare=False, repr=False)
     """Elements that were searched and hold nothing of this."""
 
@@ -128,8 +128,11 @@ class Words:
 
     @cached_property
     def short_name_bytes(self) -> re.Pattern[bytes]:
-        """Finds short names, with no letter before or behind them, in bytes in lower case and without accents."""
-        return re.compile(rb"(?<![a-z])(?:%s)(?![a-z])" % b"|".join(sorted(self.short_names)))
+        """Finds short names that are not inside of a word, in bytes in lower case and without accents.
+
+        One letter before them may end a length or an escape sequence, and two behind them may begin the next tag.
+        """
+        return re.compile(rb"(?<![a-z]{2})(?:%s)(?![a-z]{3})" % b"|".join(sorted(self.short_names)))
 
     @cached_property
     def date(self) -> re.Pattern[str] | None:
@@ -228,7 +231,8 @@ class _Gathering:
                 self.anchors.add(self._anchor(spelling, part))
             else:
                 self.phrases.add(re.escape(spelling))
-                self.short_names.add(self._anchor(spelling, part))
+                anchor = self._anchor(spelling, part)
+                (self.short_names if anchor == spelling.encode() else self.anchors).add(anchor)
 
     def _take_id(self, text: str) -> None:
         plain = spaced(text)
@@ -409,8 +413,8 @@ def _date_patterns(year: str, month: str, day: str) -> Iterator[str]:
 
 
 def _date_anchors(year: str, month: str, day: str) -> Iterator[str]:
-    for short_month in {month, month.lstrip("0")}:
-        for short_day in {day, day.lstrip("0")}:
+    for short_month in {month, month.lstrip("0") or "0"}:
+        for short_day in {day, day.lstrip("0") or "0"}:
             yield from ("".join(parts) for parts in _orders(year, short_month, short_day))
     for name in _months(month):
         yield from (day.lstrip("0") + name[:3], name[-3:] + day.lstrip("0"), name[-3:] + day)

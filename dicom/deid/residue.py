@@ -52,24 +52,22 @@ _MOST_CHECKED, _LONGEST_CHECKED = 20_000, 4096
 _MOST_UID_ANCHORS = 50
 _UID_ANCHOR = 12
 _OWN_UID = re.compile(rb"2\.25\.[0-9]{20,40}")
-_BETWEEN_LETTERS = rb"(?:\0|[\t\n\r -/:-@\[-`{-~]){0,6}"
-_COMBINING = (b"\xcc\x80", b"\xcc\x81", b"\xcc\x88")
-"""Accents and dots that follow their letter, in UTF-8."""
+_BETWEEN_LETTERS = rb"[\0-/:-@\[-`{-\xbf\xd7\xf7]{0,64}"
 _UID_SHAPED = re.compile(rb"[0-9.]{12,}")
 
-_PUNCTUATION = bytes(byte for byte in range(0x80) if not chr(byte).isalnum())
-
-
-def _plain_bytes(offset: int) -> bytes:
-    """A table from bytes of Latin-1 to lower case letters without accents; ``offset`` is added from 0x80 on."""
-    letters = [folded(chr(byte + (offset if byte >= 0x80 else 0)))[:1] for byte in range(256 - offset)]
-    table = [letter.encode("latin-1", "replace") for letter in letters]
-    return b"".join(table) + bytes(range(len(table), 256))
-
-
-_LATIN_1 = _plain_bytes(0)
-_UTF_8 = _plain_bytes(0x40)
-"""For text in UTF-8 whose lead bytes C3 were taken out: what follows them is Latin-1 less 0x40."""
+_PUNCTUATION = bytes(byte for byte in range(0x100) if not chr(byte).isalnum())
+_LATIN_1 = b"".join(folded(chr(byte))[:1].encode("latin-1", "replace") for byte in range(0x100))
+"""A table from bytes of Latin-1 to lower case letters without accents."""
+_WRITTEN_OUT = (
+    *((mark, b"  ") for mark in (b"\xfe\xff", b"\xff\xfe")),
+    *((letter.encode("latin-1"), folded(letter).encode()) for letter in "ÆæÞþ"),
+)
+"""Letters of Latin-1 that are folded to two, but for the double s; before them the marks of items, which have such."""
+_UTF_8 = re.compile(rb"[\xc2-\xcd\xe1\xe2\xef](?:(?<![\xe1\xe2\xef])|[\x80-\xbf])[\x80-\xbf]")
+"""Latin letters with accents, joined or wide, accents that follow their letter, and punctuation, in UTF-8."""
+_LEADS = frozenset({*range(0xC2, 0xCE), 0xE1, 0xE2, 0xEF})
+_SHAPES = bytes(0xC2 if byte in _LEADS else 0x80 if 0x80 <= byte < 0xC0 else 0 for byte in range(0x100))
+"""A table that makes every beginning of such a letter C2 80."""
 
 
 def check(header: bytes, needles: Needles, syntax: Syntax, rule_for: Rules) -> None:
@@ -270,26 +268,38 @@ def _opaque_texts(value: bytes, charset: bytes) -> Iterator[str]:
 
 def _may_hold(header: bytes, words: Words) -> bool:
     """Whether any needle could be anywhere in the bytes; nearly always not, and then nothing else is to be done."""
-    if _may_hold_as(header, words, _LATIN_1, b"") or any(mark in header for mark in _COMBINING):
+    if _may_hold_as_latin_1(header, words):
         return True
-    return b"\xc3" in header and _may_hold_as(header, words, _UTF_8, b"\xc3")
+    return b"\xc2\x80" in header.translate(_SHAPES) and _may_hold_as_latin_1(_UTF_8.sub(_folded_bytes, header), words)
 
 
-def _may_hold_as(header: bytes, words: Words, table: bytes, left_out: bytes) -> bool:
-    joined = header.translate(table, _PUNCTUATION + left_out)
+def _folded_bytes(found: re.Match[bytes]) -> bytes:
+    return _folded_letter(found.group())
+
+
+@lru_cache(maxsize=1024)
+def _folded_letter(letter: bytes) -> bytes:
+    """The same letters in ASCII, a question mark for others: anchors have only ASCII."""
+    return folded(letter.decode("utf-8")).encode("ascii", "replace")
+
+
+def _may_hold_as_latin_1(header: bytes, words: Words) -> bool:
+    for letter, written_out in _WRITTEN_OUT:
+        header = header.replace(letter, written_out)
+    joined = header.translate(_LATIN_1, _PUNCTUATION)
     near = [anchor for anchor in words.anchors if anchor in joined]
     is_short_near = any(name in joined for name in words.short_names)
     if not near and not is_short_near:
         return False
-    plain = _OWN_UID.sub(b" ", header).translate(table, left_out)
-    if is_short_near and (b"" in words.short_names or words.short_name_bytes.search(plain)):
+    plain = _OWN_UID.sub(b" ", header).translate(_LATIN_1)
+    if is_short_near and words.short_name_bytes.search(plain):
         return True
     return any(_spread(anchor).search(plain) for anchor in near)
 
 
 @lru_cache(maxsize=1024)
 def _spread(anchor: bytes) -> re.Pattern[bytes]:
-    """Finds a word with a little punctuation, or the zeros of two-byte letters, between its letters."""
+    """Finds a word with punctuation, or the zeros of two-byte letters, between its letters."""
     letters = (bytes((letter,)) for letter in anchor)
     return re.compile(_BETWEEN_LETTERS.join(letters))
 

@@ -26,11 +26,11 @@ WRONG: dict[str, list[Any]] = {
 
 
 def tables(site: Site) -> list[str]:
-    """Everything that the database holds."""
+    """Everything that the database holds, but for when tokens were used, which is written down a second later."""
     with sqlite3.connect(site.settings.data_dir / "adit.db") as connection:
         found = list(connection.iterdump())
     connection.close()
-    return found
+    return [line for line in found if not line.startswith('INSERT INTO "api_tokens"')]
 
 
 def schema_of(document: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:

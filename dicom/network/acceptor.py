@@ -245,12 +245,13 @@ def _exactly(sock: socket.socket, size: int, end: float) -> bytes:
 
 
 def _part(sock: socket.socket, last_words: bytes) -> None:
-    """Say the last words, and read on until the peer closes as well: closing first could take them from it."""
+    """Say the last words, and read on until the peer closes: closing first could take them from it (PS3.8, ARTIM)."""
     end = time.monotonic() + _PARTING_S
     with suppress(OSError):
         sock.settimeout(_PARTING_S)
         sock.sendall(last_words)
-        sock.shutdown(socket.SHUT_WR)
+        if not last_words:
+            sock.shutdown(socket.SHUT_WR)
         while (left := end - time.monotonic()) > 0:
             sock.settimeout(left)
             if not sock.recv(1 << 16):

@@ -80,8 +80,8 @@ def decoded(command: bytes) -> tuple[Message, bool]:
         operation = Operation(field & ~_RESPONSE)
         message = Message(
             operation=operation,
-            sop_class_uid=_as_uid(values.get(_CLASS, b"")),
-            sop_uid=_as_uid(values.get(_INSTANCE, b"")),
+            sop_class_uid=as_uid(values.get(_CLASS, b"")),
+            sop_uid=as_uid(values.get(_INSTANCE, b"")),
             number=_as_number(values[_number_element(operation, is_response)]),
             status=_as_number(values[_STATUS]) if is_response else None,
             completed_count=_as_count(values.get(_COMPLETED)),
@@ -140,8 +140,8 @@ def _even(value: bytes, padding: bytes) -> bytes:
     return value + padding * (len(value) % 2)
 
 
-def _as_uid(value: bytes) -> str:
-    """A UID as text, empty for what is none: what becomes of it is for those to say who know what it names."""
+def as_uid(value: bytes) -> str:
+    """Return a UID as text, empty for what is none: what becomes of it is for those to say who know what it names."""
     uid = value.rstrip(b"\0 ")
     return uid.decode("ascii") if _UID.fullmatch(uid) else ""
 

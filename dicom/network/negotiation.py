@@ -4,20 +4,19 @@ Read and written here for what an acceptor needs, because pynetdicom takes 30 ms
 proposes 126 contexts for each C-MOVE.
 """
 
-import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 from dicom.network.association import MAX_PDU_BYTES
+from dicom.network.commands import as_uid
 from dicom.network.contexts import IMPLICIT_LITTLE
 from dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from models.domain.errors import PeerLied
 
 ASSOCIATE_REQUEST = 1
 
-_UID = re.compile(rb"[0-9.]{1,64}")
 _PDU, _ITEM, _NUMBER = struct.Struct(">BxI"), struct.Struct(">BxH"), struct.Struct(">I")
 _ACCEPT, _REJECT = 2, 3
 _APPLICATION_CONTEXT, _PROPOSED, _ANSWERED, _USER_INFORMATION = 0x10, 0x20, 0x21, 0x50
@@ -120,8 +119,8 @@ def _proposed(value: bytes) -> ProposedContext:
     if len(value) < 4 or not value[0] % 2:
         raise _nonsense()
     items = list(_items(value[4:]))
-    abstract = next((_uid(uid) for kind, uid in items if kind == _ABSTRACT_SYNTAX), "")
-    syntaxes = (_uid(uid) for kind, uid in items if kind == _TRANSFER_SYNTAX)
+    abstract = next((as_uid(uid) for kind, uid in items if kind == _ABSTRACT_SYNTAX), "")
+    syntaxes = (as_uid(uid) for kind, uid in items if kind == _TRANSFER_SYNTAX)
     return ProposedContext(value[0], abstract, tuple(syntax for syntax in syntaxes if syntax))
 
 
@@ -142,12 +141,6 @@ def _answered(proposed: ProposedContext, answer: str | Refusal) -> bytes:
 
 def _item(kind: int, value: bytes) -> bytes:
     return _ITEM.pack(kind, len(value)) + value
-
-
-def _uid(value: bytes) -> str:
-    """A UID as text, empty for what is none."""
-    uid = value.rstrip(b"\0 ")
-    return uid.decode("ascii") if _UID.fullmatch(uid) else ""
 
 
 def _nonsense() -> PeerLied:

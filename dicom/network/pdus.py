@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from io import BytesIO
@@ -28,6 +29,8 @@ _HEAD = struct.Struct(">BxI")
 _VALUE_HEAD = struct.Struct(">IBB")
 _DATA_HEAD = struct.Struct(">BxIIBB")
 _BUFFER_BYTES = 256 << 10
+_LEAST_BYTES = 64 << 10
+"""What any peer can send in the silence that is allowed within a message."""
 _BATCH_BYTES, _BATCH_BUFFERS = 1 << 20, 512
 """Of one system call; IOV_MAX of Linux is 1024."""
 
@@ -49,16 +52,32 @@ class PduSocket:
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
-        self._buffer = bytearray(_BUFFER_BYTES)
+        self._buffer = bytearray()
         self._view = memoryview(self._buffer)
         self._begin: int = 0
         self._end: int = 0
+        self._silence_s: float | None = None
+        self._is_begun = False
+        self._waited_s = 0.0
+        self._window_bytes = 0
         self.is_sending = False
 
     @property
     def has_unread(self) -> bool:
         """Whether something has arrived that nobody has asked for yet."""
         return self._begin < self._end
+
+    def begin_message(self, silence_s: float) -> None:
+        """Keep the peer to a pace in what comes from now on, until this is called again.
+
+        Its first byte is waited for as long as the socket's time-out says. From then on the peer may be silent for
+        ``silence_s`` in all until 64 KiB have come, and again until the next; otherwise whatever reads raises
+        TimeoutError. What we do with the bytes takes none of its time. Sets the socket's time-out to ``silence_s``.
+        """
+        self._silence_s = silence_s
+        self._is_begun = False
+        if self.has_unread:
+            self._begin_pace(silence_s)
 
     def head(self) -> tuple[int, int]:
         """Type and length of the next PDU."""
@@ -131,17 +150,40 @@ class PduSocket:
         return self._view[begin : begin + size]
 
     def _fill(self) -> None:
+        if not self._buffer:  # who never says anything costs none
+            self._buffer = bytearray(_BUFFER_BYTES)
+            self._view = memoryview(self._buffer)
         if self._begin == self._end:
             self._begin = self._end = 0
         elif self._end == len(self._buffer):
             left = self._end - self._begin
             self._buffer[:left] = self._buffer[self._begin : self._end]
             self._begin, self._end = 0, left
+        began_at = time.monotonic()
         count = self.socket.recv_into(self._view[self._end :])
         if not count:
             raise ConnectionEnded
         acknowledge_at_once(self.socket)
         self._end += count
+        if self._silence_s is not None:
+            self._check_pace(self._silence_s, count, time.monotonic() - began_at)
+
+    def _check_pace(self, silence_s: float, count: int, waited_s: float) -> None:
+        """Raise TimeoutError for a peer that keeps us waiting, and hardly sends anything."""
+        if not self._is_begun:
+            self._begin_pace(silence_s)
+            return
+        self._window_bytes += count
+        self._waited_s += waited_s
+        if self._window_bytes >= _LEAST_BYTES:
+            self._window_bytes, self._waited_s = 0, 0.0
+        elif self._waited_s >= silence_s:
+            raise TimeoutError("The peer hardly sends anything.")
+
+    def _begin_pace(self, silence_s: float) -> None:
+        self._is_begun = True
+        self._window_bytes, self._waited_s = 0, 0.0
+        self.socket.settimeout(silence_s)
 
     def _send(self, batch: Sequence[Bytes]) -> None:
         if isinstance(self.socket, ssl.SSLSocket):

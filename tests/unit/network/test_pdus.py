@@ -3,6 +3,8 @@
 import hashlib
 import socket
 import threading
+import tracemalloc
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom.mapping import give_back
+from dicom.network import pdus
 from dicom.network.pdus import ConnectionEnded, PduSocket, data_pdus
 from tests.resident import MOST_BYTES, a_mapped_file, resident_bytes
 
@@ -141,3 +144,96 @@ def test_an_end_in_the_middle_is_noticed(a_pair: tuple[socket.socket, socket.soc
     with pytest.raises(ConnectionEnded):
         PduSocket(ours).head()
     ours.close()
+
+
+class Clock:
+    """What PduSocket takes for the time: each look at it is so many seconds after the one before."""
+
+    def __init__(self, step_s: float) -> None:
+        self.step_s = step_s
+        self._now_s = 0.0
+
+    def monotonic(self) -> float:
+        self._now_s += self.step_s
+        return self._now_s
+
+
+@pytest.fixture
+def a_wire(
+    a_pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[PduSocket, socket.socket, Clock]]:
+    """A connection whose end of ours waits ten seconds for all that comes, and the peer's end."""
+    ours, theirs = a_pair
+    clock = Clock(10.0)
+    monkeypatch.setattr(pdus, "time", clock)
+    with ours, theirs:
+        yield PduSocket(ours), theirs, clock
+
+
+def reads(wire: PduSocket, theirs: socket.socket, size: int, count: int = 1) -> None:
+    """Send and read so many bytes, so many times."""
+    for _ in range(count):
+        theirs.sendall(bytes(size))
+        wire.body(size)
+
+
+def test_a_peer_that_trickles_within_a_message_is_given_up(a_wire: tuple[PduSocket, socket.socket, Clock]) -> None:
+    wire, theirs, _ = a_wire
+    wire.begin_message(60)
+    reads(wire, theirs, 1, 6)
+    with pytest.raises(TimeoutError):
+        reads(wire, theirs, 1)
+
+
+def test_the_first_byte_is_waited_for_as_long_as_the_socket_says(
+    a_wire: tuple[PduSocket, socket.socket, Clock],
+) -> None:
+    wire, theirs, clock = a_wire
+    wire.socket.settimeout(600)
+    clock.step_s = 500
+    wire.begin_message(60)
+    assert wire.socket.gettimeout() == 600
+    reads(wire, theirs, 1)
+    assert wire.socket.gettimeout() == 60
+    with pytest.raises(TimeoutError):
+        reads(wire, theirs, 1)
+
+
+def test_a_message_that_has_begun_to_arrive_is_paced_at_once(a_wire: tuple[PduSocket, socket.socket, Clock]) -> None:
+    wire, theirs, _ = a_wire
+    theirs.sendall(b"12")
+    wire.body(1)
+    wire.begin_message(10)
+    assert wire.socket.gettimeout() == 10
+    wire.body(1)
+    with pytest.raises(TimeoutError):
+        reads(wire, theirs, 1)
+
+
+def test_a_slow_peer_that_sends_enough_is_never_given_up(a_wire: tuple[PduSocket, socket.socket, Clock]) -> None:
+    wire, theirs, _ = a_wire
+    wire.begin_message(60)
+    reads(wire, theirs, 16 << 10, 100)
+
+
+def test_each_message_has_a_pace_of_its_own(a_wire: tuple[PduSocket, socket.socket, Clock]) -> None:
+    wire, theirs, _ = a_wire
+    for _ in range(10):
+        wire.begin_message(60)
+        reads(wire, theirs, 1, 5)
+
+
+def test_without_a_pace_only_the_socket_s_time_out_counts(a_wire: tuple[PduSocket, socket.socket, Clock]) -> None:
+    wire, theirs, _ = a_wire
+    reads(wire, theirs, 1, 100)
+
+
+def test_a_connection_that_never_says_anything_costs_no_buffer(a_pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = a_pair
+    with ours, theirs:
+        tracemalloc.start()
+        wires = [PduSocket(ours) for _ in range(10)]
+        costs, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(wires) == 10
+        assert costs < 100_000

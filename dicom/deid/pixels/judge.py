@@ -23,6 +23,7 @@ _REASONS = {
     Kind.PHOTOGRAPHS: "The instance's class often has text burned in (visible light), and the instance does not deny "
     "it.",
     Kind.VIDEO: "The instance is a video, which may show or say the patient's name.",
+    Kind.AUDIO: "The instance is a sound recording, which may say the patient's name.",
     Kind.FILM: "The instance is a film or sheet as it was printed, which may name the patient.",
     Kind.DECLARED_BURNED_IN: "The instance declares that text is burned into its pixels.",
     Kind.RECOGNIZABLE: "The instance may show the patient's face.",

@@ -15,6 +15,7 @@ _FAMILIES = {
     f"{_STORAGE}7": Kind.SECONDARY_CAPTURE,
     f"{_STORAGE}3": Kind.ULTRASOUND,  # multi-frame, also retired
     f"{_STORAGE}6": Kind.ULTRASOUND,  # also retired, enhanced volume and photoacoustic
+    f"{_STORAGE}9.4": Kind.AUDIO,
     f"{_STORAGE}77.1": Kind.PHOTOGRAPHS,
     f"{_STORAGE}77.2": Kind.PHOTOGRAPHS,  # VL multi-frame (retired draft)
     "1.2.840.10008.5.1.1.27": Kind.FILM,  # stored print (retired)

@@ -38,6 +38,8 @@ class Kind(StrEnum):
     """Visible light: endoscopy, microscopy, photography, ophthalmology."""
     VIDEO = "video"
     """Classes and transfer syntaxes of video, which may carry sound as well."""
+    AUDIO = "audio"
+    """Waveforms of sound (Basic Voice Audio, General Audio): dictations, which speak of the patient."""
     FILM = "film"
     """Hardcopy and stored print classes, and digitized film (Conversion Type DF)."""
     DECLARED_BURNED_IN = "declared_burned_in"
@@ -58,6 +60,7 @@ _DEFAULTS = MappingProxyType(
         Kind.ULTRASOUND: Treatment.BLANK,
         Kind.PHOTOGRAPHS: Treatment.HOLD,
         Kind.VIDEO: Treatment.HOLD,
+        Kind.AUDIO: Treatment.HOLD,
         Kind.FILM: Treatment.BLANK,
         Kind.DECLARED_BURNED_IN: Treatment.BLANK,
         Kind.RECOGNIZABLE: Treatment.HOLD,
@@ -66,7 +69,7 @@ _DEFAULTS = MappingProxyType(
         Kind.OVERLAY_IN_PIXELS: Treatment.BLANK,
     }
 )
-_NEVER_BLANKED = frozenset({Kind.DOCUMENTS, Kind.VIDEO, Kind.RECOGNIZABLE})
+_NEVER_BLANKED = frozenset({Kind.DOCUMENTS, Kind.VIDEO, Kind.AUDIO, Kind.RECOGNIZABLE})
 _TRUST, _SIGNATURES = "trust_declared_no", "signatures"
 
 

@@ -159,6 +159,19 @@ def test_a_video_waits_even_if_it_denies_text_because_it_has_sound(sop_class_uid
         pictures.judge(pictures.compressed(header, [b"\0\0\1\xb3"], MPEG_4))
 
 
+@pytest.mark.parametrize("sop_class", ["9.4.1", "9.4.2"])
+def test_a_sound_recording_waits_until_a_person_releases_it(sop_class: str) -> None:
+    source = pictures.encoded(a_header(STORAGE + sop_class, BurnedInAnnotation="NO"))
+    with pytest.raises(NeedsReview, match="sound"):
+        pictures.judge(source)
+    assert pictures.judge(source, is_released=True).treatment is PASS
+
+
+@pytest.mark.parametrize("sop_class", ["9.1.1", "9.1.3", "9.2.1", "9.3.1", "9.5.1", "9.6.1", "9.7.1", "9.8.1"])
+def test_waveforms_without_sound_pass(sop_class: str) -> None:
+    assert pictures.judge(pictures.encoded(a_header(STORAGE + sop_class))).treatment is PASS
+
+
 @pytest.mark.parametrize("transfer_syntax_uid", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
 def test_ultrasound_is_blanked_outside_its_regions(transfer_syntax_uid: str) -> None:
     source = an_ultrasound(a_region(5, 10, 60, 50), a_region(61, 10, 200, 50), transfer_syntax_uid=transfer_syntax_uid)

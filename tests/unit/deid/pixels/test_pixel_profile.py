@@ -51,6 +51,7 @@ def test_equal_rules_are_described_equally_for_a_digest() -> None:
         ({"ultrasound": ["blank"]}, "pixels.ultrasound"),
         ({"documents": "blank"}, "pixels.documents"),
         ({"video": "blank"}, "pixels.video"),
+        ({"audio": "blank"}, "pixels.audio"),
         ({"trust_declared_no": "yes"}, "pixels.trust_declared_no"),
         ({"signatures": {"name": "x"}}, "pixels.signatures"),
         ({"signatures": ["x"]}, r"pixels.signatures\[0\]"),

@@ -1,6 +1,7 @@
 """Takes in what servers send on C-MOVE, and sweeps what nobody waits for any more."""
 
 import logging
+import time
 from collections.abc import Collection
 
 from deployments import signs
@@ -17,6 +18,8 @@ from services import nodes
 log = logging.getLogger(__name__)
 
 _SWEEP_EVERY_S = 300.0
+_LASTS_S = 60.0
+"""How long a list of servers counts while there is no newer one: a database that starts again takes less."""
 
 
 def main() -> None:
@@ -40,10 +43,30 @@ def main() -> None:
 
 
 def _receiver(settings: Settings, db: Database, inbox: Inbox) -> Receiver:
-    def callers() -> Collection[str]:
-        return {node.ae_title for node in nodes.list(db) if isinstance(node, Server)}
+    return Receiver(settings.receiver_host, settings.receiver_port, inbox, _Callers(db))
 
-    return Receiver(settings.receiver_host, settings.receiver_port, inbox, callers)
+
+class _Callers:
+    """The AE titles of all servers. Called by many threads at once.
+
+    While the database cannot be read, those count that it had a minute ago; later its error is raised.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._last: tuple[frozenset[str], float] | None = None
+
+    def __call__(self) -> Collection[str]:
+        now = time.monotonic()
+        try:
+            titles = frozenset(node.ae_title for node in nodes.list(self._db) if isinstance(node, Server))
+        except Exception as error:
+            if self._last is None or now - self._last[1] > _LASTS_S:
+                raise
+            log.warning("the list of servers cannot be read, the last one counts: %s", type(error).__name__)
+            return self._last[0]
+        self._last = titles, now
+        return titles
 
 
 def _sweep(spool: Spool, inbox: Inbox) -> None:

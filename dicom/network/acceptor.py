@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from enum import Enum
 from typing import Protocol, TypeVar
 
 from dicom.network.assembly import Assembly
@@ -32,12 +33,13 @@ log = logging.getLogger(__name__)
 
 MOST_ASSOCIATIONS = 100
 _MOST_CONNECTIONS = 200
-"""Those beyond the associations are being negotiated, rejected or ended."""
+"""Those beyond the associations are being negotiated, rejected or ended. From here on each newcomer takes the place of
+the oldest stranger, whose thread may need a moment to end: of threads there are never more than twice as many."""
 _NEGOTIATION_S = 30.0
 """For the whole request of a peer; the ARTIM timer of PS3.8 section 9.1.5."""
 _IDLE_S = 600.0
 _SILENCE_S = 60.0
-"""Within a message, and for a peer that takes no response."""
+"""Within a message in all until 64 KiB have come, and for a peer that takes no response."""
 _PARTING_S = 2.0
 _STOPPED_WITHIN_S = 5.0
 _PAUSE_S = 0.2
@@ -45,15 +47,24 @@ _LARGEST_REQUEST_BYTES = 256 << 10
 """128 contexts with all transfer syntaxes there are have a quarter of it."""
 _SMALLEST_PDU_BYTES = 16
 _ABORT_BY_PROVIDER = b"\x07\0\0\0\0\x04\0\0\x02\0"
-_CALLER_UNKNOWN, _VERSION_UNKNOWN, _TOO_MANY = rejection(1, 1, 3), rejection(1, 2, 2), rejection(2, 3, 2)
+_CALLER_UNKNOWN, _VERSION_UNKNOWN = rejection(1, 1, 3), rejection(1, 2, 2)
+_NOT_NOW, _TOO_MANY = rejection(2, 3, 1), rejection(2, 3, 2)
 
 T = TypeVar("T", bound=Target)
+
+
+class Admission(Enum):
+    """Whether a caller may have an association. NOT_NOW asks it to try again soon."""
+
+    YES = "yes"
+    UNKNOWN = "unknown"
+    NOT_NOW = "not now"
 
 
 class Service(Protocol):
     """What is offered to peers. Called by the threads of all associations at once."""
 
-    def admits(self, calling_ae_title: str) -> bool:
+    def admits(self, calling_ae_title: str) -> Admission:
         """Whether the caller may have an association; must not raise."""
         ...
 
@@ -87,12 +98,8 @@ class AcceptedAssociation:
         when the peer has ended the association, PeerLied for nonsense, OSError for silence and a broken connection.
         """
         self._wire.socket.settimeout(_IDLE_S)
-
-        def begun(context_id: int) -> None:
-            self._wire.socket.settimeout(_SILENCE_S)
-            self.context(context_id)
-
-        return Assembly("The peer", begun, begin_data_set).read(self._wire)
+        self._wire.begin_message(_SILENCE_S)
+        return Assembly("The peer", self.context, begin_data_set).read(self._wire)
 
     def respond(self, message: Message, context_id: int) -> None:
         """Send a message without a data set; raises OSError."""
@@ -110,6 +117,8 @@ class Acceptor:
         self._room = threading.BoundedSemaphore(MOST_ASSOCIATIONS)
         self._lock = threading.Lock()
         self._threads: dict[PduSocket, threading.Thread] = {}
+        self._strangers: dict[PduSocket, None] = {}
+        """Those of whom nobody knows yet that they may have an association, in order of arrival."""
         self._is_stopping = threading.Event()
         self._listening = threading.Thread(target=self._listen, name="acceptor", daemon=True)
 
@@ -136,33 +145,53 @@ class Acceptor:
     def _listen(self) -> None:
         while not self._is_stopping.is_set():
             try:
-                sock, _ = self._listener.accept()
+                sock, address = self._listener.accept()
             except OSError:  # too many open files, or a peer that is gone already
                 self._is_stopping.wait(_PAUSE_S)
                 continue
             try:
-                self._take(PduSocket(sock))
+                self._take(PduSocket(sock, address[0]))
             except (RuntimeError, MemoryError):  # there is no thread to be had, or no memory: who is here goes on
                 sock.close()
 
     def _take(self, wire: PduSocket) -> None:
         """Give a connection its thread. One too many is closed: to hear why, it would need a thread as well."""
         with self._lock:
-            if len(self._threads) >= _MOST_CONNECTIONS:
+            if len(self._threads) >= 2 * _MOST_CONNECTIONS:
                 wire.close()
                 return
+            if len(self._threads) >= _MOST_CONNECTIONS:
+                self._evict_a_stranger()
             thread = threading.Thread(target=self._run, args=(wire,), name="association", daemon=True)
             self._threads[wire] = thread
+            self._strangers[wire] = None
         try:
             thread.start()
         except BaseException:
             self._forget(wire)
             raise
 
+    def _evict_a_stranger(self) -> None:
+        """Let the one who has been here longest make room, so that strangers keep nobody out who is known."""
+        stranger = next(iter(self._strangers), None)
+        if stranger is not None:
+            del self._strangers[stranger]
+            _tell(stranger, "there are too many, and it has not said who it is")
+            stranger.shut()
+
+    def _admit(self, wire: PduSocket) -> bool:
+        """Whether there is room for one more association; this one is no stranger then."""
+        if not self._room.acquire(blocking=False):
+            return False
+        with self._lock:
+            self._strangers.pop(wire, None)
+        return True
+
     def _forget(self, wire: PduSocket) -> None:
-        wire.close()
         with self._lock:
             self._threads.pop(wire, None)
+            self._strangers.pop(wire, None)
+        wire.close()
 
     def _run(self, wire: PduSocket) -> None:
         """The whole life of one connection."""
@@ -179,20 +208,31 @@ class Acceptor:
         try:
             send_at_once(wire.socket)
             request = decoded_request(_request(wire.socket))
-            if not request.is_version_1:
-                return _refused("it asks for another version of the protocol", _VERSION_UNKNOWN)
-            if not self._service.admits(request.calling_ae_title):
-                return _refused("its calling AE title is that of no server", _CALLER_UNKNOWN)
-            if not self._room.acquire(blocking=False):
-                return _refused("there are too many", _TOO_MANY)
+            refusal = self._refusal(wire, request)
+            if refusal:
+                return refusal
             try:
                 self._service.serve(self._accept(wire, request))
             finally:
                 self._room.release()
         except PeerLied:
-            return _refused("what came is not what DICOM asks for", _ABORT_BY_PROVIDER)
+            return _refused(wire, "what came is not what DICOM asks for", _ABORT_BY_PROVIDER)
         except (OSError, ConnectionEnded):
             pass
+        return b""
+
+    def _refusal(self, wire: PduSocket, request: AssociateRequest) -> bytes:
+        """The PDU that rejects a request; empty when it is admitted, and has taken one of the places."""
+        if not request.is_version_1:
+            return _refused(wire, "it asks for another version of the protocol", _VERSION_UNKNOWN)
+        admission = self._service.admits(request.calling_ae_title)
+        if admission is Admission.UNKNOWN:
+            why = "its calling AE title is that of no server; enter the title under which it sends"
+            return _refused(wire, why, _CALLER_UNKNOWN)
+        if admission is Admission.NOT_NOW:
+            return _refused(wire, "it cannot be told whether it may send", _NOT_NOW)
+        if not self._admit(wire):
+            return _refused(wire, "there are too many", _TOO_MANY)
         return b""
 
     def _accept(self, wire: PduSocket, request: AssociateRequest) -> AcceptedAssociation:
@@ -210,10 +250,15 @@ class Acceptor:
         return AcceptedAssociation(wire, contexts, limit)
 
 
-def _refused(reason: str, last_words: bytes) -> bytes:
-    """Tell the log, in which nothing of a peer's own words may stand, why an association ends with these words."""
-    log.warning("an association was ended: %s", reason)
+def _refused(wire: PduSocket, reason: str, last_words: bytes) -> bytes:
+    """Tell the log why an association ends with these words."""
+    _tell(wire, reason)
     return last_words
+
+
+def _tell(wire: PduSocket, reason: str) -> None:
+    """Tell the log, in which nothing of a peer's own words may stand, whose association is ended, and why."""
+    log.warning("an association from %s was ended: %s", wire.peer_host, reason)
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -48,10 +48,14 @@ class Target(Protocol):
 
 
 class PduSocket:
-    """A connection with a buffer for what has arrived. Socket errors and time-outs leave it as they are."""
+    """A connection with a buffer for what has arrived. Socket errors and time-outs leave it as they are.
 
-    def __init__(self, sock: socket.socket) -> None:
+    ``peer_host`` is the address from which a peer has come.
+    """
+
+    def __init__(self, sock: socket.socket, peer_host: str = "") -> None:
         self.socket = sock
+        self.peer_host = peer_host
         self._buffer = bytearray()
         self._view = memoryview(self._buffer)
         self._begin: int = 0

@@ -3,6 +3,7 @@
 It knows nobody but the inbox and a list of AE titles: what is waited for is found by SOP Instance UID.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ from contextlib import ExitStack
 from pynetdicom.service_class import ServiceClass, StorageServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 
-from dicom.network.acceptor import AcceptedAssociation, Acceptor
+from dicom.network.acceptor import AcceptedAssociation, Acceptor, Admission
 from dicom.network.commands import Message, Operation
 from dicom.network.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE, TRANSFER_SYNTAXES
 from dicom.network.echo import VERIFICATION
@@ -27,13 +28,15 @@ from dicom.part10 import part10_prefix
 from models.domain.errors import AditError, BadRequest, NoSpace, PeerLied
 from models.domain.instances import Bytes
 
+log = logging.getLogger(__name__)
+
 
 class Receiver:
     """Takes instances that somebody waits for, of every storage SOP class and transfer syntax, and answers C-ECHO.
 
-    ``callers`` is asked at each association for the calling AE titles that may send; an empty answer, or an error,
-    means nobody. Success is answered when an instance is in the inbox. What nobody waits for is refused with status
-    0124 and not kept; a full disk is status A700. By which title it is called is of no concern.
+    ``callers`` is asked at each association for the calling AE titles that may send; when it raises, nobody may for the
+    moment, and is told so. Success is answered when an instance is in the inbox. What nobody waits for is refused with
+    status 0124 and not kept; a full disk is status A700. By which title it is called is of no concern.
     """
 
     def __init__(self, host: str, port: int, inbox: Inbox, callers: Callable[[], Collection[str]]) -> None:
@@ -74,12 +77,16 @@ class _Storage:
         """Wait no longer for room in the inbox."""
         self._has_given_up.set()
 
-    def admits(self, calling_ae_title: str) -> bool:
+    def admits(self, calling_ae_title: str) -> Admission:
         caller = calling_ae_title.strip()
         try:
-            return bool(caller) and caller in {title.strip() for title in self._callers()}
-        except Exception:  # whatever is wrong with the list, it lets nobody in
-            return False
+            is_known = bool(caller) and caller in {title.strip() for title in self._callers()}
+        except (
+            Exception
+        ) as error:  # whatever is wrong with the list, it lets nobody in; its text could tell of anything
+            log.warning("the list of servers cannot be read: %s", type(error).__name__)
+            return Admission.NOT_NOW
+        return Admission.YES if is_known else Admission.UNKNOWN
 
     def choose(self, abstract_syntax: str, transfer_syntaxes: Sequence[str]) -> str | Refusal:
         """The first that is proposed, because that is what a sender has; what nobody could read afterwards comes last.

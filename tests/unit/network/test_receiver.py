@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -173,8 +173,8 @@ def wires(monkeypatch: pytest.MonkeyPatch) -> list[PduSocket]:
     """The receiver's connections from now on."""
     found: list[PduSocket] = []
 
-    def kept(sock: socket.socket) -> PduSocket:
-        found.append(PduSocket(sock))
+    def kept(sock: socket.socket, peer_host: str) -> PduSocket:
+        found.append(PduSocket(sock, peer_host))
         return found[-1]
 
     monkeypatch.setattr(acceptor, "PduSocket", kept)
@@ -233,16 +233,41 @@ def test_a_peer_that_takes_no_data_at_all_is_let_down(a_site: Site) -> None:
 
 
 def an_error() -> list[str]:
-    raise OSError
+    raise OSError("DOE^JOHN")
 
 
-@pytest.mark.parametrize("callers", [list, lambda: ["OTHER"], an_error, lambda: None])
+def rejection_by(site: Site) -> tuple[int, bytes]:
+    """What a caller hears who is let down afterwards."""
+    with site.caller() as caller:
+        caller.send(request(CONTEXTS))
+        answer = caller.pdu()
+        assert caller.pdu() == (0, b"")
+        return answer
+
+
+@pytest.mark.parametrize("callers", [list, lambda: ["OTHER"]])
 def test_who_is_not_known_is_rejected(a_site: Site, callers: Callable[[], list[str]]) -> None:
     a_site.callers = callers
-    with a_site.caller() as caller:
-        caller.send(request(CONTEXTS))
-        assert caller.pdu() == (REJECT, bytes((0, 1, 1, 3)))
-        assert caller.pdu() == (0, b"")
+    assert rejection_by(a_site) == (REJECT, bytes((0, 1, 1, 3)))
+
+
+@pytest.mark.parametrize("callers", [an_error, lambda: None])
+def test_while_nobody_can_tell_who_is_known_a_caller_is_asked_to_try_again(
+    a_site: Site, callers: Callable[[], list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    a_site.callers = callers
+    assert rejection_by(a_site) == (REJECT, bytes((0, 2, 3, 1)))
+    assert "the list of servers cannot be read" in caplog.text
+    assert "DOE" not in caplog.text
+
+
+def test_the_log_tells_from_where_somebody_came_who_is_refused_and_none_of_his_words(
+    a_site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    a_site.callers = lambda: ["OTHER"]
+    rejection_by(a_site)
+    assert "from 127.0.0.1 was ended: its calling AE title" in caplog.text
+    assert PACS not in caplog.text
 
 
 def test_callers_are_asked_at_each_association(a_site: Site) -> None:
@@ -277,9 +302,29 @@ def test_one_association_too_many_is_rejected_until_another_ends(
 
 def test_one_connection_too_many_is_closed_and_the_others_go_on(a_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acceptor, "_MOST_CONNECTIONS", 1)
-    with a_site.associated() as first, a_site.caller() as second:
-        assert second.is_let_down()
-        assert first.status(echo()) == 0
+    with a_site.associated() as first, a_site.associated() as second, a_site.caller() as third:
+        assert third.is_let_down()
+        assert first.status(echo()) == second.status(echo()) == 0
+
+
+def test_strangers_keep_nobody_out_who_is_known(a_site: Site) -> None:
+    with ExitStack() as stack, a_site.inbox.expect([UID]):
+        strangers = [stack.enter_context(a_site.caller()) for _ in range(acceptor._MOST_CONNECTIONS)]
+        wait_until(lambda: len(associations()) == 1 + len(strangers))
+        with a_site.associated() as known:
+            assert known.status(store()) == 0
+        assert strangers[0].is_let_down()
+        strangers[-1].send(request(CONTEXTS))
+        assert strangers[-1].pdu()[0] == ACCEPT
+
+
+def test_an_association_never_makes_room_for_strangers(a_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acceptor, "_MOST_CONNECTIONS", 2)
+    with ExitStack() as stack, a_site.associated() as known:
+        for _ in range(6):
+            stack.enter_context(a_site.caller())
+            wait_until(lambda: len(associations()) <= 3)
+        assert known.status(echo()) == 0
 
 
 @pytest.mark.parametrize("trouble", [RuntimeError("can't start new thread"), MemoryError()], ids=repr)
@@ -622,6 +667,21 @@ def test_silence_ends_an_association_and_keeps_nothing(
         caller.send(sent)
         assert caller.is_let_down()
         assert list(expectation.arrived()) == []
+    assert leftovers(a_site.inbox) == []
+
+
+def test_a_peer_that_trickles_within_a_message_is_not_waited_for(a_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acceptor, "_SILENCE_S", 0.3)
+    with a_site.inbox.expect([UID]), a_site.associated() as caller:
+        with suppress(OSError):
+            for byte in store(data=bytes(5000)):  # more than the limit of time lets through
+                caller.send(bytes((byte,)))
+                time.sleep(0.005)
+                if not associations()[1:]:
+                    break
+            else:
+                pytest.fail("the message is still waited for")
+        assert caller.is_let_down()
     assert leftovers(a_site.inbox) == []
 
 

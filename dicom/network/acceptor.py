@@ -188,10 +188,10 @@ class Acceptor:
         return True
 
     def _forget(self, wire: PduSocket) -> None:
-        with self._lock:
-            self._threads.pop(wire, None)
+        with self._lock:  # nobody shuts it once its descriptor may be another's
+            wire.close()
             self._strangers.pop(wire, None)
-        wire.close()
+            self._threads.pop(wire, None)
 
     def _run(self, wire: PduSocket) -> None:
         """The whole life of one connection."""

@@ -24,7 +24,8 @@ from models.domain.errors import PeerLied
 
 LARGEST_PDU_BYTES = 64 << 20
 """Of a P-DATA PDU. Its values are passed on as they come, so more than we announced does no harm within reason."""
-LARGEST_DATA_SET_BYTES = 8 << 30
+LARGEST_DATA_SET_BYTES = 1 << 40
+"""A mere bound: how much of a data set may be kept is for its target to say."""
 _VALUE_HEAD_BYTES = 6
 
 T = TypeVar("T", bound=Target)

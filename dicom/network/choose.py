@@ -1,5 +1,6 @@
 """Picks the protocol by which a server is asked, from what an administrator says it can do."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +19,17 @@ from models.domain.nodes import Server
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """Our own side of every connection."""
+    """Our own side of every connection.
+
+    ``check_room`` is asked whether a large instance may go on growing in ``scratch_dir``: it gets the size so far, and
+    raises. C-MOVE leads to the inbox, which has limits of its own.
+    """
 
     calling_ae_title: str
     receiver_ae_title: str
     inbox: Inbox
     scratch_dir: Path
+    check_room: Callable[[int], None] | None = None
 
 
 def finder(server: Server, local: Local) -> Finder:
@@ -46,7 +52,7 @@ def retriever(server: Server, local: Local) -> Retriever:
     WADO-RS comes first because nothing has to be negotiated: every SOP class arrives as it is stored.
     """
     if server.has_wado:
-        return WadoRetriever(server, local.scratch_dir)
+        return WadoRetriever(server, local.scratch_dir, local.check_room)
     if server.has_get:
         return GetRetriever(server, local.calling_ae_title, local.scratch_dir)
     if server.has_move:

@@ -32,7 +32,7 @@ from uuid import uuid4
 from dicom.mapping import mapped
 from dicom.part10 import split_part10
 from models.domain.errors import NoSpace, WriteFailed
-from models.domain.instances import Bytes, EncodedInstance
+from models.domain.instances import LARGEST_BYTES, Bytes, EncodedInstance
 
 MAPPED_FROM_BYTES = 8_000_000
 """Instances from this size on are mapped into memory instead of being read."""
@@ -177,13 +177,17 @@ class Inbox:
 
 
 class Arrival:
-    """An instance on its way into the inbox. Trouble with the disk shows in ``deliver`` only, not while it arrives."""
+    """An instance on its way into the inbox.
+
+    Trouble with the disk, or its size, shows in ``deliver`` only, not while it arrives: what follows is not kept.
+    """
 
     def __init__(self, inbox: Inbox, sop_uid: str, head: bytes) -> None:
         self._inbox = inbox
         self._sop_uid = sop_uid
         self._file: BinaryIO | None = None
         self._error: OSError | None = None
+        self._size_bytes = 0
         self._touched_at = time.monotonic()
         try:
             if inbox.waiting_for(sop_uid):
@@ -197,6 +201,9 @@ class Arrival:
         if self._file is None:
             return
         try:
+            self._size_bytes += len(data)
+            if self._size_bytes > LARGEST_BYTES:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
             self._file.write(data)
             if time.monotonic() - self._touched_at > _TOUCH_EVERY_S:
                 self._show_life()
@@ -353,4 +360,6 @@ def _disk_trouble() -> Generator[None]:
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoSpace("The inbox of the receiver has no space left.") from exc
+        if exc.errno == errno.EFBIG:
+            raise NoSpace("An instance is larger than the inbox of the receiver takes.") from exc
         raise WriteFailed("The inbox of the receiver cannot be used. Check its disk and permissions.") from exc

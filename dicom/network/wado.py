@@ -1,6 +1,6 @@
 """Retrieves instances by WADO-RS (PS3.18 section 10.4), as the server stores them, streaming."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -19,12 +19,17 @@ _EPILOGUE_LIMIT = 64 << 10
 
 
 class WadoRetriever(WebPort):
-    """A Retriever over WADO-RS. Instances larger than 8 MB pass through a file without a name in ``scratch_dir``."""
+    """A Retriever over WADO-RS.
 
-    def __init__(self, server: Server, scratch_dir: Path) -> None:
+    Instances larger than 8 MB pass through a file without a name in ``scratch_dir``, of which ``check_room`` is asked
+    as ScratchBuffer says.
+    """
+
+    def __init__(self, server: Server, scratch_dir: Path, check_room: Callable[[int], None] | None = None) -> None:
         silence = max(server.timeouts.response, server.timeouts.idle)
         super().__init__(server, server.dicomweb_wado_prefix, silence)
         self._scratch_dir = scratch_dir
+        self._check_room = check_room
 
     def retrieve(self, selection: Selection, sink: Sink) -> None:
         """Hand each instance to the sink while the next is downloaded; what the sink raises is raised here.
@@ -50,7 +55,7 @@ class WadoRetriever(WebPort):
         unreadable = 0
         with self._connection.request("GET", path, headers={"Accept": _ACCEPT}) as answer:
             answer.check(_Missing)
-            for file in _files(answer, self._scratch_dir):
+            for file in self._files(answer):
                 try:
                     instance = split_part10(file)
                 except Unreadable:
@@ -58,6 +63,24 @@ class WadoRetriever(WebPort):
                     continue
                 sink(instance)
         return unreadable
+
+    def _files(self, answer: Answer) -> Iterator[memoryview]:
+        """Yield each file of the answer; some servers send a single one without wrapping it into a multipart body."""
+        kind = answer.content_type.split(";")[0].strip().lower()
+        chunks = answer.chunks()
+        if kind == "multipart/related":
+            yield from parts(chunks, boundary_of(answer.content_type), self._scratch_dir, check=self._check_room)
+            _drain(chunks)
+        elif kind == "application/dicom":
+            yield self._single(chunks)
+        elif answer.status != 204:
+            raise Unsupported("The server's answer to WADO-RS is no DICOM. Check its root URL and WADO-RS prefix.")
+
+    def _single(self, chunks: Iterator[bytes]) -> memoryview:
+        with closing(ScratchBuffer(self._scratch_dir, check=self._check_room)) as body:
+            for chunk in chunks:
+                body.write(memoryview(chunk))
+            return body.finish()
 
 
 class _Missing(NotFound):
@@ -76,26 +99,6 @@ def _paths(selection: Selection) -> Iterator[str]:
             yield from (f"{series}/instances/{quote(uid)}" for uid in selection.sop_uids)
         case Level.PATIENT:
             raise Unsupported("WADO-RS cannot retrieve a whole patient.")
-
-
-def _files(answer: Answer, scratch_dir: Path) -> Iterator[memoryview]:
-    """Yield each file of the answer; some servers send a single one without wrapping it into a multipart body."""
-    kind = answer.content_type.split(";")[0].strip().lower()
-    chunks = answer.chunks()
-    if kind == "multipart/related":
-        yield from parts(chunks, boundary_of(answer.content_type), scratch_dir)
-        _drain(chunks)
-    elif kind == "application/dicom":
-        yield _single(chunks, scratch_dir)
-    elif answer.status != 204:
-        raise Unsupported("The server's answer to WADO-RS is no DICOM. Check its root URL and WADO-RS prefix.")
-
-
-def _single(chunks: Iterator[bytes], scratch_dir: Path) -> memoryview:
-    with closing(ScratchBuffer(scratch_dir)) as body:
-        for chunk in chunks:
-            body.write(memoryview(chunk))
-        return body.finish()
 
 
 def _drain(chunks: Iterator[bytes]) -> None:

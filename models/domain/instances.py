@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 Bytes = bytes | bytearray | memoryview
+LARGEST_BYTES = 16 << 30
+"""Of one instance that arrives, by whatever protocol; the largest that are known have a tenth of it."""
 
 
 @dataclass(frozen=True, slots=True)

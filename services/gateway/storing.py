@@ -36,7 +36,7 @@ from models.domain.errors import (
     TimedOut,
     Unreadable,
 )
-from models.domain.instances import EncodedInstance, Verdict
+from models.domain.instances import LARGEST_BYTES, EncodedInstance, Verdict
 from models.domain.nodes import Server
 from models.domain.people import Actor
 from models.domain.refs import is_uid
@@ -53,8 +53,6 @@ _MOST_FAILURES = 3
 """In a row, after which a server is not asked any more."""
 _MOST_STUDIES_TOLD = 50
 MOST_PARTS = 100_000
-LARGEST_BYTES = 16 << 30
-"""Of one part; the largest instances that are known have a tenth of it."""
 LONGEST_REST_S = 4.0
 """How long a connection to the server waits for the next instance of a caller who is slow."""
 _TYPE = re.compile(r'\btype\s*=\s*(?:"application/dicom"|application/dicom\s*(?:;|$))', re.IGNORECASE)

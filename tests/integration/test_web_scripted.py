@@ -19,11 +19,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from dicom.network import choose
+from dicom.network.inbox import Inbox
 from dicom.network.qido import QidoFinder
 from dicom.network.stow import StowSender
 from dicom.network.wado import WadoRetriever
 from dicom.part10 import part10_prefix
-from models.domain.errors import Canceled, PeerError, PeerLied, TimedOut, Unreachable, Unreadable, Unsupported
+from models.domain.errors import Canceled, NoSpace, PeerError, PeerLied, TimedOut, Unreachable, Unreadable, Unsupported
 from models.domain.instances import EncodedInstance
 from models.domain.nodes import Server, Timeouts, Tls
 from models.domain.refs import Level, PatientQuery, Selection, StudyQuery, StudyRef
@@ -165,6 +167,25 @@ def test_a_download_that_breaks_off_has_handed_on_what_was_complete(tmp_path: Pa
             retriever.retrieve(STUDY, found.append)
         assert caught.value.retry == "soon"
     assert [(i.sop_uid, b"".join(i.parts)) for i in found] == [("1.2.3", b"data")]
+
+
+@pytest.mark.parametrize("wraps", [True, False], ids=["multipart", "single"])
+def test_a_large_instance_that_may_not_go_on_growing_ends_the_download(tmp_path: Path, wraps: bool) -> None:
+    body = FILE + bytes(9 << 20)
+    if wraps:
+        body = PART.removesuffix(b"\r\n") + body.removeprefix(FILE) + b"\r\n--b--\r\n"
+    asked: list[int] = []
+
+    def check_room(size_bytes: int) -> None:
+        asked.append(size_bytes)
+        raise NoSpace
+
+    local = choose.Local("ADIT", "RECV", Inbox(tmp_path / "inbox"), tmp_path / "is not even looked at", check_room)
+    with serving(answering(200, body, MULTIPART if wraps else "application/dicom")) as plain:
+        server = replace(plain, dicomweb_wado_support=True)
+        with choose.retriever(server, local) as retriever, pytest.raises(NoSpace):
+            retriever.retrieve(STUDY, lambda _: None)
+    assert len(asked) == 1 and asked[0] > 8 << 20
 
 
 def test_what_is_no_dicom_is_unreadable_after_the_rest_was_handed_on(tmp_path: Path) -> None:
@@ -350,6 +371,13 @@ def test_tls_needs_a_known_certificate_and_shows_ours(tmp_path: Path) -> None:
             list(finder.find_studies(StudyQuery()))
         lost = replace(server, tls=Tls(ca_file=str(tmp_path / "gone.pem")))
         with QidoFinder(lost) as finder, pytest.raises(Unsupported, match="TLS files"):
+            list(finder.find_studies(StudyQuery()))
+
+
+def test_a_port_without_tls_is_named_as_the_trouble() -> None:
+    with serving(answering(200, b"[]", "application/dicom+json")) as server:
+        secured = replace(server, dicomweb_root_url=server.dicomweb_root_url.replace("http:", "https:"))
+        with QidoFinder(secured) as finder, pytest.raises(Unsupported, match="TLS"):
             list(finder.find_studies(StudyQuery()))
 
 

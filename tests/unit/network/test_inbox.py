@@ -108,6 +108,21 @@ def test_an_unfinished_instance_has_no_name(an_inbox: Inbox) -> None:
         assert arrival.deliver() == 0
 
 
+def test_of_an_instance_that_is_larger_than_any_nothing_is_kept(
+    an_inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_module, "LARGEST_BYTES", 100)
+    with an_inbox.expect(["1.2"]) as expectation:
+        assert receive(an_inbox, "1.2", bytes(100)) == 1
+        arrival = an_inbox.receive("1.2", b"")
+        for _ in range(3):
+            arrival.write(bytes(60))
+        with pytest.raises(NoSpace, match="larger"):
+            arrival.deliver()
+        assert len(list(expectation.arrived())) == 1
+    assert leftovers(an_inbox) == []
+
+
 def test_the_registration_of_a_dead_process_counts_no_longer_and_is_swept(an_inbox: Inbox) -> None:
     script = """
         import os, sys

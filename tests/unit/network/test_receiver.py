@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dicom.network import acceptor, commands
+from dicom.network import acceptor, commands, inbox
 from dicom.network.commands import Message, Operation
 from dicom.network.contexts import DEFLATED
 from dicom.network.echo import VERIFICATION
@@ -462,6 +462,16 @@ def test_trouble_of_the_disk_reaches_the_sender(
         with monkeypatch.context() as patched:
             patched.setattr(os, "fsync", failing)
             assert caller.status(store()) == status
+        assert list(expectation.arrived()) == []
+        assert caller.status(store()) == 0
+
+
+def test_an_instance_that_is_larger_than_any_is_refused_and_the_association_goes_on(
+    a_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "LARGEST_BYTES", 1000)
+    with a_site.inbox.expect([UID]) as expectation, a_site.associated() as caller:
+        assert caller.status(store(data=bytes(100_000))) == 0xA700
         assert list(expectation.arrived()) == []
         assert caller.status(store()) == 0
 

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from threading import Event, Thread
 
 from models.db.engine import Database
 from models.db.jobs import JobStore
@@ -17,6 +16,7 @@ from models.domain.errors import AditError, NotFound, NotPermitted, Unreachable,
 from models.domain.jobs import FINISHED, Job, JobKind
 from models.settings import Settings
 from services import prefect_status
+from services.beating import beating
 from services.orchestration import AT_A_TIME, DIED, GONE, RECOVERED_QUEUE, Orchestration, RunState, RunStatus, queue_of
 
 log = logging.getLogger(__name__)
@@ -104,27 +104,11 @@ def follow_cancellation(db: Database, job: Job) -> None:
 @contextmanager
 def at_work(db: Database, job_id: int, flow_run_id: str) -> Generator[None]:
     """Say that the run is alive as long as the context is open; one that ends by an exception just falls silent."""
-    ended = Event()
-    arguments = (RunStore(db), job_id, flow_run_id, ended)
-    thread = Thread(target=_beat, args=arguments, name=f"run-of-job-{job_id}", daemon=True)
-    thread.start()
-    try:
+    runs = RunStore(db)
+    with beating(f"run-of-job-{job_id}", _BEAT_S, lambda: runs.hear(job_id, flow_run_id), at_once=True):
         yield
-    finally:
-        ended.set()
-        thread.join()
-    with suppress(AditError):  # else it falls silent, and is forgotten later
-        RunStore(db).forget(flow_run_id)
-
-
-def _beat(runs: RunStore, job_id: int, flow_run_id: str, ended: Event) -> None:
-    while True:
-        try:
-            runs.hear(job_id, flow_run_id)
-        except AditError as error:  # the next word may get through
-            log.warning("flow run %s could not say that it is alive: %s", flow_run_id, error.code)
-        if ended.wait(_BEAT_S):
-            return
+    with suppress(AditError):  # else it falls silent, and is forgotten later, as when a late word follows
+        runs.forget(flow_run_id)
 
 
 def _ask(db: Database, orchestration: Orchestration, job: Job, others: Collection[Run]) -> None:

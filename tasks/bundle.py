@@ -15,7 +15,8 @@ from models.domain.jobs import Item, Job, Lease
 from models.domain.nodes import Server
 from models.settings import Settings
 from services import budgets, holding, work
-from tasks.pulse import Pulse
+from services.beating import beating
+from services.pulse import Pulse
 
 SIZE = 100
 """Questions of one task run: a task run for each would cost Prefect more than the question costs the archive."""
@@ -201,24 +202,18 @@ class Bundle:
 
         Hears when somebody cancels the job, and when a server is stopped or closes.
         """
-        ended, pulse = threading.Event(), Pulse()
-        thread = threading.Thread(target=self._beat, args=(pulse, ended), name=f"asking-{self.job_id}", daemon=True)
-        thread.start()
-        try:
-            with pulse.watched(self.settings.lease_s, self.stop):
-                yield
-        finally:
-            ended.set()
-            thread.join()
+        pulse = Pulse()
 
-    def _beat(self, pulse: Pulse, ended: threading.Event) -> None:
-        while not ended.wait(BEAT_S):
+        def beat() -> None:
             begun_at = time.monotonic()
-            try:
-                self._renew()
-                pulse.renewed_at = begun_at
-            except Exception:  # any fault of the database: the watch decides
-                continue
+            self._renew()
+            pulse.renewed_at = begun_at
+
+        with (
+            beating(f"asking-{self.job_id}", BEAT_S, beat),
+            pulse.watched(self.settings.lease_s, self.stop),
+        ):
+            yield
 
     def _renew(self) -> None:
         if work.is_canceling(self.db, self.job_id):

@@ -4,9 +4,7 @@ No page imports this: chores know Prefect.
 """
 
 import logging
-import threading
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,6 +16,7 @@ from models.domain.errors import AditError, NotPermitted
 from models.domain.people import Actor
 from models.settings import Settings
 from services import audit, faults
+from services.beating import beating
 from services.chores import backup, disk_check, expiry, recovery, retention, spool_sweep
 from services.chores.roster import chore, subject
 
@@ -61,7 +60,7 @@ def perform(db: Database, settings: Settings, name: str, flow_run_id: str = "", 
     run = ChoreStore(db).begin(name, ALIVE_FOR, flow_run_id)
     if run is None:
         return Done(ChoreOutcome.SUCCESS, LEFT_OUT)
-    with _kept_alive(db, run):
+    with beating(f"chore-{name}", _SIGN_EVERY_S, lambda: ChoreStore(db).stay(run.id, ALIVE_FOR)):
         done = _done(db, settings, does, run)
     ChoreStore(db).end(run.id, done.outcome, done.message)
     log.log(logging.INFO if done.outcome is ChoreOutcome.SUCCESS else logging.WARNING, "%s: %s", name, done.message)
@@ -93,24 +92,3 @@ def _done(db: Database, settings: Settings, does: Callable[[Database, Settings],
     except BaseException:
         ChoreStore(db).end(run.id, ChoreOutcome.FAILURE, _STOPPED)
         raise
-
-
-@contextmanager
-def _kept_alive(db: Database, run: ChoreRun) -> Generator[None]:
-    """Say that the run is alive as long as the context is open."""
-    over = threading.Event()
-
-    def stay() -> None:
-        while not over.wait(_SIGN_EVERY_S):
-            try:
-                ChoreStore(db).stay(run.id, ALIVE_FOR)
-            except AditError as error:
-                log.warning("could not say that a chore is alive: %s", error.code)
-
-    thread = threading.Thread(target=stay, name=f"chore-{run.name}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()

@@ -57,14 +57,15 @@ def test_a_program_that_is_stuck_gives_no_more_signs(a_database: Database) -> No
         assert (clock.now - sign.seen_at).total_seconds() == 300
 
 
-def test_a_database_that_is_gone_for_a_while_ends_nothing(
-    a_database: Database, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [Unreachable("The database does not answer."), ValueError("surprise")])
+def test_trouble_that_lasts_for_a_while_ends_nothing(
+    a_database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     tried: list[str] = []
 
     def gone(*_: object) -> None:
         tried.append("once")
-        raise Unreachable("The database does not answer.")
+        raise error
 
     with monkeypatch.context() as away:
         away.setattr(SignStore, "give", gone)
@@ -72,3 +73,10 @@ def test_a_database_that_is_gone_for_a_while_ends_nothing(
             wait_until(lambda: len(tried) > 2)
             away.undo()
             wait_until(lambda: programs(a_database) == ["web"])
+
+
+def test_the_sign_of_a_program_that_ends_by_an_exception_is_taken_back(a_database: Database) -> None:
+    with pytest.raises(KeyError), signs.given(a_database, "web"):
+        wait_until(lambda: programs(a_database) == ["web"])
+        raise KeyError
+    assert programs(a_database) == []

@@ -135,6 +135,23 @@ def test_there_is_no_chore_of_another_name(database: Database, settings: Setting
         performing.perform(database, settings, "make-coffee")
 
 
+def test_a_chore_goes_on_to_say_that_it_is_alive_after_a_fault_that_is_not_ours(
+    database: Database, settings: Settings, play: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, again = [], threading.Event()
+
+    def stay(*_: object) -> None:
+        said.append("once")
+        if len(said) == 1:
+            raise ValueError("surprise")
+        again.set()
+
+    monkeypatch.setattr(performing, "_SIGN_EVERY_S", 0.01)
+    monkeypatch.setattr(ChoreStore, "stay", stay)
+    play(lambda _db, _settings: str(again.wait(20)))
+    assert performing.perform(database, settings, "expiry").message == "True"
+
+
 def a_run(begun: datetime, outcome: ChoreOutcome | None = ChoreOutcome.SUCCESS, alive: float = 90) -> ChoreRun:
     ended = begun + timedelta(seconds=1) if outcome else None
     return ChoreRun(1, "expiry", begun, begun + timedelta(seconds=alive), ended, outcome, "words", "")

@@ -226,6 +226,26 @@ def test_a_run_says_that_it_is_alive_and_that_it_has_ended(a_scene: Scene, monke
     assert a_scene.runs.heard_at("third") is not None, "one that dies just falls silent"
 
 
+def test_a_run_goes_on_to_say_that_it_is_alive_after_a_fault_that_is_not_ours(
+    a_scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hear, faults = RunStore.hear, [ValueError("surprise")]
+
+    def fail_once(store: RunStore, job_id: int, flow_run_id: str) -> None:
+        if faults:
+            raise faults.pop()
+        hear(store, job_id, flow_run_id)
+
+    monkeypatch.setattr(sharing, "_BEAT_S", 0.01)
+    monkeypatch.setattr(RunStore, "hear", fail_once)
+    with sharing.at_work(a_scene.db, a_scene.job.id, "second"):
+        for _ in range(2000):
+            if a_scene.runs.heard_at("second") is not None:
+                break
+            threading.Event().wait(0.01)
+        assert a_scene.runs.heard_at("second") is not None
+
+
 def test_a_worker_counts_once_whatever_places_it_keeps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clock, settings = Clock(), some_settings(tmp_path)
     now = datetime.now(UTC)

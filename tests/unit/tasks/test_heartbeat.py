@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from models.domain.errors import LeaseLost, Unreachable
-from services import holding, work
+from services import beating, holding, work
+from services.pulse import Pulse
 from services.streams import Stream
 from tasks import heartbeat as heartbeat_module
 from tasks.attempt import Attempt
 from tasks.heartbeat import heartbeat
-from tasks.pulse import Pulse
 
 
 class Port:
@@ -77,6 +77,36 @@ def test_trouble_that_is_over_before_the_lease_stops_nothing(
     with heartbeat(an_attempt):
         assert is_well.wait(20)
         assert an_attempt.error is None
+
+
+def test_a_database_that_hangs_does_not_hold_up_the_end(an_attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, is_over, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def renew(*_: object) -> work.Signal:
+        begun.set()
+        if is_over.wait(20):
+            ended.set()
+        return work.Signal.KEEP_GOING
+
+    monkeypatch.setattr(beating, "ENDS_WITHIN_S", 0.01)
+    monkeypatch.setattr(work, "renew", renew)
+    with heartbeat(an_attempt):
+        assert begun.wait(20)
+    is_over.set()
+    assert ended.wait(20), "the end has waited until it was over"
+
+
+def test_who_has_lost_the_lease_is_stopped(an_attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save_receipt(*_: object) -> None:
+        raise LeaseLost
+
+    port = Port()
+    monkeypatch.setattr(work, "renew", lambda *_: work.Signal.KEEP_GOING)
+    monkeypatch.setattr(work, "save_receipt", save_receipt)
+    an_attempt.touch()
+    with heartbeat(an_attempt), an_attempt.connection(port):
+        assert port.broken.wait(20)
+    assert isinstance(an_attempt.error, LeaseLost)
 
 
 def test_a_pulse_stops_once_and_not_as_long_as_it_is_renewed() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from models.domain.errors import LeaseLost
+from services.beating import beating
 
 _LOOK_EVERY_S = 0.25
 
@@ -22,17 +23,12 @@ class Pulse:
 
         From then on another worker may take the item, and its places at servers, so no connection may stay open.
         """
-        ended = threading.Event()
-        thread = threading.Thread(target=self._watch, args=(lease_s, stop, ended), name="pulse", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+        has_stopped = threading.Event()
 
-    def _watch(self, lease_s: float, stop: Callable[[LeaseLost], None], ended: threading.Event) -> None:
-        while not ended.wait(_LOOK_EVERY_S):
+        def look() -> None:
             if time.monotonic() - self.renewed_at > lease_s:
                 stop(LeaseLost())
-                return
+                has_stopped.set()
+
+        with beating("pulse", _LOOK_EVERY_S, look, goes_on=lambda: not has_stopped.is_set()):
+            yield

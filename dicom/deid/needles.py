@@ -346,13 +346,20 @@ def words_of(originals: Iterable[Original]) -> Words:
 
 def needles_of_study(study: StudyFound) -> Needles:
     """Return what a peer's list of studies says of a patient, to be searched for in a pseudonym."""
+    return Needles(words_of(originals_of_study(study)))
+
+
+def originals_of_study(study: StudyFound) -> frozenset[Original]:
+    """Return what a peer's list of studies says of a patient, as elements of an instance would."""
     said = {
         rules.PATIENT_NAME: (b"PN", study.patient_name),
         rules.PATIENT_ID: (b"LO", study.patient_id),
         rules.BIRTH_DATE: (b"DA", study.birth_date),
         _ACCESSION_NUMBER: (b"SH", study.accession_number),
     }
-    return Needles(words_of((tag, vr, text.encode(), b"ISO_IR 192") for tag, (vr, text) in said.items() if text))
+    return frozenset(
+        (tag, vr, text.encode(errors="replace"), b"ISO_IR 192") for tag, (vr, text) in said.items() if text
+    )
 
 
 def uid_needles(values: Collection[bytes]) -> frozenset[bytes]:

@@ -13,13 +13,14 @@ from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
 from dicom.network.commands import Message
-from dicom.network.contexts import Context, Proposal
+from dicom.network.contexts import Context, Proposal, accepted
 from models.domain.errors import Canceled, PeerError, PeerLied, Unreachable, Unsupported
 from models.domain.instances import Bytes
 from models.domain.nodes import Server, Tls
 
 MAX_PDU_BYTES = 128 << 10
 """What we announce and send at most. More gains nothing and costs memory."""
+_HUNG_UP = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -77,9 +78,14 @@ class Association(Protocol):
         For who expects instances ``scratch_dir`` takes the large ones, in files without a name, where the kind of
         association can do that; otherwise data sets stay in memory.
 
-        Raises TimedOut when not even a part of it came for so long, PeerError when the association broke, NoSpace or
-        WriteFailed when ``scratch_dir`` cannot take a large data set, Canceled after ``abort``.
+        Raises TimedOut when nothing of it came for so long or, where the kind of association can tell, less than
+        64 KiB and not the rest; PeerError when the association broke, NoSpace or WriteFailed when ``scratch_dir``
+        cannot take a large data set, Canceled after ``abort``.
         """
+        ...
+
+    def status_of(self, response: Message) -> int:
+        """The status by which a message answers the last request; raises PeerLied when it answers another, or none."""
         ...
 
     def rest(self) -> None:
@@ -100,12 +106,13 @@ class Association(Protocol):
 
 
 class AcceptedContexts:
-    """What both kinds of association keep alike: the accepted contexts, the message number, and whether it is busy."""
+    """What both kinds of association keep alike: the accepted contexts, the last request, and whether it is busy."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._is_busy = False
         self._message_id = 0
+        self._asked: Message | None = None
         self._accepted: dict[Context, int] = {}
         self._by_id: dict[int, Context] = {}
 
@@ -124,13 +131,27 @@ class AcceptedContexts:
 
     def context(self, context_id: int) -> Context:
         """The accepted context with this number; raises PeerLied when there is none."""
-        if context_id not in self._by_id:
-            raise PeerLied(f"{self.name} uses a presentation context that was not accepted.")
-        return self._by_id[context_id]
+        return accepted(self._by_id, context_id, self.name)
 
     def accepts_any(self, sop_class_uids: Set[str]) -> bool:
         """Whether the server accepted at least one of the SOP classes, in any transfer syntax."""
         return any(context.abstract_syntax in sop_class_uids for context in self._accepted)
+
+    def status_of(self, response: Message) -> int:
+        """The status by which a message answers the last request; raises PeerLied when it answers another, or none.
+
+        A response names the number of its request, and need not name its instance (PS3.7 section 9.1.1.1).
+        """
+        asked = self._asked
+        if (
+            asked is None
+            or response.status is None
+            or (response.operation, response.number) != (asked.operation, asked.number)
+            or (asked.sop_uid and response.sop_uid not in ("", asked.sop_uid))
+        ):
+            what = asked.operation.word if asked is not None else "nothing"
+            raise PeerLied(f"{self.name} answered {what} with another message.")
+        return response.status
 
     def rest(self) -> None:
         """Say that the last request is answered completely, so that the association may be used again."""
@@ -143,6 +164,7 @@ class AcceptedContexts:
             raise Unsupported(f"{self.name} does not accept the service that this needs.")
         self._message_id = self._message_id % 0xFFFF + 1
         message.number = self._message_id
+        self._asked = message
         self._is_busy = True
         return context_id
 
@@ -228,9 +250,16 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
+def is_tls_trouble(error: BaseException | None) -> bool:
+    """Whether both sides do not agree on TLS, which waiting does not change; a peer that hangs up may be starting."""
+    return isinstance(error, ssl.SSLError) and not isinstance(error, _HUNG_UP)
+
+
 def connection_error(server: Server, error: OSError) -> PeerError:
     """The error for a connection that could not be made, to be raised by the caller."""
-    if isinstance(error, ssl.SSLError):
+    if isinstance(error, _HUNG_UP):
+        return Unreachable(f"{server.name} hung up during the TLS handshake. It may be starting, or want no TLS.")
+    if is_tls_trouble(error):
         return Unsupported(f"No TLS connection with {server.name}. Check certificates and TLS settings.")
     if isinstance(error, TimeoutError):
         return Unreachable(f"{server.name} could not be reached in time. Check its host and port.")

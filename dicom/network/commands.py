@@ -26,14 +26,19 @@ _MEDIUM = 0
 
 
 class Operation(Enum):
-    """A service, by the command field of its request (PS3.7 table E.1-1)."""
+    """A service, by the command field of its request (PS3.7 table E.1-1); ``OTHER`` is any that we do not know."""
 
+    OTHER = 0x0000
     STORE = 0x0001
     GET = 0x0010
     FIND = 0x0020
     MOVE = 0x0021
     ECHO = 0x0030
     CANCEL = 0x0FFF
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Operation":
+        return cls.OTHER
 
     @property
     def word(self) -> str:
@@ -49,7 +54,7 @@ class Message:
     """A request, or with a ``status`` a response. ``number`` is that of the request, in its response as well.
 
     ``data_set`` is what belongs to a message that was received. The counts are of sub-operations, None where the
-    server does not tell.
+    server does not tell. ``other_field`` is the command field of a request whose operation we do not know.
     """
 
     operation: Operation
@@ -62,6 +67,13 @@ class Message:
     failed_count: int | None = None
     warning_count: int | None = None
     data_set: memoryview | None = None
+    other_field: int = 0
+
+    def answer(self, status: int) -> "Message":
+        """The response to this request."""
+        return Message(
+            self.operation, self.sop_class_uid, self.sop_uid, self.number, status, other_field=self.other_field
+        )
 
 
 def encoded(message: Message, has_data_set: bool) -> bytes:
@@ -72,7 +84,7 @@ def encoded(message: Message, has_data_set: bool) -> bytes:
 
 
 def decoded(command: bytes) -> tuple[Message, bool]:
-    """The message without its data set, and whether one follows; raises PeerLied when it is none that we know."""
+    """The message without its data set, and whether one follows; raises PeerLied when it is none."""
     try:
         values = dict(_read(command))
         field = _as_number(values[_FIELD])
@@ -87,6 +99,7 @@ def decoded(command: bytes) -> tuple[Message, bool]:
             completed_count=_as_count(values.get(_COMPLETED)),
             failed_count=_as_count(values.get(_FAILED)),
             warning_count=_as_count(values.get(_WARNING)),
+            other_field=field & ~_RESPONSE if operation is Operation.OTHER else 0,
         )
         return message, _as_number(values[_DATA_SET_TYPE]) != _NO_DATA_SET
     except (struct.error, KeyError, ValueError) as exc:
@@ -97,7 +110,8 @@ def _elements(message: Message, is_response: bool, has_data_set: bool) -> Iterat
     """In the order of tags, those that have something to say."""
     if message.sop_class_uid:
         yield _CLASS, _uid(message.sop_class_uid)
-    yield _FIELD, _NUMBER.pack(message.operation.value | (_RESPONSE if is_response else 0))
+    field = message.other_field or message.operation.value
+    yield _FIELD, _NUMBER.pack(field | (_RESPONSE if is_response else 0))
     yield _number_element(message.operation, is_response), _NUMBER.pack(message.number)
     if message.destination:
         yield _DESTINATION, _even(message.destination.strip().encode("ascii"), b" ")

@@ -5,10 +5,11 @@ Explicit VR Little Endian whenever it is offered; it then cannot send a compress
 An association has room for 128 contexts, so what is proposed depends on what is known about the instances.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from models.domain.errors import PeerLied
 from models.domain.refs import Selection
 
 MAX_CONTEXTS = 128
@@ -157,6 +158,13 @@ def retrieval(model: str, selection: Selection) -> Proposal:
 def storage(pairs: Iterable[Context]) -> Proposal:
     """The proposal for sending: what occurs, the newest that there is room for."""
     return Proposal(tuple(dict.fromkeys(pairs))[-MAX_CONTEXTS:])
+
+
+def accepted(contexts: Mapping[int, Context], context_id: int, peer: str) -> Context:
+    """The accepted context with this number; raises PeerLied, which names the peer, when there is none."""
+    if context_id not in contexts:
+        raise PeerLied(f"{peer} uses a presentation context that was not accepted.")
+    return contexts[context_id]
 
 
 def _likely_classes(modalities: frozenset[str]) -> Iterator[str]:

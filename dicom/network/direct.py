@@ -1,6 +1,6 @@
 """Associations for many bytes: one thread, a blocking socket, no queue and no copy but the one to where a data set is.
 
-pynetdicom's encoders negotiate; what its messages, frames and waiting cost is saved. Measured for instances of half a
+pynetdicom's encoders ask for it; what its messages, frames and waiting cost is saved. Measured for instances of half a
 megabyte: a tenth of the CPU time. What a peer does wrong ends the association; nothing that it
 sends makes this wait for ever or grow without bound.
 """
@@ -29,6 +29,7 @@ from dicom.network.association import (
 )
 from dicom.network.commands import Message, encoded
 from dicom.network.contexts import Context, Proposal
+from dicom.network.negotiation import decoded_acceptance, rejection_reason
 from dicom.network.pdus import (
     ASSOCIATE_ACCEPT,
     ASSOCIATE_REJECT,
@@ -57,8 +58,8 @@ from models.domain.instances import Bytes
 from models.domain.nodes import Server
 
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
-_LARGEST_ANSWER_BYTES = 1 << 20
-_SMALLEST_PDU_BYTES = 16
+_LARGEST_ANSWER_BYTES = 64 << 10
+"""In a negotiation; 128 accepted contexts with their roles have less than a third of it."""
 _RELEASE_PATIENCE_S = 5.0
 
 
@@ -77,18 +78,14 @@ class DirectAssociation(AcceptedContexts):
     def open(self) -> None:
         """Connect and negotiate; raises as ``Association`` says."""
         request = self._associate_request()
-        self._connect()
-        kind, body = self._negotiated(request)
-        if kind == ASSOCIATE_REJECT:
-            self.break_off()
-            raise AssociationRejected(f"{self.name} rejected the association: {_reason(body)}.")
-        if kind != ASSOCIATE_ACCEPT:
-            self.break_off()
-            raise AssociationRejected(f"{self.name} closed the connection during the association's negotiation.")
         try:
-            self._accept(body)
-        except PeerError:
+            self._connect()
+            self._accept(self._acceptance(request))
+        except NoContextAccepted:
             self.close()
+            raise
+        except BaseException:
+            self.break_off()
             raise
 
     @property
@@ -108,6 +105,7 @@ class DirectAssociation(AcceptedContexts):
     def receive(self, timeout_s: float, scratch_dir: Path | None = None) -> tuple[Message, int]:
         wire = self._open_wire()
         wire.socket.settimeout(timeout_s)
+        wire.begin_message(timeout_s)
         try:
             return self._message(wire, scratch_dir)
         except TimeoutError as exc:
@@ -181,9 +179,9 @@ class DirectAssociation(AcceptedContexts):
             raise Unreachable(f"The host name of {self.name} cannot be resolved.") from exc
         error: OSError | None = None
         for family, kind, protocol, _, address in found:
-            wire = PduSocket(socket.socket(family, kind, protocol))
-            self._adopt(wire)
             try:
+                wire = PduSocket(socket.socket(family, kind, protocol))  # OSError: this kernel has no such family
+                self._adopt(wire)
                 wire.socket.settimeout(self._server.timeouts.connect.total_seconds())
                 wire.socket.connect(address)
                 if context is not None:
@@ -213,43 +211,46 @@ class DirectAssociation(AcceptedContexts):
             )
         wire.socket.do_handshake()  # type: ignore[attr-defined]
 
-    def _negotiated(self, request: bytes) -> tuple[int, bytes]:
-        """Type and body of the server's answer."""
+    def _acceptance(self, request: bytes) -> bytes:
+        """The body of the server's acceptance; raises what it answers otherwise."""
+        kind, body = self._answer(request)
+        if kind == ASSOCIATE_REJECT:
+            raise AssociationRejected(f"{self.name} rejected the association: {rejection_reason(body)}.")
+        if kind != ASSOCIATE_ACCEPT:
+            raise self._hung_up()
+        return body
+
+    def _answer(self, request: bytes) -> tuple[int, bytes]:
+        """Type and body of what the server answers."""
         wire = self._open_wire()
         patience_s = self._server.timeouts.negotiation.total_seconds()
-        started = time.monotonic()
         try:
             wire.socket.settimeout(patience_s)
             wire.write((request,))
+            wire.begin_message(patience_s)
             kind, length = wire.head()
             if length > _LARGEST_ANSWER_BYTES:
                 raise ConnectionEnded
-            wire.socket.settimeout(max(patience_s - (time.monotonic() - started), 0.001))
             return kind, wire.body(length)
         except TimeoutError as exc:
-            self.break_off()
             raise TimedOut(f"{self.name} did not answer the request for an association in time.") from exc
         except (OSError, ConnectionEnded) as exc:
-            self.break_off()
             if self.is_aborted:
                 raise Canceled from exc
-            raise AssociationRejected(
-                f"{self.name} closed the connection during the association's negotiation."
-            ) from exc
+            raise self._hung_up() from exc
+
+    def _hung_up(self) -> AssociationRejected:
+        return AssociationRejected(f"{self.name} closed the connection during the association's negotiation.")
 
     def _accept(self, body: bytes) -> None:
-        answer = _read_answer(pdu.A_ASSOCIATE_AC(), ASSOCIATE_ACCEPT, body)
-        if answer is None:
-            raise PeerLied(f"{self.name}'s answer to the request for an association cannot be understood.")
-        asked = {2 * number + 1: context for number, context in enumerate(self.proposal.contexts)}
-        for result in answer.presentation_context_definition_results_list:
-            context = asked.get(result.context_id)
-            if context is not None and result.result == 0 and str(result.transfer_syntax[0]) == context.transfer_syntax:
-                self.accept(context, result.context_id)
-        limit = answer.maximum_length_received or MAX_PDU_BYTES
-        self._peer_limit = min(limit, MAX_PDU_BYTES)
-        if self._peer_limit < _SMALLEST_PDU_BYTES:
-            raise PeerLied(f"{self.name} takes no data in messages of {limit} bytes.")
+        """Remember what the server has accepted: contexts that we have proposed, in their only syntax."""
+        try:
+            accepted, self._peer_limit = decoded_acceptance(body)
+        except PeerLied as exc:
+            raise PeerLied(f"No association with {self.name}. {exc.message}") from exc
+        for number, context in enumerate(self.proposal.contexts):
+            if accepted.get(2 * number + 1) == context.transfer_syntax:
+                self.accept(context, 2 * number + 1)
         if not self._accepted:
             raise NoContextAccepted(f"{self.name} does not accept the service that this needs.")
 
@@ -280,6 +281,7 @@ class DirectAssociation(AcceptedContexts):
         """Wait for the server to agree, but not for long; it may want the same at the same time."""
         wire.socket.settimeout(_RELEASE_PATIENCE_S)
         wire.write((RELEASE_REQUEST_PDU,))
+        wire.begin_message(_RELEASE_PATIENCE_S)
         end = time.monotonic() + _RELEASE_PATIENCE_S
         while time.monotonic() < end:
             kind, length = wire.head()
@@ -321,21 +323,6 @@ class DirectAssociation(AcceptedContexts):
 def association_kind(server: Server) -> type[Association]:
     """The kind of association by which a server is asked, and its instances travel."""
     return ReactorAssociation if server.uses_pynetdicom else DirectAssociation
-
-
-def _reason(body: bytes) -> str:
-    answer = _read_answer(pdu.A_ASSOCIATE_RJ(), ASSOCIATE_REJECT, body)
-    reason = str(getattr(answer, "reason_str", "") or "No reason given")
-    return reason[:1].lower() + reason[1:]
-
-
-def _read_answer(answer: Any, kind: int, body: bytes) -> Any:
-    """The primitive of an answer, or None when it cannot be read; pynetdicom raises whatever comes to its mind."""
-    try:
-        answer.decode(bytes((kind, 0)) + len(body).to_bytes(4, "big") + body)
-        return answer.to_primitive()
-    except Exception:
-        return None
 
 
 def _has_something_to_read(sock: socket.socket) -> bool:

@@ -4,7 +4,6 @@ from dicom.network.commands import Message, Operation
 from dicom.network.contexts import service
 from dicom.network.direct import association_kind
 from dicom.network.status import SUCCESS, failure
-from models.domain.errors import PeerLied
 from models.domain.nodes import Server
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -18,10 +17,9 @@ def echo(server: Server, calling_ae_title: str) -> None:
     try:
         association.request(Message(Operation.ECHO, VERIFICATION), proposal.contexts[0])
         response, _ = association.receive(server.timeouts.response.total_seconds())
+        status = association.status_of(response)
         association.rest()
     finally:
         association.close()
-    if response.operation is not Operation.ECHO or response.status is None:
-        raise PeerLied(f"{server.name} answered C-ECHO with another message.")
-    if response.status != SUCCESS:
-        raise failure(server.name, "C-ECHO", response.status)
+    if status != SUCCESS:
+        raise failure(server.name, "C-ECHO", status)

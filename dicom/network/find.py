@@ -201,17 +201,16 @@ class _Search:
 
     def _read_one(self) -> None:
         response, _ = self._association.receive(self._timeout_s)
-        if response.operation is not Operation.FIND or response.status is None:
-            raise PeerLied(f"{self._association.name} answered C-FIND with another message.")
-        if is_pending(response.status):
+        status = self._association.status_of(response)
+        if is_pending(status):
             if response.data_set is None:
                 raise PeerLied(f"{self._association.name} announced a match and sent none.")
             self._read_ahead.append(Identifier(bytes(response.data_set)))
             return
         self.is_finished = True
         self._association.rest()
-        if response.status != SUCCESS and not is_warning(response.status):
-            raise failure(self._association.name, "C-FIND", response.status)
+        if status != SUCCESS and not is_warning(status):
+            raise failure(self._association.name, "C-FIND", status)
 
 
 def one_modality_each(matching: Mapping[str, str]) -> Iterator[dict[str, str]]:

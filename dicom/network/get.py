@@ -76,11 +76,9 @@ class GetRetriever(DimsePort[Association]):
             message, context_id = association.receive(patience, self._scratch_dir)
             if message.operation is Operation.STORE and message.status is None:
                 sink(_instance(message, association.context(context_id)))
-                association.respond(_stored(message), context_id)
+                association.respond(message.answer(SUCCESS), context_id)
                 count += 1
-            elif message.operation is not Operation.GET or message.status is None:
-                raise PeerLied(f"{self._server.name} answered C-GET with another message.")
-            elif not is_pending(message.status):
+            elif not is_pending(association.status_of(message)):
                 return message, count
 
     def _model(self, selection: Selection) -> str:
@@ -106,7 +104,3 @@ def _instance(message: Message, context: Context) -> EncodedInstance:
         transfer_syntax_uid=context.transfer_syntax,
         parts=(message.data_set,),
     )
-
-
-def _stored(message: Message) -> Message:
-    return Message(Operation.STORE, message.sop_class_uid, message.sop_uid, number=message.number, status=SUCCESS)

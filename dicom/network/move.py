@@ -13,7 +13,7 @@ from dicom.network.inbox import Expectation, Inbox
 from dicom.network.reactor import ReactorAssociation
 from dicom.network.selections import check_final, chunks, identifier, is_refusal, model_for
 from dicom.network.status import is_pending
-from models.domain.errors import BadRequest, Canceled, PeerLied, TimedOut, Unreachable, Unsupported
+from models.domain.errors import BadRequest, Canceled, TimedOut, Unreachable, Unsupported
 from models.domain.instances import Sink
 from models.domain.nodes import Server
 from models.domain.refs import Level, Selection
@@ -121,9 +121,7 @@ class MoveRetriever(DimsePort[Polled]):
             transfer.hand_over()
             if found is not None:
                 message, _ = found
-                if message.operation is not Operation.MOVE or message.status is None:
-                    raise PeerLied(f"{self._server.name} answered C-MOVE with another message.")
-                if not is_pending(message.status):
+                if not is_pending(association.status_of(message)):
                     return message
                 transfer.note_progress()
             if transfer.silence_s() > patience:

@@ -1,7 +1,7 @@
-"""What is said when a peer opens an association to us, as bytes (PS3.8 section 9.3, PS3.7 annex D). No network.
+"""What is said when an association is opened, as bytes (PS3.8 section 9.3, PS3.7 annex D). No network.
 
-Read and written here for what an acceptor needs, because pynetdicom takes 30 ms for the request of an Orthanc, which
-proposes 126 contexts for each C-MOVE.
+Requests of peers are read and answered here, because pynetdicom takes 30 ms for that of an Orthanc, which proposes 126
+contexts for each C-MOVE; answers of peers are read here, because it refuses them for items that mean nothing to us.
 """
 
 import struct
@@ -25,8 +25,18 @@ _MAXIMUM_LENGTH, _IMPLEMENTATION, _VERSION = 0x51, 0x52, 0x55
 _APPLICATION_CONTEXT_NAME = b"1.2.840.10008.3.1.1.1"
 _VERSION_1 = 1
 _FIXED_BYTES = 68
+_SMALLEST_PDU_BYTES = 16
 _CALLING = slice(20, 36)
 _ACCEPTED = 0
+_REASONS = {
+    (1, 2): "application context name not supported",
+    (1, 3): "calling AE title not recognised",
+    (1, 7): "called AE title not recognised",
+    (2, 2): "protocol version not supported",
+    (3, 1): "temporary congestion",
+    (3, 2): "local limit exceeded",
+}
+"""Source and reason of a rejection -> what they mean (PS3.8 section 9.3.4)."""
 
 
 class Refusal(IntEnum):
@@ -47,7 +57,7 @@ class ProposedContext:
 
 @dataclass(frozen=True, slots=True)
 class AssociateRequest:
-    """An A-ASSOCIATE-RQ. ``limit`` is the length of the longest PDU that the peer takes, 0 for any length."""
+    """An A-ASSOCIATE-RQ. ``limit`` is the length of the longest PDU to send, within what the peer takes."""
 
     is_version_1: bool
     calling_ae_title: str
@@ -71,9 +81,21 @@ def decoded_request(body: bytes) -> AssociateRequest:
         is_version_1=bool(fixed_part[1] & _VERSION_1),
         calling_ae_title=fixed_part[_CALLING].decode("ascii", "replace").strip(" \0"),
         contexts=tuple(context for _, context in sorted(contexts.items())),
-        limit=next((_limit(value) for kind, value in items if kind == _USER_INFORMATION), 0),
+        limit=_limit(items),
         fixed_part=fixed_part,
     )
+
+
+def decoded_acceptance(body: bytes) -> tuple[dict[int, str], int]:
+    """What the body of an A-ASSOCIATE-AC says: number and syntax of each accepted context, and the longest PDU to send.
+
+    A syntax is empty where none that is valid is named. All other items are read over, and so is what stands in a
+    context that is not accepted (PS3.8 section 9.3.3.2). Raises PeerLied when it cannot be understood.
+    """
+    if len(body) < _FIXED_BYTES:
+        raise _nonsense()
+    items = list(_items(body[_FIXED_BYTES:]))
+    return dict(_accepted(value) for kind, value in items if kind == _ANSWERED and _is_accepted(value)), _limit(items)
 
 
 def acceptance(request: AssociateRequest, answers: Sequence[str | Refusal]) -> bytes:
@@ -101,6 +123,11 @@ def rejection(result: int, source: int, reason: int) -> bytes:
     return _PDU.pack(_REJECT, 4) + bytes((0, result, source, reason))
 
 
+def rejection_reason(body: bytes) -> str:
+    """Why a peer rejects, by the body of its A-ASSOCIATE-RJ."""
+    return _REASONS.get((body[2], body[3]) if len(body) >= 4 else (0, 0), "no reason given")
+
+
 def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Type and value of each item; raises PeerLied where lengths do not fit."""
     position = 0
@@ -124,11 +151,29 @@ def _proposed(value: bytes) -> ProposedContext:
     return ProposedContext(value[0], abstract, tuple(syntax for syntax in syntaxes if syntax))
 
 
-def _limit(user_information: bytes) -> int:
-    value = next((value for kind, value in _items(user_information) if kind == _MAXIMUM_LENGTH), bytes(4))
+def _is_accepted(value: bytes) -> bool:
+    if len(value) < 4:
+        raise _nonsense()
+    return value[2] == _ACCEPTED
+
+
+def _accepted(value: bytes) -> tuple[int, str]:
+    return value[0], next((as_uid(uid) for kind, uid in _items(value[4:]) if kind == _TRANSFER_SYNTAX), "")
+
+
+def _limit(items: Sequence[tuple[int, bytes]]) -> int:
+    """What the peer announces in its user information, 0 or nothing for any length, and no more than we want to send.
+
+    Raises PeerLied where that leaves no room for data.
+    """
+    user_information = next((value for kind, value in items if kind == _USER_INFORMATION), b"")
+    value = next((value for kind, value in _items(user_information) if kind == _MAXIMUM_LENGTH), bytes(_NUMBER.size))
     if len(value) != _NUMBER.size:
         raise _nonsense()
-    return _NUMBER.unpack(value)[0]
+    limit = min(_NUMBER.unpack(value)[0] or MAX_PDU_BYTES, MAX_PDU_BYTES)
+    if limit < _SMALLEST_PDU_BYTES:
+        raise PeerLied(f"The peer takes no data in messages of {limit} bytes.")
+    return limit
 
 
 def _answered(proposed: ProposedContext, answer: str | Refusal) -> bytes:
@@ -144,4 +189,4 @@ def _item(kind: int, value: bytes) -> bytes:
 
 
 def _nonsense() -> PeerLied:
-    return PeerLied("The peer's request for an association cannot be understood.")
+    return PeerLied("What the peer says to open an association cannot be understood.")

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from enum import StrEnum
 from threading import Timer
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dicom.network import get, move
 from dicom.network import identifiers as ids
@@ -25,7 +25,6 @@ from dicom.network.direct import association_kind
 from dicom.network.find import DimseFinder
 from dicom.network.identifiers import encode
 from dicom.network.ports import Port
-from dicom.network.reactor import ReactorAssociation
 from dicom.network.status import is_pending
 from dicom.network.web import WebConnection
 from models.domain.errors import Canceled, PeerLied, TimedOut, Unreachable, Unsupported
@@ -141,16 +140,15 @@ def move_nothing(server: Server, calling_ae_title: str, receiver_ae_title: str, 
     model = move.STUDY_ROOT if server.study_root_move_support else move.PATIENT_ROOT
     keys = {ids.STUDY_UID: _made_up_uid()} | ({ids.PATIENT_ID: _PATIENT_ID} if model == move.PATIENT_ROOT else {})
     proposal: Proposal = service(model)
-    with _open(ReactorAssociation(server, calling_ae_title, proposal)) as association:
+    with _open(association_kind(server)(server, calling_ae_title, proposal)) as association:
         message = Message(Operation.MOVE, model, destination=receiver_ae_title)
         association.request(message, proposal.contexts[0], (encode(Level.STUDY, keys),))
         while True:
             response, _ = association.receive(patience.total_seconds())
-            if response.operation is not Operation.MOVE or response.status is None:
-                raise PeerLied(f"{server.name} answered C-MOVE with another message.")
-            if not is_pending(response.status):
+            status = association.status_of(response)
+            if not is_pending(status):
                 association.rest()
-                return response.status
+                return status
 
 
 def query_nothing(server: Server) -> WebStatus:
@@ -236,16 +234,22 @@ def _connected(host: str, port: int, patience: timedelta) -> socket.socket:
         raise Unreachable(f"The host name {host} cannot be resolved. Check its spelling and the DNS.") from exc
     trouble = OSError()
     for family, kind, protocol, _, address in found:
-        sock = socket.socket(family, kind, protocol)
         try:
-            sock.settimeout(patience.total_seconds())
-            sock.connect(address)
-        except OSError as exc:
-            sock.close()
+            return _connected_to(socket.socket(family, kind, protocol), address, patience)
+        except OSError as exc:  # no such family in this kernel, too
             trouble = exc
-        else:
-            return sock
     raise _unreachable(host, port, patience, trouble) from trouble
+
+
+def _connected_to(sock: socket.socket, address: Any, patience: timedelta) -> socket.socket:
+    """The socket, connected; it is closed when that fails."""
+    try:
+        sock.settimeout(patience.total_seconds())
+        sock.connect(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _unreachable(host: str, port: int, patience: timedelta, error: OSError) -> Unreachable:

@@ -15,6 +15,8 @@ NOT_AUTHORIZED = 0x0124
 PROCESSING_FAILURE = 0x0110
 UNRECOGNIZED_OPERATION = 0x0211
 
+_CANNOT_SEND = 0xA702
+"""To a C-MOVE; for want of resources by its name, but archives answer so when the destination does not take it."""
 _PENDING = frozenset({0xFF00, 0xFF01})
 _NEVER_WORKS = {
     CLASS_NOT_SUPPORTED: "the SOP class is not supported",
@@ -58,6 +60,11 @@ def failure(server_name: str, operation: str, status: int) -> PeerError:
     said = f"{server_name} answered {operation} with status {status:04X}"
     if status in _NEVER_WORKS:
         return Unsupported(f"{said}: {_NEVER_WORKS[status]}.")
+    if status == _CANNOT_SEND and operation == "C-MOVE":
+        return PeerBusy(
+            f"{said}: it could not send to our receiver, or has no room. Check the host and port under which it knows "
+            "our receiver, and the firewall in between."
+        )
     if is_out_of_resources(status):
         return PeerBusy(f"{said}: it is out of resources.")
     meaning = _MAY_WORK.get(status) or ("it could not process it" if status & 0xF000 == CANNOT_UNDERSTAND else "")

@@ -5,7 +5,6 @@ from dicom.network.commands import Message, Operation
 from dicom.network.contexts import Context, storage
 from dicom.network.direct import association_kind
 from dicom.network.status import CLASS_NOT_SUPPORTED, SUCCESS, failure, is_out_of_resources, is_warning
-from models.domain.errors import PeerLied
 from models.domain.instances import EncodedInstance, StoreOutcome, Verdict
 from models.domain.nodes import Server
 
@@ -33,7 +32,8 @@ class DimseSender(DimsePort[Association]):
         try:
             request = Message(Operation.STORE, instance.sop_class_uid, instance.sop_uid)
             association.request(request, context, instance.parts)
-            status = self._answer(association)
+            response, _ = association.receive(self._server.timeouts.response.total_seconds())
+            status = association.status_of(response)
         except BaseException:
             association.break_off()
             raise
@@ -52,12 +52,6 @@ class DimseSender(DimsePort[Association]):
             self._not_accepted.add(context)
             return None
         return association
-
-    def _answer(self, association: Association) -> int:
-        response, _ = association.receive(self._server.timeouts.response.total_seconds())
-        if response.operation is not Operation.STORE or response.status is None:
-            raise PeerLied(f"{self._server.name} answered C-STORE with another message.")
-        return response.status
 
     def _outcome(self, sop_uid: str, status: int) -> StoreOutcome:
         if is_out_of_resources(status):

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from dicom.mapping import give_back
 from dicom.network.dicom_json import Item, count, items, parse_items, text
-from dicom.network.status import DUPLICATE
+from dicom.network.status import DUPLICATE, failure, is_out_of_resources
 from dicom.network.web import Answer, WebPort
 from dicom.part10 import part10_prefix
 from models.domain.errors import PeerLied
@@ -18,7 +18,8 @@ REFERENCED_SOP_UID, REFERENCED_SOP_SEQUENCE = "00081155", "00081199"
 FAILED_SOP_SEQUENCE, FAILURE_REASON, WARNING_REASON = "00081198", "00081197", "00081196"
 
 PROCESSING_FAILURE = 0x0110
-_REFUSALS = {400: 0xC000, 409: PROCESSING_FAILURE, 413: 0xA700, 415: 0x0122, 422: 0xA900}
+_BAD_REQUEST = 400
+_REFUSALS = {_BAD_REQUEST: 0xC000, 409: PROCESSING_FAILURE, 415: 0x0122, 422: 0xA900}
 """HTTP statuses that speak of the instance and not of the service -> failure reason when the body gives none."""
 
 _NOTHING: Item = {}
@@ -36,7 +37,8 @@ class StowSender(WebPort):
         """Send one instance in one request and return what the server says about it.
 
         ``status`` is its failure or warning reason (PS3.18 section 10.5.3.2 and PS3.3 section C.12.1.17).
-        Raises PeerLied when the server answers without mentioning the instance.
+        Raises PeerLied when the server answers without mentioning the instance, PeerBusy when it is out of resources,
+        which is no verdict on the instance.
         """
         boundary = uuid.uuid4().hex
         head = _part_head(instance, boundary)
@@ -83,8 +85,12 @@ def _outcome(sop_uid: str, answer: Answer) -> StoreOutcome:
             raise
         report = _NOTHING
     failed = _entry(report, FAILED_SOP_SEQUENCE, sop_uid)
+    if failed is None and answer.status == _BAD_REQUEST and _is_page(answer, body):
+        raise answer.refusal()
     if failed is not None or refused_status is not None:
         reason = count(failed or _NOTHING, FAILURE_REASON) or refused_status or PROCESSING_FAILURE
+        if is_out_of_resources(reason):
+            raise failure(answer.server_name, "STOW-RS", reason)
         verdict = Verdict.STORED_WITH_WARNING if reason == DUPLICATE else Verdict.REFUSED
         return StoreOutcome(sop_uid, verdict, reason)
     stored = _entry(report, REFERENCED_SOP_SEQUENCE, sop_uid)
@@ -92,6 +98,11 @@ def _outcome(sop_uid: str, answer: Answer) -> StoreOutcome:
         raise PeerLied("The server's answer to STOW-RS does not mention the instance.")
     warning = count(stored or _NOTHING, WARNING_REASON) or 0
     return StoreOutcome(sop_uid, Verdict.STORED_WITH_WARNING if warning else Verdict.STORED, warning)
+
+
+def _is_page(answer: Answer, body: bytes) -> bool:
+    """Whether a page for people was answered, as proxies do, which know nothing of instances."""
+    return "html" in answer.content_type.lower() or body.lstrip()[:14].lower().startswith((b"<html", b"<!doctype html"))
 
 
 def _report(body: bytes, content_type: str) -> Item:

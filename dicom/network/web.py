@@ -16,6 +16,7 @@ from typing import Any, Self, cast
 
 import httpx
 
+from dicom.network.association import is_tls_trouble, tls_context
 from models.domain.errors import (
     AditError,
     Canceled,
@@ -51,6 +52,7 @@ class WebConnection:
 
     def __init__(self, server: Server, prefix: str, silence: timedelta) -> None:
         self._server = server
+        self.server_name = server.name
         self._prefix = prefix
         self._silence = silence
         self._client: httpx.Client | None = None
@@ -108,7 +110,7 @@ class WebConnection:
         name = self._server.name
         if self._is_aborted:
             return Canceled()
-        if _has_tls_cause(exc):
+        if isinstance(exc, httpx.ConnectError) and _has_tls_cause(exc):
             return Unsupported(f"No TLS connection with {name}. Check certificates, root URL and TLS settings.")
         match exc:
             case httpx.ConnectError() | httpx.ConnectTimeout():
@@ -133,6 +135,10 @@ class WebConnection:
             return TimedOut(said)
         if status in (429, 503):
             return PeerBusy(said)
+        if status == 413:
+            return Unsupported(
+                f"{said} It, or a proxy in front of it, limits the size of requests. Raise that limit, or use C-STORE."
+            )
         if status == 507:
             return NoSpace(said)
         if 300 <= status < 400:
@@ -164,7 +170,7 @@ class WebConnection:
         if not self._server.dicomweb_root_url.lower().startswith("https:"):
             return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used: spares 30 ms of reading certificates
         try:
-            return _tls_context(self._server.tls or Tls())
+            return tls_context(self._server.tls or Tls())
         except OSError as exc:
             raise Unsupported(f"The TLS files of {self._server.name} cannot be read.") from exc
 
@@ -197,6 +203,7 @@ class Answer:
         self.status = response.status_code
         self.content_type = response.headers.get("content-type", "")
         self.warning = response.headers.get("warning", "")
+        self.server_name = connection.server_name
 
     def __enter__(self) -> Self:
         return self
@@ -212,7 +219,11 @@ class Answer:
         if self.status == 404 and missing is not Unsupported:
             raise missing
         if not 200 <= self.status < 300:
-            raise self._connection.refusal(self.status)
+            raise self.refusal()
+
+    def refusal(self) -> AditError:
+        """The error that the status stands for, which is no success, to be raised by the caller."""
+        return self._connection.refusal(self.status)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body as it arrives, each chunk once; raises a PeerError kind when it breaks off."""
@@ -257,18 +268,10 @@ class WebPort:
         self._connection.abort()
 
 
-def _tls_context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=tls.ca_file or None)
-    context.check_hostname = tls.check_hostname
-    if tls.certificate_file:
-        context.load_cert_chain(tls.certificate_file, tls.key_file or None)
-    return context
-
-
 def _has_tls_cause(exc: BaseException) -> bool:
     cause: BaseException | None = exc
     while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
+        if is_tls_trouble(cause):
             return True
         cause = cause.__cause__ or cause.__context__
     return False

@@ -113,9 +113,6 @@ def field(command: int) -> bytes:
         b"\0",
         encoded(a_store(), True)[:-3],
         encoded(a_store(), True) + b"\0\0\0",
-        encoded(a_store(), True).replace(
-            struct.pack("<HHIH", 0, 0x0100, 2, 1), struct.pack("<HHIH", 0, 0x0100, 2, 0x0140)
-        ),
         encoded(a_stored(), False).replace(
             struct.pack("<HHIH", 0, 0x0100, 2, 0x8001), struct.pack("<HHIH", 0, 0x0100, 2, 1)
         ),
@@ -126,6 +123,21 @@ def test_what_is_no_command_set_is_a_lie(command: bytes) -> None:
     with pytest.raises(PeerLied) as caught:
         decoded(command)
     assert "1.2.3" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [0x0000, 0x0002, 0x0130, 0x0140, 0x7FFF])
+def test_a_request_that_we_do_not_know_can_be_answered(number: int) -> None:
+    asked = Message(Operation.OTHER, CT, "1.2.3", number=7, other_field=number)
+    written = encoded(asked, has_data_set=True)
+    assert field(number) in written
+    assert decoded(written) == (asked, True)
+    answer = encoded(asked.answer(0x0211), has_data_set=False)
+    assert field(number | 0x8000) in answer
+    assert decoded(answer) == (replace(asked, status=0x0211), False)
+
+
+def test_an_answer_names_what_was_asked() -> None:
+    assert replace(a_store("1.2.3.4"), data_set=memoryview(b"12")).answer(0) == a_stored()
 
 
 @given(st.binary(max_size=300))

@@ -25,6 +25,13 @@ def test_a_failure_is_of_the_kind_that_says_when_to_try_again(status: int, kind:
     assert f"{status:04X}" in error.message and "PACS" in error.message
 
 
+def test_an_archive_that_cannot_send_to_us_is_told_apart_from_one_that_is_full() -> None:
+    assert "our receiver" in failure("PACS", "C-MOVE", 0xA702).message
+    assert "out of resources" in failure("PACS", "C-MOVE", 0xA701).message
+    assert "our receiver" not in failure("PACS", "C-GET", 0xA702).message
+    assert failure("PACS", "C-MOVE", 0xA702).retry is Retry.LATER
+
+
 def test_warnings_are_those_of_storage() -> None:
     assert all(map(is_warning, (0xB000, 0xB006, 0xB007, 0x0107)))
     assert not any(map(is_warning, (0x0000, 0xA700, 0xC000, 0xFE00)))

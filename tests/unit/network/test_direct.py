@@ -5,11 +5,14 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from io import BufferedRandom
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,11 +21,16 @@ from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
 from pynetdicom.presentation import PresentationContext
 
-from dicom.network import commands, scratch
+from dicom.network import commands, direct, probe, scratch
+from dicom.network.association import NoContextAccepted
 from dicom.network.commands import Message, Operation
-from dicom.network.contexts import retrieval
+from dicom.network.contexts import Context, retrieval, storage
 from dicom.network.direct import DirectAssociation
+from dicom.network.echo import echo
+from dicom.network.find import DimseFinder
 from dicom.network.get import GetRetriever
+from dicom.network.inbox import Inbox
+from dicom.network.move import MoveRetriever
 from dicom.network.pdus import ABORT_PDU, RELEASE_REQUEST_PDU, RELEASE_RESPONSE_PDU, data_pdus
 from dicom.network.store import DimseSender
 from models.domain.errors import (
@@ -33,11 +41,12 @@ from models.domain.errors import (
     PeerError,
     PeerLied,
     TimedOut,
+    Unreachable,
     Unsupported,
 )
-from models.domain.instances import EncodedInstance, Verdict
-from models.domain.nodes import Server, Timeouts
-from models.domain.refs import Level, Selection, StudyRef
+from models.domain.instances import EncodedInstance, StoreOutcome, Verdict
+from models.domain.nodes import Server, Timeouts, Tls
+from models.domain.refs import Level, Selection, StudyQuery, StudyRef
 
 US = "ADIT"
 HERE = Path("/tmp")
@@ -62,6 +71,8 @@ class Peer:
         self.sock.settimeout(10)
         self.context_ids: dict[str, int] = {}
         self.limit = limit
+        self.asked = Message(Operation.OTHER)
+        self.context_id = 0
 
     def read_pdu(self) -> tuple[int, bytes]:
         head = self.exactly(6)
@@ -106,12 +117,16 @@ class Peer:
         return accepted.encode()
 
     def read_message(self) -> None:
-        """Read PDUs up to the end of a message with a data set."""
+        """Read PDUs up to the end of a message."""
+        follows = True
         while True:
             kind, body = self.read_pdu()
             if kind != 4:
                 raise ConnectionError
-            if body[5] == 2:
+            self.context_id = body[4]
+            if body[5] & 1:
+                self.asked, follows = commands.decoded(body[6:])
+            if body[5] == 2 or not follows:
                 return
 
     def agree_to_release(self) -> None:
@@ -127,13 +142,15 @@ class Peer:
         command = commands.encoded(Message(Operation.STORE, CT, uid, number=1), has_data_set=True)
         return b"".join(data_pdus(self.context_ids[CT], command, (data,), limit))
 
-    def got(self, status: int = 0) -> bytes:
-        command = commands.encoded(Message(Operation.GET, MODEL, number=1, status=status), has_data_set=False)
-        return b"".join(data_pdus(self.context_ids[MODEL], command, None, 200))
+    def got(self, status: int = 0, number: int | None = None) -> bytes:
+        return self.answering(Message(Operation.GET, MODEL, number=number or self.asked.number, status=status))
 
-    def stored(self, status: int = 0) -> bytes:
-        command = commands.encoded(Message(Operation.STORE, CT, number=1, status=status), has_data_set=False)
-        return b"".join(data_pdus(self.context_ids[CT], command, None, 200))
+    def stored(self, status: int = 0, sop_uid: str = "") -> bytes:
+        return self.answering(Message(Operation.STORE, CT, sop_uid, self.asked.number, status))
+
+    def answering(self, message: Message) -> bytes:
+        """A message without a data set as it is sent, in the context of the last request."""
+        return b"".join(data_pdus(self.context_id, commands.encoded(message, has_data_set=False), None, 200))
 
 
 @contextmanager
@@ -158,7 +175,7 @@ def a_peer(script: Script, limit: int = 16384, accepts: bool = True) -> Iterator
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     port = listener.getsockname()[1]
-    fields = {"study_root_get_support": True, "store_scp_support": True}
+    fields = {f"study_root_{word}_support": True for word in ("find", "get", "move")} | {"store_scp_support": True}
     try:
         yield Server("peer", "PEER", "127.0.0.1", port, timeouts=SHORT, **fields)  # type: ignore[arg-type]
     finally:
@@ -369,6 +386,8 @@ NONSENSE: dict[str, Callable[[Peer], bytes]] = {
     ),
     "an instance without a UID": lambda peer: peer.storing(""),
     "an answer to another question": lambda peer: peer.stored(),
+    "an answer to another message": lambda peer: peer.got(number=7),
+    "a request that nobody knows": lambda peer: peer.answering(Message(Operation.OTHER, MODEL, other_field=0x140)),
 }
 
 
@@ -434,6 +453,69 @@ def test_whatever_is_no_acceptance_ends_the_negotiation(answer: bytes) -> None:
         retrieved(server)
 
 
+def trickle(peer: Peer, beginning: bytes) -> None:
+    """Send so little at a time that no single wait is long, and then hang up."""
+    peer.sock.sendall(beginning)
+    for _ in range(80):
+        time.sleep(0.1)
+        peer.sock.sendall(b"\0")
+
+
+def test_an_answer_to_the_request_that_trickles_is_a_time_out() -> None:
+    def script(peer: Peer) -> None:
+        peer.read_pdu()
+        trickle(peer, a_pdu(2, b"", 4000))
+
+    with a_peer(script, accepts=False) as server, pytest.raises(TimedOut, match="request for an association"):
+        sent(server)
+
+
+def test_a_message_that_trickles_is_a_time_out() -> None:
+    def script(peer: Peer) -> None:
+        peer.read_message()
+        trickle(peer, peer.storing(data=bytes(40_000), limit=1 << 17)[:-39_000])
+
+    with a_peer(script) as server, pytest.raises(TimedOut):
+        retrieved(server)
+
+
+def test_a_release_that_trickles_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(direct, "_RELEASE_PATIENCE_S", 0.3)
+    has_hung_up = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.read_message()
+        peer.sock.sendall(peer.stored())
+        peer.read_pdu()
+        try:
+            trickle(peer, a_pdu(4, b"", 4000))
+        except OSError:
+            has_hung_up.set()
+
+    with a_peer(script) as server:
+        assert sent(server).verdict is Verdict.STORED
+        assert has_hung_up.wait(10)
+
+
+@pytest.mark.parametrize("hello", [0, 1000], ids=["at once", "after our hello"])
+def test_a_peer_that_hangs_up_during_the_tls_handshake_is_tried_again(hello: int) -> None:
+    def script(peer: Peer) -> None:
+        if hello:
+            peer.sock.recv(hello)
+
+    with a_peer(script, accepts=False) as server, pytest.raises(Unreachable):
+        sent(replace(server, tls=Tls()))
+
+
+def test_a_peer_that_does_not_speak_tls_is_not_tried_again() -> None:
+    def script(peer: Peer) -> None:
+        peer.sock.recv(1000)
+        peer.sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with a_peer(script, accepts=False) as server, pytest.raises(Unsupported, match="TLS"):
+        sent(replace(server, tls=Tls()))
+
+
 def test_a_rejection_is_told_with_its_reason() -> None:
     def script(peer: Peer) -> None:
         peer.read_pdu()
@@ -462,6 +544,65 @@ def test_an_instance_is_stored_and_the_answer_told(status: int, verdict: Verdict
 
     with a_peer(script) as server, DimseSender(server, US) as sender:
         assert [sender.send(INSTANCE).verdict for _ in range(3)] == [verdict] * 3
+
+
+ASKING: dict[str, Callable[[Server, Path], object]] = {
+    "C-ECHO": lambda server, _: echo(server, US),
+    "C-FIND": lambda server, _: list(DimseFinder(server, US).find_studies(StudyQuery())),
+    "C-GET": lambda server, _: retrieved(server),
+    "C-MOVE": lambda server, root: moved(server, root),
+    "the test of C-MOVE": lambda server, _: probe.move_nothing(server, US, US, SHORT.response),
+    "C-STORE": lambda server, _: sent(server),
+}
+
+
+def moved(server: Server, root: Path) -> None:
+    inbox = Inbox(root)
+    with inbox.served(), MoveRetriever(server, US, US, inbox) as retriever:
+        retriever.retrieve(replace(STUDY, sop_uids=("1.2.3.4",)), lambda _: None)
+
+
+def sent(server: Server) -> StoreOutcome:
+    with DimseSender(server, US) as sender:
+        return sender.send(INSTANCE)
+
+
+@pytest.mark.parametrize("uses_pynetdicom", [False, True], ids=["direct", "pynetdicom"])
+@pytest.mark.parametrize("what", ASKING)
+def test_a_success_for_another_message_is_a_lie(what: str, uses_pynetdicom: bool, tmp_path: Path) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_message()
+        peer.sock.sendall(peer.answering(replace(peer.asked.answer(0), number=peer.asked.number + 6)))
+        with suppress(ConnectionError):
+            peer.agree_to_release()
+
+    with a_peer(script) as server, pytest.raises(PeerLied, match="another message"):
+        ASKING[what](replace(server, uses_pynetdicom=uses_pynetdicom), tmp_path)
+
+
+@pytest.mark.parametrize("uses_pynetdicom", [False, True], ids=["direct", "pynetdicom"])
+def test_a_success_for_another_instance_is_a_lie(uses_pynetdicom: bool) -> None:
+    other = after_the_request(lambda peer: peer.stored(sop_uid="1.2.3.5"))
+    with a_peer(other) as server, pytest.raises(PeerLied, match="another message"):
+        sent(replace(server, uses_pynetdicom=uses_pynetdicom))
+
+
+@pytest.mark.parametrize("sop_uid", ["", INSTANCE.sop_uid])
+def test_an_answer_need_not_name_the_instance(sop_uid: str) -> None:
+    with a_peer(after_the_request(lambda peer: peer.stored(sop_uid=sop_uid))) as server:
+        assert sent(server).verdict is Verdict.STORED
+
+
+def test_a_late_answer_is_not_taken_for_that_to_the_next_instance() -> None:
+    def script(peer: Peer) -> None:
+        for _ in range(2):
+            peer.read_message()
+            peer.sock.sendall(peer.answering(replace(peer.asked.answer(0), number=1)))
+
+    with a_peer(script) as server, DimseSender(server, US) as sender:
+        assert sender.send(INSTANCE).verdict is Verdict.STORED
+        with pytest.raises(PeerLied):
+            sender.send(INSTANCE)
 
 
 def test_a_full_archive_is_busy() -> None:
@@ -546,6 +687,102 @@ def test_any_bytes_end_as_an_error_of_ours(noise: bytes, position: int, keeps_be
 
     with a_peer(script) as server, suppress(PeerError):
         retrieved(server)
+
+
+def an_item(kind: int, value: bytes) -> bytes:
+    return struct.pack(">BxH", kind, len(value)) + value
+
+
+SYNTAX = an_item(0x40, EXPLICIT.encode())
+USER_INFORMATION = an_item(0x50, an_item(0x51, struct.pack(">I", 16384)) + an_item(0x52, b"1.2.3"))
+
+
+def an_answer(context: bytes, user_information: bytes = USER_INFORMATION) -> bytes:
+    """An A-ASSOCIATE-AC with what is said of context 1, under result 0 or another."""
+    return a_pdu(2, b"\0\1" + bytes(66) + an_item(0x21, b"\1\0" + context) + user_information)
+
+
+ACCEPTED = b"\0\0" + SYNTAX
+TAKEN = {
+    "a long version": an_answer(ACCEPTED, an_item(0x50, an_item(0x55, b"A" * 20))),
+    "a version that is no ASCII": an_answer(ACCEPTED, an_item(0x50, an_item(0x55, b"V\xe41"))),
+    "an unknown user item": an_answer(ACCEPTED, an_item(0x50, an_item(0xF0, b"xx"))),
+    "roles": an_answer(ACCEPTED, an_item(0x50, an_item(0x54, struct.pack(">H", len(CT)) + CT.encode() + b"\0\1"))),
+    "no user information": an_answer(ACCEPTED, b""),
+    "an unknown item": an_answer(ACCEPTED, USER_INFORMATION + an_item(0x99, b"?")),
+    "a padded syntax": an_answer(b"\0\0" + an_item(0x40, EXPLICIT.encode() + b"\0")),
+    "nonsense for a context that is not accepted": an_answer(
+        ACCEPTED, an_item(0x21, b"\3\0\3\0\xff") + USER_INFORMATION
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TAKEN)
+def test_what_means_nothing_to_us_in_an_acceptance_is_read_over(what: str) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_pdu()
+        peer.sock.sendall(TAKEN[what])
+        peer.read_message()
+        peer.sock.sendall(peer.stored())
+        peer.agree_to_release()
+
+    with a_peer(script, accepts=False) as server:
+        assert sent(server).verdict is Verdict.STORED
+
+
+@pytest.mark.parametrize("context", [b"\0\0", b"\0\0" + an_item(0x40, b""), b"\3\0", b"\4\0" + SYNTAX])
+def test_a_context_without_its_syntax_is_not_accepted(context: bytes) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_pdu()
+        peer.sock.sendall(an_answer(context))
+        peer.agree_to_release()
+
+    with a_peer(script, accepts=False) as server:
+        association = DirectAssociation(server, US, storage((Context(CT, EXPLICIT),)))
+        with pytest.raises(NoContextAccepted):
+            association.open()
+        assert association._wire is None
+
+
+def test_a_bug_in_the_negotiation_leaves_no_connection_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(_: bytes) -> None:
+        raise IndexError
+
+    monkeypatch.setattr(direct, "decoded_acceptance", stumble)
+    ended = threading.Event()
+
+    def script(peer: Peer) -> None:
+        assert peer.read_pdu()[0] == 7
+        ended.set()
+
+    with a_peer(script) as server:
+        association = DirectAssociation(server, US, retrieval(MODEL, STUDY))
+        with pytest.raises(IndexError):
+            association.open()
+        assert association._wire is None
+        assert ended.wait(10)
+
+
+def without_family(found: list[Any]) -> Callable[..., list[Any]]:
+    """Addresses of a host, the first of them of a family that this kernel does not have."""
+    return lambda *_, **__: [(200, socket.SOCK_STREAM, 0, "", ("::1", 104)), *found]
+
+
+def test_an_address_family_that_the_kernel_lacks_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    with a_peer(after_the_request(Peer.stored)) as server:
+        found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+        monkeypatch.setattr(socket, "getaddrinfo", without_family(found))
+        assert sent(server).verdict is Verdict.STORED
+        probe.reach(server.host, server.port, SHORT.connect)
+
+
+def test_a_server_with_no_address_for_this_kernel_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", without_family([]))
+    server = Server("peer", "PEER", "127.0.0.1", 104)
+    with pytest.raises(Unreachable):
+        echo(server, US)
+    with pytest.raises(Unreachable):
+        probe.reach(server.host, server.port, SHORT.connect)
 
 
 def test_an_association_has_no_thread_of_its_own() -> None:

@@ -1,6 +1,7 @@
-"""What an acceptor reads and writes of an association's negotiation: as pynetdicom does, whatever the bytes are."""
+"""What both sides read and write of an association's negotiation: as pynetdicom does, whatever the bytes are."""
 
 import struct
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -16,10 +17,18 @@ from pynetdicom.pdu_primitives import (
     SOPClassExtendedNegotiation,
     UserIdentityNegotiation,
 )
-from pynetdicom.presentation import build_context
+from pynetdicom.presentation import PresentationContext, build_context
 
 from dicom.network.association import MAX_PDU_BYTES
-from dicom.network.negotiation import AssociateRequest, Refusal, acceptance, decoded_request, rejection
+from dicom.network.negotiation import (
+    AssociateRequest,
+    Refusal,
+    acceptance,
+    decoded_acceptance,
+    decoded_request,
+    rejection,
+    rejection_reason,
+)
 from dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from models.domain.errors import PeerLied
 
@@ -64,6 +73,10 @@ def request(contexts: dict[int, tuple[str, list[str]]], limit: int = 16384, item
     encoded = A_ASSOCIATE_RQ()
     encoded.from_primitive(asked)
     return encoded.encode()
+
+
+def user_information(limit: int) -> bytes:
+    return struct.pack(">BxHBxHI", 0x50, 8, 0x51, 4, limit)
 
 
 def read_back(accepted: bytes) -> A_ASSOCIATE:
@@ -113,8 +126,82 @@ def test_a_context_without_any_valid_syntax_can_be_refused() -> None:
     assert (result.context_id, result.result) == (1, 3)
 
 
+@pytest.mark.parametrize(
+    ("announced", "limit"), [(0, MAX_PDU_BYTES), (16, 16), (16384, 16384), (0xFFFFFFFF, MAX_PDU_BYTES)]
+)
+def test_nobody_is_sent_more_at_a_time_than_both_sides_want(announced: int, limit: int) -> None:
+    assert decoded_request(request({1: (CT, [IMPLICIT])}, announced)[HEAD:]).limit == limit
+    assert decoded_acceptance(bytes(68) + user_information(announced)) == ({}, limit)
+
+
+def test_a_peer_that_takes_next_to_nothing_is_refused() -> None:
+    for read in (decoded_request, decoded_acceptance):
+        with pytest.raises(PeerLied, match="15 bytes"):
+            read(bytes(68) + user_information(15))
+
+
 def test_a_request_without_user_information_sets_no_limit() -> None:
-    assert decoded_request(bytes([0, 1]) + bytes(66)) == AssociateRequest(True, "", (), 0, bytes([0, 1]) + bytes(66))
+    fixed = bytes([0, 1]) + bytes(66)
+    assert decoded_request(fixed) == AssociateRequest(True, "", (), MAX_PDU_BYTES, fixed)
+
+
+def test_what_we_answer_is_what_the_other_side_reads() -> None:
+    asked = decoded_request(request({1: (CT, [JPEG]), 3: (MR, [JPEG, EXPLICIT]), 255: (MR, [JPEG])})[HEAD:])
+    answer = acceptance(asked, [Refusal.ABSTRACT_SYNTAX, EXPLICIT, JPEG])
+    assert decoded_acceptance(answer[HEAD:]) == ({3: EXPLICIT, 255: JPEG}, MAX_PDU_BYTES)
+
+
+def test_an_acceptance_is_read_as_pynetdicom_writes_it() -> None:
+    answer = A_ASSOCIATE()
+    answer.application_context_name = "1.2.840.10008.3.1.1.1"
+    answer.calling_ae_title, answer.called_ae_title = "PACS", "ADIT"
+    answer.result, answer.result_source = 0, 1
+    results = []
+    for context_id, result, syntax in ((1, 0, JPEG), (3, 3, IMPLICIT), (5, 0, EXPLICIT)):
+        context = PresentationContext()
+        context.context_id, context.result, context.transfer_syntax = context_id, result, [syntax]
+        results.append(context)
+    answer.presentation_context_definition_results_list = results
+    length, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
+    length.maximum_length_received, implementation.implementation_class_uid = 20000, "1.2.3"
+    answer.user_information = [length, implementation, *extras()]
+    accepted = A_ASSOCIATE_AC()
+    accepted.from_primitive(answer)
+    assert decoded_acceptance(accepted.encode()[HEAD:]) == ({1: JPEG, 5: EXPLICIT}, 20000)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_an_acceptance_or_refused(items: bytes) -> None:
+    for body in (items, bytes(68) + items):
+        with suppress(PeerLied):
+            decoded_acceptance(body)
+
+
+@given(st.data())
+def test_an_acceptance_with_a_byte_changed_is_an_acceptance_or_refused(data: st.DataObject) -> None:
+    asked = decoded_request(request({1: (CT, [JPEG]), 3: (MR, [EXPLICIT])})[HEAD:])
+    body = bytearray(acceptance(asked, [JPEG, EXPLICIT])[HEAD:])
+    for _ in range(data.draw(st.integers(1, 3))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(PeerLied):
+        decoded_acceptance(bytes(body))
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        b"\x21",
+        struct.pack(">BxH", 0x21, 100) + bytes(99),
+        struct.pack(">BxH", 0x21, 3) + bytes(3),
+        struct.pack(">BxH", 0x21, 6) + bytes(6),
+        struct.pack(">BxHBxH", 0x50, 5, 0x51, 1) + b"\0",
+    ],
+    ids=["half an item", "an item cut off", "no context", "half a syntax", "half a limit"],
+)
+def test_what_is_no_acceptance_is_refused(items: bytes) -> None:
+    for body in (bytes(67), bytes(68) + items):
+        with pytest.raises(PeerLied):
+            decoded_acceptance(body)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +242,21 @@ def test_a_request_with_a_byte_changed_is_a_request_or_refused(data: st.DataObje
     except PeerLied:
         return
     assert acceptance(found, [Refusal.ABSTRACT_SYNTAX] * len(found.contexts))
+
+
+@pytest.mark.parametrize(("source", "reason"), [(1, 2), (1, 3), (1, 7), (2, 2), (3, 1), (3, 2), (1, 1), (9, 9)])
+def test_a_rejection_is_read_as_by_pynetdicom(source: int, reason: int) -> None:
+    other = A_ASSOCIATE_RJ()
+    other.decode(rejection(1, source, reason))
+    try:
+        said = other.reason_str
+    except ValueError:
+        said = "No reason given"
+    assert rejection_reason(rejection(1, source, reason)[HEAD:]) == said[:1].lower() + said[1:]
+
+
+def test_half_a_rejection_gives_no_reason() -> None:
+    assert rejection_reason(b"\0\1\1") == "no reason given"
 
 
 def test_a_rejection_says_why() -> None:

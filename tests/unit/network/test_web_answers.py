@@ -1,6 +1,7 @@
 """How answers of DICOMweb servers are read: tolerant of their form, never of doubt."""
 
 import json
+import ssl
 
 import httpx
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from dicom.network.dicom_json import count, items, normal, parse_items, text, texts
 from dicom.network.qido import _may_go_on, _paging, _query, _widened
-from dicom.network.stow import _outcome
+from dicom.network.stow import StowSender, _outcome
 from dicom.network.web import Answer, WebConnection
 from models.domain.errors import (
     AditError,
@@ -22,7 +23,7 @@ from models.domain.errors import (
     Unreachable,
     Unsupported,
 )
-from models.domain.instances import StoreOutcome, Verdict
+from models.domain.instances import EncodedInstance, StoreOutcome, Verdict
 from models.domain.nodes import Server
 
 SERVER = Server("Archive", "A", "localhost", 104, dicomweb_root_url="http://localhost:1/dicom-web")
@@ -125,12 +126,47 @@ def test_a_list_that_may_be_cut_is_asked_for_more(length: int, warning: str, exp
         (200, with_entry("00081198"), Verdict.REFUSED, 0x0110),
         (409, with_entry("00081198", t1197=0x0122), Verdict.REFUSED, 0x0122),
         (409, "", Verdict.REFUSED, 0x0110),
-        (400, "<html>", Verdict.REFUSED, 0xC000),
-        (413, "too large", Verdict.REFUSED, 0xA700),
+        (400, "", Verdict.REFUSED, 0xC000),
+        (400, {"Message": "Bad file format"}, Verdict.REFUSED, 0xC000),
+        (400, with_entry("00081198", t1197=0xA900), Verdict.REFUSED, 0xA900),
+        (409, with_entry("00081198", t1197=0x0111), Verdict.STORED_WITH_WARNING, 0x0111),
     ],
 )
 def test_a_stow_answer_becomes_a_verdict(status: int, body: object, verdict: Verdict, reason: int) -> None:
     assert outcome(status, body) == StoreOutcome("1.2.3", verdict, reason)
+
+
+@pytest.mark.parametrize("reason", [0xA700, 0xA701, 0x0213])
+@pytest.mark.parametrize("status", [202, 409])
+def test_a_full_archive_is_busy_and_has_refused_nothing(status: int, reason: int) -> None:
+    with pytest.raises(PeerBusy, match=f"{reason:04X}") as caught:
+        outcome(status, with_entry("00081198", t1197=reason))
+    assert caught.value.retry is Retry.LATER
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [("<html>", "application/dicom+json"), ("\n<!DOCTYPE html><p>", ""), ("Bad request", "text/html; charset=utf-8")],
+)
+def test_the_page_of_a_proxy_is_no_verdict_on_an_instance(body: str, content_type: str) -> None:
+    with pytest.raises(Unsupported, match="HTTP status 400"):
+        outcome(400, body, content_type)
+
+
+@pytest.mark.parametrize("body", ["", "too large", "<html>"])
+def test_a_limited_size_of_requests_is_told_and_is_no_verdict_on_an_instance(body: str) -> None:
+    sent = EncodedInstance("1.2", "1.2.3", "1.2.840.10008.1.2.1", (b"",))
+    with pytest.raises(Unsupported, match="limits the size of requests"):
+        answered(413, body).send(sent)
+
+
+def answered(status: int, body: str) -> StowSender:
+    """A sender whose server answers this to everything."""
+    sender = StowSender(SERVER)
+    sender._connection._client = httpx.Client(
+        transport=httpx.MockTransport(lambda _: httpx.Response(status, text=body))
+    )
+    return sender
 
 
 def test_a_stow_answer_may_be_xml() -> None:
@@ -182,6 +218,11 @@ def test_every_status_has_its_error(status: int, kind: type[AditError], retry: R
     assert str(status) in error.message
 
 
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("exc", "kind"),
     [
@@ -194,6 +235,11 @@ def test_every_status_has_its_error(status: int, kind: type[AditError], retry: R
         (httpx.UnsupportedProtocol("x"), Unsupported),
         (httpx.InvalidURL("x"), Unsupported),
         (httpx.DecodingError("x"), PeerLied),
+        (caused(httpx.ConnectError("x"), ssl.SSLCertVerificationError()), Unsupported),
+        (caused(httpx.ConnectError("x"), ssl.SSLError(1, "wrong version number")), Unsupported),
+        (caused(httpx.ConnectError("x"), ssl.SSLEOFError()), Unreachable),
+        (caused(httpx.ConnectError("x"), ssl.SSLZeroReturnError()), Unreachable),
+        (caused(httpx.ReadError("x"), ssl.SSLError(1, "bad record mac")), PeerError),
     ],
 )
 def test_every_error_of_httpx_has_its_own_of_ours(exc: Exception, kind: type[AditError]) -> None:

@@ -1,11 +1,13 @@
 """Large instances as files mapped into memory: they can be read like bytes, and need not stay in memory for that."""
 
 import mmap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import IO
 
 from models.domain.instances import Bytes
+
+_SLICE_BYTES = 1 << 20
 
 
 class _Mapping(mmap.mmap):
@@ -30,3 +32,12 @@ def give_back(buffers: Iterable[Bytes]) -> None:
     for mapping in {owner for owner in viewed if isinstance(owner, _Mapping)}:
         with suppress(OSError):  # pages that cannot be given back stay
             mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def in_slices(buffers: Iterable[Bytes]) -> Iterator[memoryview]:
+    """Yield the bytes of the buffers in slices of at most 1 MiB, each given back when the next one is asked for."""
+    for buffer in buffers:
+        view = memoryview(buffer).cast("B")
+        for begin in range(0, len(view), _SLICE_BYTES):
+            yield view[begin : begin + _SLICE_BYTES]
+            give_back((view,))

@@ -5,6 +5,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -222,8 +223,8 @@ def _instances(retrieval: Retrieval, has_receipt: bool) -> Generator[Opened]:
 
 def _instance_parts(retrieval: Retrieval, boundary: str) -> Iterator[bytes]:
     for instance in retrieval:
-        file = retrieving.file_of(instance)
-        yield from cut(iter((_head(boundary, _file_type(instance), sum(map(len, file))), *file, b"\r\n")))
+        length, file = retrieving.file_of(instance)
+        yield from cut(chain((_head(boundary, _file_type(instance), length),), file, (b"\r\n",)))
 
 
 def _end(retrieval: Retrieval, boundary: str, has_receipt: bool) -> bytes:

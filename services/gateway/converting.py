@@ -80,7 +80,8 @@ def _staged(spool: Spool, workspace: Workspace, settings: Settings, retrieval: R
                 places[uid] = workspace.path / f"{len(places) + 1:03d}"
                 places[uid].mkdir(mode=0o700)
             with (places[uid] / f"{number:06d}.dcm").open("xb") as file:
-                file.writelines(file_of(_readable(instance)))
+                _, pieces = file_of(_readable(instance))
+                file.writelines(pieces)
     return list(places.values())
 
 

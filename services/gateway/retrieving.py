@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from types import TracebackType
 from typing import Self
 
 from dicom.deid.engine import Deidentifier
 from dicom.deid.identity import check_belongs
+from dicom.mapping import give_back, in_slices
 from dicom.metadata import metadata_of
 from dicom.part10 import part10_prefix
 from models.db.engine import Database
@@ -196,6 +198,8 @@ class Retrieval(Iterator[EncodedInstance]):
                 return self._treated(parcel.instance)
             except (NeedsReview, Excluded) as reason:
                 self._left_out[parcel.source_uid] = reason.message
+            finally:
+                give_back(parcel.instance.parts)  # it may wait long until somebody reads on
         return None
 
     def _treated(self, instance: EncodedInstance) -> EncodedInstance:
@@ -293,15 +297,21 @@ def retrieval(
     return Retrieval(db, settings, actor, server, places, wanted, asked, form, without)
 
 
-def file_of(instance: EncodedInstance) -> tuple[Bytes, ...]:
-    """The pieces of an instance's file (PS3.10): the data set's own bytes behind a head of ours."""
+def file_of(instance: EncodedInstance) -> tuple[int, Iterator[Bytes]]:
+    """The length in bytes of an instance's file (PS3.10), and its pieces: its own bytes behind a head of ours.
+
+    Of a large one no more is in memory than a piece: each is given back when the next one is asked for.
+    """
     head = part10_prefix(instance.sop_class_uid, instance.sop_uid, instance.transfer_syntax_uid)
-    return (head, *instance.parts)
+    return len(head) + instance.size_bytes, chain((head,), in_slices(instance.parts))
 
 
 def described(instance: EncodedInstance) -> bytes:
-    """The instance as a JSON object without its pixels; raises Unreadable."""
-    return metadata_of(instance)
+    """The instance as a JSON object without its pixels, of which nothing stays in memory; raises Unreadable."""
+    try:
+        return metadata_of(instance)
+    finally:
+        give_back(instance.parts)
 
 
 def _stream_bytes(settings: Settings) -> int:

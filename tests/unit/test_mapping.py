@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dicom.mapping import give_back, mapped
+from dicom.mapping import give_back, in_slices, mapped
 from tests.resident import MAPPED_BYTES, MOST_BYTES, a_mapped_file, resident_bytes
 
 
@@ -27,6 +27,28 @@ def test_what_was_read_of_a_mapped_file_is_given_back_and_can_be_read_again(tmp_
     give_back((b"something else", view[5:].cast("B")[:9]))
     assert resident_bytes() - before < MOST_BYTES
     assert hashlib.sha256(view).digest() == digest
+
+
+def test_a_mapped_file_that_is_read_in_slices_is_never_in_memory_whole(tmp_path: Path) -> None:
+    view = a_mapped_file(tmp_path)
+    digest = hashlib.sha256(view).digest()
+    give_back((view,))
+    before = most = resident_bytes()
+    found = hashlib.sha256()
+    for part in in_slices((view[:5], view[5:])):
+        found.update(part)
+        most = max(most, resident_bytes())
+    assert found.digest() == digest
+    assert most - before < MOST_BYTES
+    assert resident_bytes() - before < 1 << 20, "the last slice is given back as well"
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (5 << 19) + 1])
+def test_slices_join_to_what_was_cut_and_none_is_large(size: int) -> None:
+    buffers = (b"head", bytes(size), bytearray(b"tail"))
+    slices = list(in_slices(buffers))
+    assert b"".join(slices) == b"".join(buffers)
+    assert all(0 < len(part) <= 1 << 20 for part in slices)
 
 
 @pytest.mark.parametrize("kind", [bytearray, lambda size: mmap.mmap(-1, size)])

@@ -1,8 +1,10 @@
 """Retrievals through the gateway: who gets what, on which terms, and that a failure never looks like a whole study."""
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from pydicom import Dataset
 from dicom.deid.encoding import read_elements, syntax_of
 from dicom.deid.engine import Deidentifier
 from dicom.deid.identity import heading_of
+from dicom.mapping import give_back
 from models.db.engine import Database, open_database
 from models.db.nodes import NodeStore
 from models.db.slots import SlotStore
@@ -31,9 +34,10 @@ from models.domain.errors import (
     ServerStopped,
     TimedOut,
     Unreachable,
+    Unreadable,
     Unsupported,
 )
-from models.domain.instances import EncodedInstance
+from models.domain.instances import Bytes, EncodedInstance
 from models.domain.nodes import Server
 from models.domain.people import Actor, NodeAccess, Permission, operator
 from models.domain.refs import Level, SeriesFound
@@ -46,6 +50,7 @@ from services.gateway.terms import Terms, Wanted
 from services.searching import visits
 from services.streams import Stream
 from tests.played_source import PlayedSource, play, played_ct
+from tests.resident import MOST_BYTES, a_mapped_file, resident_bytes
 from tests.samples import a_server, some_settings
 
 N = 7
@@ -608,6 +613,71 @@ def test_two_retrievals_beyond_the_places_are_told_to_come_again(ask: Callable[.
                 everything(ask(places=places))
         assert len(list(retrieval)) == N
     assert len(everything(ask(places=places))) == N
+
+
+# --- memory
+
+
+@pytest.fixture
+def given_back(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Bytes, ...]]:
+    """The buffers that retrievals have given back, in the order in which they did."""
+    found: list[tuple[Bytes, ...]] = []
+    monkeypatch.setattr(retrieving, "give_back", found.append)
+    return found
+
+
+def test_an_instance_that_waits_for_its_reader_is_not_in_memory_meanwhile(
+    ask: Callable[..., Retrieval], a_source: PlayedSource, given_back: list[tuple[Bytes, ...]]
+) -> None:
+    with ask() as retrieval:
+        retrieval.begin()
+        for number, _ in enumerate(retrieval, 1):
+            assert given_back == [instance.parts for instance in a_source.instances[:number]]
+        retrieval.conclude()
+
+
+def test_an_instance_that_may_not_leave_does_not_stay_in_memory(
+    ask: Callable[..., Retrieval],
+    a_source: PlayedSource,
+    given_back: list[tuple[Bytes, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_deidentifier: Deidentifier, _instance: EncodedInstance) -> EncodedInstance:
+        raise Excluded
+
+    monkeypatch.setattr(Deidentifier, "instance", refuse)
+    with pytest.raises(Excluded):
+        everything(ask())
+    assert given_back == [instance.parts for instance in a_source.instances]
+
+
+def test_a_file_comes_in_pieces_that_join_to_it_and_do_not_stay_in_memory(tmp_path: Path) -> None:
+    pixels = a_mapped_file(tmp_path)
+    instance = EncodedInstance("1.2.840.10008.5.1.4.1.1.2", "1.2.3", "1.2.840.10008.1.2.1", (b"header", pixels))
+    digest = hashlib.sha256(b"header")
+    digest.update(pixels)
+    give_back((pixels,))
+    before = most = resident_bytes()
+    length, pieces = retrieving.file_of(instance)
+    head, found, size = next(pieces), hashlib.sha256(), 0
+    for piece in pieces:
+        found.update(piece)
+        size += len(piece)
+        most = max(most, resident_bytes())
+    assert bytes(head[128:132]) == b"DICM"
+    assert found.digest() == digest.digest()
+    assert len(head) + size == length
+    assert most - before < MOST_BYTES
+
+
+@pytest.mark.parametrize("data", [None, b"no data set"])
+def test_of_what_was_described_nothing_stays_in_memory(
+    a_source: PlayedSource, given_back: list[tuple[Bytes, ...]], data: bytes | None
+) -> None:
+    instance = a_source.instances[0] if data is None else replace(a_source.instances[0], parts=(data,))
+    with nullcontext() if data is None else pytest.raises(Unreadable):
+        retrieving.described(instance)
+    assert given_back == [instance.parts]
 
 
 # --- metadata

@@ -29,7 +29,8 @@ def transfer_study(lane: Lane, item: Item, lease: Lease) -> None:
     """Run one attempt of a claimed item to its end and record what became of it.
 
     Failures are recorded, not raised: one bad item never stops the others. Raises only LeaseLost, when another
-    worker has taken over, or when the lanes are told to end: then the item waits for the next worker.
+    worker has taken over, when the lanes are told to end, or when a step does not end: then the item waits for the
+    next worker.
     """
     try:
         attempt = open_attempt(lane.db, lane.settings, item, lease, lane.stream_bytes)
@@ -164,12 +165,22 @@ def _shortage(receipt: Receipt) -> AditError:
 
 
 def _fail(attempt: Attempt, error: AditError) -> None:
-    attempt.stop(error)
+    _end_steps(attempt, error)
     may_be_repeated = error.retry is not Retry.NEVER and attempt.item.attempts < attempt.settings.max_attempts
     attempt.save_receipt()  # raises LeaseLost before anything that is another worker's by now is touched
     if not may_be_repeated:
         _discard(attempt)
     work.fail(attempt.db, attempt.lease, attempt.item, error, attempt.settings)
+
+
+def _end_steps(attempt: Attempt, error: AditError) -> None:
+    """Stop the attempt for the error, and wait until no step is at work: only then may the item be given away.
+
+    Raises LeaseLost when one goes on, as a step may that waits for a share: the item waits for the end of its lease.
+    """
+    attempt.stop(error)
+    if not attempt.is_quiet_within(QUIET_WITHIN_S):
+        raise LeaseLost
 
 
 def _give_up(attempt: Attempt) -> bool:
@@ -190,7 +201,7 @@ def _give_back(attempt: Attempt) -> None:
 
 def _cancel(attempt: Attempt, canceled: Canceled) -> None:
     """End a canceled item; one of which all that may pass was already proven to be there ends as if nobody had."""
-    attempt.is_quiet_within(QUIET_WITHIN_S)
+    _end_steps(attempt, canceled)
     if attempt.receipt.verdict in {Completeness.COMPLETE, Completeness.HELD}:
         _succeed(attempt)
         return
@@ -201,7 +212,7 @@ def _cancel(attempt: Attempt, canceled: Canceled) -> None:
 
 def _hold_back(attempt: Attempt, reason: HeldBack) -> None:
     """Let an item wait for its servers with all that it has: what was stored or staged need not come again."""
-    attempt.is_quiet_within(QUIET_WITHIN_S)
+    _end_steps(attempt, reason)
     with attempt.record, attempt.db.transaction():
         attempt.save_receipt()
         work.hold_back(attempt.db, attempt.lease, reason)
@@ -214,12 +225,12 @@ def _end(attempt: Attempt, state: State, message: str, error_code: str = "") -> 
 
 
 def _discard(attempt: Attempt) -> None:
-    """Remove what is staged, once nobody writes there any more; where that fails, the sweep does it later."""
+    """Remove what is staged, now that no step is at work; where that fails, the sweep does it later."""
     with suppress(AditError):
-        if not attempt.has_plan:
-            _give_back_room(attempt)
-        elif attempt.is_quiet_within(QUIET_WITHIN_S):
+        if attempt.has_plan:
             destination_of(attempt).discard()
+        else:
+            _give_back_room(attempt)
 
 
 def _give_back_room(attempt: Attempt) -> None:

@@ -1,5 +1,6 @@
-"""What becomes of an item that is at work when its worker is told to end."""
+"""What becomes of an item that is at work when its worker is told to end, or when its steps do not end."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -12,11 +13,11 @@ from flows.steps import as_function, starter
 from flows.transfer_study import transfer_study
 from models.db.engine import Database
 from models.db.jobs import JobStore
-from models.domain.errors import LeaseLost
+from models.domain.errors import AditError, Canceled, LeaseLost, NoSpace, ServerStopped, WriteFailed
 from models.domain.jobs import Item, State
 from services import work
 from tasks.attempt import Attempt
-from tests.databases import clock, db
+from tests.databases import Clock, clock, db
 from tests.samples import add_job, some_settings
 
 __all__ = ["clock", "db"]
@@ -26,9 +27,7 @@ LEASE = timedelta(minutes=1)
 
 def interrupted(db: Database, directory: Path, monkeypatch: pytest.MonkeyPatch, is_told: bool) -> Item:
     """The item after an attempt that was told to end, or whose lease was lost."""
-    settings = some_settings(directory, spool_reserve_mb=1)
-    settings.spool_dir.mkdir(parents=True, exist_ok=True)
-    lane = Lane(db, settings, starter(ThreadPoolExecutor(1), as_function), Halt(), 1_000_000)
+    lane = a_lane(db, directory)
 
     def steps(attempt: Attempt, _start: object) -> None:
         attempt.receipt.stored.add("1.2.3")
@@ -39,8 +38,19 @@ def interrupted(db: Database, directory: Path, monkeypatch: pytest.MonkeyPatch, 
         attempt.check()
 
     monkeypatch.setattr(transferring, "_run_steps", steps)
+    return left_over(db, lane)
+
+
+def a_lane(db: Database, directory: Path) -> Lane:
+    settings = some_settings(directory, spool_reserve_mb=1)
+    settings.spool_dir.mkdir(parents=True, exist_ok=True)
+    return Lane(db, settings, starter(ThreadPoolExecutor(1), as_function), Halt(), 1_000_000)
+
+
+def left_over(db: Database, lane: Lane) -> Item:
+    """An item after an attempt that has left it to the next one."""
     job = add_job(db, keep_identity=True)
-    claim = work.claim_next(db, job.id, LEASE, settings.max_attempts)
+    claim = work.claim_next(db, job.id, LEASE, lane.settings.max_attempts)
     assert claim is not None
     with pytest.raises(LeaseLost):
         transfer_study(lane, *claim)
@@ -64,3 +74,35 @@ def test_where_its_lease_is_lost_it_is_touched_no_more(
     item = interrupted(db, tmp_path, monkeypatch, is_told=False)
     assert (item.state, item.attempts) == (State.IN_PROGRESS, 1)
     assert not work.load_receipt(db, item.id).stored
+
+
+@pytest.mark.parametrize(
+    "error", [ServerStopped("It swaps its disks."), Canceled(), NoSpace("It is full."), WriteFailed()]
+)
+def test_whatever_ends_it_nobody_gets_it_before_its_lease_ends_while_a_step_is_at_work(
+    db: Database, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: AditError
+) -> None:
+    """A step may hang in a write to a share, and what it writes or shows then must not be another attempt's."""
+    begun, may_end = threading.Event(), threading.Event()
+    at_work: list[threading.Thread] = []
+
+    def steps(attempt: Attempt, _start: object) -> None:
+        def hang() -> None:
+            with attempt.working():
+                begun.set()
+                may_end.wait(60)
+
+        at_work.append(threading.Thread(target=hang))
+        at_work[0].start()
+        assert begun.wait(20)
+        raise error
+
+    monkeypatch.setattr(transferring, "_run_steps", steps)
+    monkeypatch.setattr(transferring, "QUIET_WITHIN_S", 0.01)
+    item = left_over(db, a_lane(db, tmp_path))
+    may_end.set()
+    at_work[0].join()
+    assert item.state is State.IN_PROGRESS
+    assert work.claim_next(db, item.job_id, LEASE, 3) is None
+    clock.pass_by(LEASE.total_seconds() + 1)
+    assert work.claim_next(db, item.job_id, LEASE, 3) is not None

@@ -6,7 +6,7 @@ There are two kinds: ``reactor`` works with pynetdicom, ``direct`` is for many b
 import socket
 import ssl
 import threading
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Set
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -72,15 +72,17 @@ class Association(Protocol):
         """Send the response to a request of the server."""
         ...
 
-    def receive(self, timeout_s: float, scratch_dir: Path | None = None) -> tuple[Message, int]:
+    def receive(
+        self, timeout_s: float, scratch_dir: Path | None = None, check_room: Callable[[int], None] | None = None
+    ) -> tuple[Message, int]:
         """The next message and its context's number.
 
         For who expects instances ``scratch_dir`` takes the large ones, in files without a name, where the kind of
-        association can do that; otherwise data sets stay in memory.
+        association can do that; otherwise data sets stay in memory. ``check_room`` is that of their ScratchBuffer.
 
         Raises TimedOut when nothing of it came for so long or, where the kind of association can tell, less than
         64 KiB and not the rest; PeerError when the association broke, NoSpace or WriteFailed when ``scratch_dir``
-        cannot take a large data set, Canceled after ``abort``.
+        cannot take a large data set, what ``check_room`` raises, Canceled after ``abort``.
         """
         ...
 

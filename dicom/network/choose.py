@@ -54,7 +54,7 @@ def retriever(server: Server, local: Local) -> Retriever:
     if server.has_wado:
         return WadoRetriever(server, local.scratch_dir, local.check_room)
     if server.has_get:
-        return GetRetriever(server, local.calling_ae_title, local.scratch_dir)
+        return GetRetriever(server, local.calling_ae_title, local.scratch_dir, local.check_room)
     if server.has_move:
         if server.tls is not None:
             raise Unsupported(

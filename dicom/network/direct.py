@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -102,12 +102,14 @@ class DirectAssociation(AcceptedContexts):
     def respond(self, message: Message, context_id: int) -> None:
         self._send(message, context_id, None)
 
-    def receive(self, timeout_s: float, scratch_dir: Path | None = None) -> tuple[Message, int]:
+    def receive(
+        self, timeout_s: float, scratch_dir: Path | None = None, check_room: Callable[[int], None] | None = None
+    ) -> tuple[Message, int]:
         wire = self._open_wire()
         wire.socket.settimeout(timeout_s)
         wire.begin_message(timeout_s)
         try:
-            return self._message(wire, scratch_dir)
+            return self._message(wire, scratch_dir, check_room)
         except TimeoutError as exc:
             self.break_off()
             raise TimedOut(f"{self.name} did not answer within {timeout_s:g} s.") from exc
@@ -268,9 +270,11 @@ class DirectAssociation(AcceptedContexts):
         except OSError as exc:
             raise self._broken() from exc
 
-    def _message(self, wire: PduSocket, scratch_dir: Path | None) -> tuple[Message, int]:
+    def _message(
+        self, wire: PduSocket, scratch_dir: Path | None, check_room: Callable[[int], None] | None
+    ) -> tuple[Message, int]:
         most_bytes = SPILL_BYTES if scratch_dir is None else LARGEST_DATA_SET_BYTES
-        with closing(ScratchBuffer(scratch_dir)) as buffer:
+        with closing(ScratchBuffer(scratch_dir, check=check_room)) as buffer:
             assembly = Assembly(self.name, self.context, lambda _message, _context_id: buffer, most_bytes)
             message, context_id, data_set = assembly.read(wire)
             if data_set is not None:

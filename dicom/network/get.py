@@ -1,5 +1,6 @@
 """Retrieves instances by C-GET (PS3.4 section C.4.3), as bytes, without ever decoding a data set."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from dicom.network.association import Association, DimsePort
@@ -20,12 +21,20 @@ class GetRetriever(DimsePort[Association]):
     """A Retriever over C-GET. Its association is kept from one call to the next while its contexts suffice.
 
     The server sends the next instance when the sink has taken the one before. Instances larger than 8 MB pass through
-    a file without a name in ``scratch_dir``; over pynetdicom, where a server needs that, each is in memory once.
+    a file without a name in ``scratch_dir``, of which ``check_room`` is asked as ScratchBuffer says; over pynetdicom,
+    where a server needs that, each is in memory once.
     """
 
-    def __init__(self, server: Server, calling_ae_title: str, scratch_dir: Path) -> None:
+    def __init__(
+        self,
+        server: Server,
+        calling_ae_title: str,
+        scratch_dir: Path,
+        check_room: Callable[[int], None] | None = None,
+    ) -> None:
         super().__init__(server, calling_ae_title, association_kind(server))
         self._scratch_dir = scratch_dir
+        self._check_room = check_room
         self._takes_lists = True
 
     def retrieve(self, selection: Selection, sink: Sink) -> None:
@@ -73,7 +82,7 @@ class GetRetriever(DimsePort[Association]):
         patience = max(timeouts.response, timeouts.idle).total_seconds()
         count = 0
         while True:
-            message, context_id = association.receive(patience, self._scratch_dir)
+            message, context_id = association.receive(patience, self._scratch_dir, self._check_room)
             if message.operation is Operation.STORE and message.status is None:
                 sink(_instance(message, association.context(context_id)))
                 association.respond(message.answer(SUCCESS), context_id)

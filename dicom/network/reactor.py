@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -161,7 +161,9 @@ class ReactorAssociation(AcceptedContexts):
         """Send the response to a request of the server."""
         self._send(_primitive(message, False), context_id, ())
 
-    def receive(self, timeout_s: float, scratch_dir: Path | None = None) -> tuple[Message, int]:
+    def receive(
+        self, timeout_s: float, scratch_dir: Path | None = None, check_room: Callable[[int], None] | None = None
+    ) -> tuple[Message, int]:
         """The next message and its context's number; pynetdicom keeps it in memory, however large it is.
 
         Raises TimedOut when not even a part of it came for so long, PeerError when the association broke, Canceled

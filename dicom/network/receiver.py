@@ -126,9 +126,7 @@ class _Conversation:
             raise PeerLied("The peer answers what it was not asked.")
         if request.operation is Operation.CANCEL:
             return
-        status = self._status(request)
-        response = Message(request.operation, request.sop_class_uid, request.sop_uid, request.number, status)
-        self._association.respond(response, context_id)
+        self._association.respond(request.answer(self._status(request)), context_id)
 
     def forget(self) -> None:
         """Keep nothing of an instance that did not arrive completely."""

@@ -21,7 +21,7 @@ from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
 from pynetdicom.presentation import PresentationContext
 
-from dicom.network import commands, direct, probe, scratch
+from dicom.network import choose, commands, direct, probe, scratch
 from dicom.network.association import NoContextAccepted
 from dicom.network.commands import Message, Operation
 from dicom.network.contexts import Context, retrieval, storage
@@ -296,6 +296,31 @@ def test_a_full_scratch_folder_breaks_the_association_off_and_is_said_to_be_full
             retriever.retrieve(STUDY, lambda _: None)
         assert is_over.wait(10), "the server was not told"
     assert not open_files("/dev/full")
+
+
+def test_a_large_instance_that_may_not_go_on_growing_breaks_the_association_off(tmp_path: Path) -> None:
+    is_over = threading.Event()
+    asked: list[int] = []
+
+    def script(peer: Peer) -> None:
+        peer.read_message()
+        with suppress(OSError):
+            peer.sock.sendall(peer.storing("1.2.3", LARGE, 1 << 17))
+            while peer.sock.recv(1000):
+                pass
+        is_over.set()
+
+    def check_room(size_bytes: int) -> None:
+        asked.append(size_bytes)
+        raise NoSpace
+
+    local = choose.Local(US, "RECV", Inbox(tmp_path / "inbox"), tmp_path / "is not even looked at", check_room)
+    with a_peer(script) as plain:
+        server = replace(plain, study_root_get_support=True)
+        with choose.retriever(server, local) as retriever, pytest.raises(NoSpace):
+            retriever.retrieve(STUDY, lambda _: None)
+        assert is_over.wait(10), "the server was not told"
+    assert len(asked) == 1 and asked[0] > 8 << 20
 
 
 @pytest.mark.parametrize("ending", [ABORT_PDU, b""])

@@ -30,6 +30,7 @@ from tests.unit.network.test_negotiation import extras, read_back, request
 PACS = "PACS"
 CT, PRIVATE, FIND = "1.2.840.10008.5.1.4.1.1.2", "1.2.276.0.99.1", "1.2.840.10008.5.1.4.1.2.2.1"
 IMPLICIT, EXPLICIT, JPEG, UNKNOWN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.70", "1.2.99.1"
+COMMITMENT, N_EVENT_REPORT = "1.2.840.10008.1.20.1", 0x0100
 CT_ID, ECHO_ID = 1, 3
 CONTEXTS = {CT_ID: (CT, [EXPLICIT]), ECHO_ID: (VERIFICATION, [IMPLICIT])}
 ACCEPT, REJECT, DATA, RELEASED, ABORTED = 2, 3, 4, 6, 7
@@ -441,14 +442,27 @@ def test_many_instances_come_in_one_association_and_by_several_at_once(a_site: S
         (store(data=None), 0x0110),
         (message(Message(Operation.FIND, FIND, number=1), b"keys"), 0x0211),
         (message(Message(Operation.MOVE, FIND, number=1)), 0x0211),
+        (message(Message(Operation.OTHER, COMMITMENT, number=1, other_field=N_EVENT_REPORT), b"report"), 0x0211),
+        (message(Message(Operation.OTHER, COMMITMENT, number=1, other_field=0x0140)), 0x0211),
     ],
-    ids=["nobody waits", "no UID", "no UID at all", "no data set", "another operation", "one without data set"],
+    ids=[
+        *("nobody waits", "no UID", "no UID at all", "no data set"),
+        *("another operation", "one without data set", "an unknown one", "an unknown one without data set"),
+    ],
 )
 def test_what_cannot_be_done_is_answered_and_the_association_goes_on(a_site: Site, sent: bytes, status: int) -> None:
     with a_site.inbox.expect([UID]), a_site.associated() as caller:
         assert caller.status(sent) == status
         assert caller.status(store()) == 0
     assert a_site.inbox.unwanted_count == (status == 0x0124)
+
+
+def test_an_operation_that_is_not_known_is_answered_as_the_one_it_is(a_site: Site) -> None:
+    with a_site.associated() as caller:
+        caller.send(message(Message(Operation.OTHER, COMMITMENT, "1.2.5", 3, other_field=N_EVENT_REPORT), b"report"))
+        answer = caller.answer()
+        assert (answer.other_field, answer.status, answer.number) == (N_EVENT_REPORT, 0x0211, 3)
+        assert (answer.sop_class_uid, answer.sop_uid) == (COMMITMENT, "1.2.5")
 
 
 @pytest.mark.parametrize(("number", "status"), [(errno.ENOSPC, 0xA700), (errno.EIO, 0x0110)])

@@ -194,7 +194,7 @@ def _give_up(attempt: Attempt) -> bool:
 
 def _give_back(attempt: Attempt) -> None:
     """Spare the item the wait for the end of its lease, and an attempt; where that fails, the lease runs out."""
-    with suppress(AditError), attempt.record, attempt.db.transaction():
+    with suppress(AditError), attempt.ending():
         attempt.save_receipt()
         work.give_back(attempt.db, attempt.lease)
 
@@ -213,13 +213,13 @@ def _cancel(attempt: Attempt, canceled: Canceled) -> None:
 def _hold_back(attempt: Attempt, reason: HeldBack) -> None:
     """Let an item wait for its servers with all that it has: what was stored or staged need not come again."""
     _end_steps(attempt, reason)
-    with attempt.record, attempt.db.transaction():
+    with attempt.ending():
         attempt.save_receipt()
         work.hold_back(attempt.db, attempt.lease, reason)
 
 
 def _end(attempt: Attempt, state: State, message: str, error_code: str = "") -> None:
-    with attempt.record, attempt.db.transaction():  # in this order, as everywhere: the heartbeat may be saving, too
+    with attempt.ending():
         attempt.save_changes()
         work.end_attempt(attempt.db, attempt.lease, state, message, error_code)
 

@@ -219,14 +219,28 @@ class Attempt:
 
     def save_receipt(self) -> None:
         with self.record:
-            self._is_dirty = False
             work.save_receipt(self.db, self.lease, self.receipt)
+            self._is_dirty = False
 
     def save_changes(self) -> None:
         """Save the receipt when it has changed since it was saved."""
         with self.record:
             if self._is_dirty:
                 self.save_receipt()
+
+    @contextmanager
+    def ending(self) -> Generator[None]:
+        """One transaction for the receipt and what becomes of the item; rolled back, it has saved no receipt.
+
+        The record is taken before the database, as everywhere: the heartbeat may be saving, too.
+        """
+        with self.record:
+            try:
+                with self.db.transaction():
+                    yield
+            except BaseException:
+                self.touch()
+                raise
 
     def beat(self) -> None:
         """Renew the lease, save what has changed in the receipt, and stop when somebody or a server's window says so.

@@ -19,6 +19,8 @@ from models.db.slots import SlotStore
 from models.domain.errors import OUT_OF_REACH, AditError, Canceled, PeerBusy, PeerError, Retry, ServerStopped, TimedOut
 from models.domain.nodes import Server
 from services import budgets, holding
+from services.beating import beating
+from services.pulse import Pulse
 
 P = TypeVar("P", bound=Port)
 
@@ -31,6 +33,7 @@ _BEAT_S = 2.0
 _LONGEST_REST_S = 60.0
 WAIT_BEFORE_SECOND_TRY_S = 1.0
 _LOOK_EVERY_S = 0.25
+_PLACE_LOST = "What was asked has lost its place among the connections to the server. Try again."
 _places = threading.BoundedSemaphore(AT_ONCE)
 
 
@@ -63,7 +66,7 @@ class Visit:
         self._lock = threading.Lock()
         self._port: Port | None = None
         self._why: AditError | None = None
-        self._stopped, self._ended = threading.Event(), threading.Event()
+        self._stopped = threading.Event()
         self._resting_since: float | None = None
 
     def __enter__(self) -> Self:
@@ -181,39 +184,38 @@ class Visit:
 
     @contextmanager
     def _heartbeat(self) -> Generator[None]:
-        self._ended.clear()
-        thread = threading.Thread(target=self._beat, name=self._holder, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._ended.set()
-            thread.join()
+        """Keep the place in the budget until the visit is stopped, which it is when it has to end.
 
-    def _beat(self) -> None:
-        """Keep the place in the budget. Stop the visit when it is lost, takes too long, or nobody takes the results.
-
-        And when staff stops the server, which shall be felt within five seconds.
+        Also as soon as the place may have run out while a question to the database hangs.
         """
-        slots, renewed_at = SlotStore(self._db), time.monotonic()
-        end = renewed_at + self._longest_s
-        while not self._ended.wait(_BEAT_S):
-            if time.monotonic() > end:
-                self.stop(TimedOut("The search took too long, so it was ended. Narrow it down by more keys."))
-                return
-            since = self._resting_since
-            if since is not None and time.monotonic() - since > _LONGEST_REST_S:
-                self.stop(TimedOut("Nobody has taken the results for a minute, so the search was ended."))
-                return
-            try:
-                self._check_not_stopped()
-                is_kept = slots.renew(self._holder, _LEASE)
-                renewed_at = time.monotonic()
-            except ServerStopped as stopped:
-                self.stop(stopped)
-                return
-            except AditError:
-                is_kept = time.monotonic() - renewed_at < _LEASE.total_seconds()
-            if not is_kept:
-                self.stop(PeerBusy("What was asked has lost its place among the connections to the server. Try again."))
-                return
+        pulse, end = Pulse(), time.monotonic() + self._longest_s
+
+        def beat() -> None:
+            begun_at = time.monotonic()
+            why = self._renewed(end)
+            if why is None:
+                pulse.renewed_at = begun_at
+            else:
+                self.stop(why)
+
+        with (
+            beating(self._holder, _BEAT_S, beat, goes_on=lambda: self._why is None),
+            pulse.watched(_LEASE.total_seconds(), lambda _: self.stop(PeerBusy(_PLACE_LOST))),
+        ):
+            yield
+
+    def _renewed(self, end: float) -> AditError | None:
+        """Renew the place, or say why the visit has to end: it is lost, takes too long, or nobody takes the results.
+
+        Or staff has stopped the server, which shall be felt within five seconds.
+        """
+        if time.monotonic() > end:
+            return TimedOut("The search took too long, so it was ended. Narrow it down by more keys.")
+        since = self._resting_since
+        if since is not None and time.monotonic() - since > _LONGEST_REST_S:
+            return TimedOut("Nobody has taken the results for a minute, so the search was ended.")
+        try:
+            self._check_not_stopped()
+        except ServerStopped as stopped:
+            return stopped
+        return None if SlotStore(self._db).renew(self._holder, _LEASE) else PeerBusy(_PLACE_LOST)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
 from dicom.network import choose
 from models.db.engine import Database
+from models.db.holding import HoldingStore
 from models.db.nodes import NodeStore
 from models.db.project import ProjectStore
 from models.db.slots import SlotStore
@@ -458,6 +459,78 @@ def test_a_lost_place_in_the_budget_ends_the_search(
     assert an_archive.aborted.wait(10)
     with pytest.raises(PeerBusy, match="lost its place"):
         next(found)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("question", ["renew", "reasons"])
+def test_a_search_is_ended_when_its_place_may_have_run_out_while_the_database_hangs(
+    database: Database,
+    settings: Settings,
+    an_archive: PlayedArchive,
+    a_source: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    question: str,
+) -> None:
+    is_well, outlived = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> Any:
+        if not is_well.wait(20):
+            outlived.set()
+
+    monkeypatch.setattr(visits, "_LEASE", timedelta(seconds=1))
+    found = search.studies(database, settings, OPERATOR, a_source.id, StudyQuery())
+    assert next(found)
+    store = {"renew": SlotStore, "reasons": HoldingStore}[question]
+    with monkeypatch.context() as hanging:
+        hanging.setattr(store, question, hang)
+        assert an_archive.aborted.wait(30)
+        is_well.set()
+    with pytest.raises(PeerBusy, match="lost its place"):
+        next(found)
+    assert not outlived.is_set()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_search_keeps_its_place_after_a_fault_that_is_not_ours(
+    database: Database, settings: Settings, an_archive: PlayedArchive, a_source: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, again = [], threading.Event()
+
+    def renew(*_: object) -> bool:
+        asked.append("once")
+        if len(asked) == 1:
+            raise ValueError("surprise")
+        again.set()
+        return True
+
+    monkeypatch.setattr(SlotStore, "renew", renew)
+    with search.studies(database, settings, OPERATOR, a_source.id, StudyQuery()) as found:
+        assert next(found)
+        assert again.wait(20)
+        assert next(found)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_search_that_was_left_lying_does_not_keep_its_place(
+    database: Database, settings: Settings, an_archive: PlayedArchive, a_source: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewed: list[str] = []
+    monkeypatch.setattr(visits, "_LONGEST_REST_S", 0.1)
+    monkeypatch.setattr(SlotStore, "renew", lambda *_: renewed.append("once") or True)
+    found = search.studies(database, settings, OPERATOR, a_source.id, StudyQuery())
+    assert next(found)
+    assert an_archive.aborted.wait(10)
+    wait_until_gone("visit-")
+    count = len(renewed)
+    found.close()
+    assert len(renewed) == count
+
+
+def wait_until_gone(prefix: str) -> None:
+    end = time.monotonic() + 20
+    while any(thread.name.startswith(prefix) for thread in threading.enumerate()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 @pytest.mark.usefixtures("hasty")

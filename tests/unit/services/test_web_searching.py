@@ -297,6 +297,8 @@ def test_a_search_that_takes_too_long_is_ended(
 ) -> None:
     monkeypatch.setattr(visits, "_BEAT_S", 0.01)
     monkeypatch.setattr(searching, "LONGEST", timedelta())
+    renewed = visits.Visit._renewed
+    monkeypatch.setattr(visits.Visit, "_renewed", lambda *of: an_archive.is_waiting.wait(30) and renewed(*of))
     an_archive.stands_still = True
     with pytest.raises(TimedOut):
         a_search(database, settings).run()

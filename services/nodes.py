@@ -13,7 +13,8 @@ from models.domain.audit import AuditAction
 from models.domain.errors import BadRequest, NotPermitted
 from models.domain.nodes import Folder, Node, NodeName, Server
 from models.domain.people import Actor
-from services import audit
+from models.settings import Settings
+from services import audit, own_directories
 from services.node_rules import folder_problems, server_problems, web_place
 
 NO_NODE = "there is no such node, or you may not use it."
@@ -76,26 +77,30 @@ def has_authorization(db: Database, actor: Actor, node_id: int) -> bool:
 
 def add_server(db: Database, actor: Actor, server: Server) -> Server:
     """The server with its new id, without its credentials. Raises NotPermitted, or BadRequest naming every field."""
-    return _add(db, actor, server)
+    return _add(db, actor, server, lambda: server_problems(server))
 
 
-def add_folder(db: Database, actor: Actor, folder: Folder) -> Folder:
-    """The folder with its new id. Its path must exist when data is sent there. Raises NotPermitted or BadRequest."""
-    return _add(db, actor, folder)
+def add_folder(db: Database, settings: Settings, actor: Actor, folder: Folder) -> Folder:
+    """The folder with its new id. Its path must exist when data is sent there.
+
+    Raises NotPermitted, or BadRequest naming every field, also for a path that ADIT keeps for itself.
+    """
+    return _add(db, actor, folder, lambda: _folder_problems(settings, folder))
 
 
-def update(db: Database, actor: Actor, node: Node) -> Node:
+def update(db: Database, settings: Settings, actor: Actor, node: Node) -> Node:
     """Replace all fields of the node with this id, and return it without its credentials.
 
     A server whose authorization header is empty keeps the one it has; where its DICOMweb address leads to somebody else
     than before, the header has to be entered again, so that nobody can have it sent to a place of their own.
 
-    Raises NotPermitted, NotFound, Outdated when somebody else was faster, or BadRequest naming every field.
+    Raises NotPermitted, NotFound, Outdated when somebody else was faster, or BadRequest naming every field, also for a
+    path that ADIT keeps for itself.
     """
     _check_is_staff_or_tell(db, actor, AuditAction.CHANGE_NODE, f"node {node.id}")
+    _refuse(server_problems(node) if isinstance(node, Server) else _folder_problems(settings, node))
     with db.transaction():
         before = NodeStore(db).get(node.id)
-        _refuse(_problems(node))
         wanted = with_kept_authorization(node, before)
         after = NodeStore(db).update(wanted)
         if changes := _changes(before, wanted):
@@ -155,9 +160,9 @@ def with_kept_authorization(node: Node, before: Node) -> Node:
     return replace(node, dicomweb_authorization_header=header)
 
 
-def _add(db: Database, actor: Actor, node: N) -> N:
+def _add(db: Database, actor: Actor, node: N, problems: Callable[[], dict[str, str]]) -> N:
     _check_is_staff_or_tell(db, actor, AuditAction.ADD_NODE, "node")
-    _refuse(_problems(node))
+    _refuse(problems())
     with db.transaction():
         added = _without_credentials(NodeStore(db).add(node))
         audit.record(db, actor, AuditAction.ADD_NODE, _words(node))
@@ -165,8 +170,12 @@ def _add(db: Database, actor: Actor, node: N) -> N:
     return added
 
 
-def _problems(node: Node) -> dict[str, str]:
-    return server_problems(node) if isinstance(node, Server) else folder_problems(node)
+def _folder_problems(settings: Settings, folder: Folder) -> dict[str, str]:
+    """What is wrong with a folder, also where it would be; a path that cannot be one is not looked for."""
+    problems = folder_problems(folder)
+    if "path" not in problems and (found := own_directories.problem(settings, folder.path)):
+        problems["path"] = found
+    return problems
 
 
 def _refuse(problems: dict[str, str]) -> None:

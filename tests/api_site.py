@@ -151,7 +151,9 @@ def fill(site: Site) -> None:
     place = {"host": "127.0.0.1", "port": 9}
     source = nodes.add_server(site.db, SHELL, a_server("PACS", **place, **web))
     target = nodes.add_server(site.db, SHELL, a_server("Research", **place))
-    folder = nodes.add_folder(site.db, SHELL, Folder("Folder", site.settings.data_dir, quota_gb=10))
+    path = site.settings.data_dir / "folder"
+    path.mkdir()
+    folder = nodes.add_folder(site.db, site.settings, SHELL, Folder("Folder", path, quota_gb=10))
     rights = {
         NodeRight(source.id, source=True),
         NodeRight(target.id, destination=True),

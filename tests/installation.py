@@ -66,7 +66,7 @@ class Installation:
     def folder(self, path: Path, name: str = "research") -> Folder:
         with contextlib.suppress(NotADirectoryError):
             path.mkdir(parents=True, exist_ok=True)
-        added = nodes.add_folder(self.db, TESTER, Folder(name=name, path=path))
+        added = nodes.add_folder(self.db, self.settings, TESTER, Folder(name=name, path=path))
         assert isinstance(added, Folder)
         return added
 

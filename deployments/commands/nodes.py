@@ -141,7 +141,7 @@ def add_folder(
     with errors_shown():
         session = open_session(data_dir, makes_key=True)
         folder = Folder(name, path.absolute(), 0, quota_gb, warn_at_gb, warn_at_percent)
-        nodes.add_folder(session.db, session.actor, folder)
+        nodes.add_folder(session.db, session.settings, session.actor, folder)
         say(f"Added folder {name}.")
 
 

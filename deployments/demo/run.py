@@ -76,7 +76,7 @@ def _play(supervisor: Supervisor, scene: _Scene) -> None:
     source = nodes.add_server(db, actor, scene.hospital.server)
     target = nodes.add_server(db, actor, scene.research.server)
     scene.folder.mkdir()
-    folder = nodes.add_folder(db, actor, Folder("research folder", scene.folder))
+    folder = nodes.add_folder(db, scene.settings, actor, Folder("research folder", scene.folder))
     first, *others = scene.studies
     say(f"\n1. A selective transfer of one study, pseudonymized: {source.name} -> {target.name}")
     selective = _request(JobKind.SELECTIVE_TRANSFER, source, target, [first], first_number=1)

@@ -23,7 +23,7 @@ def folders(here: Installation) -> Iterator[Finding]:
     """Look whether each folder can be written to, and has room left in its quota."""
     for folder in (node for node in NodeStore(here.db).list(with_credentials=False) if isinstance(node, Folder)):
         what = f"Folder {folder.name}"
-        bad = [found for found in folder_checks.findings(here.db, folder) if not found.is_ok]
+        bad = [found for found in folder_checks.findings(here.db, here.settings, folder) if not found.is_ok]
         for found in bad:
             words = f"{found.what}: {found.text}"
             yield problem(what, words, f"Mend it, or change the folder; adit node test {folder.name} looks again.")

@@ -36,7 +36,7 @@ def test(db: Database, settings: Settings, actor: Actor, node: int | Node) -> tu
     kept = _kept(db, node if isinstance(node, int) else node.id)
     wanted = _wanted(node, kept)
     if isinstance(wanted, Folder):
-        findings = folder_checks.findings(db, wanted)
+        findings = folder_checks.findings(db, settings, wanted)
     else:
         findings = _of_server(db, settings, wanted, kept if isinstance(kept, Server) else replace(wanted, id=0))
     audit.record(db, actor, AuditAction.TEST_NODE, _words(wanted, kept, findings))

@@ -8,28 +8,30 @@ import getpass
 import os
 import secrets
 import shutil
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from models.db.engine import Database
 from models.db.nodes import NodeStore
-from models.domain.errors import NoSpace, TimedOut, WriteFailed
+from models.domain.errors import NoSpace, WriteFailed
 from models.domain.nodes import Folder
 from models.domain.quotas import in_bytes, readable
+from models.settings import Settings
+from services import own_directories
 from services.checks.findings import Finding, checked
+from services.checks.patience import soon
 
 _PATIENCE_S = 10.0
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def findings(db: Database, folder: Folder) -> tuple[Finding, ...]:
+def findings(db: Database, settings: Settings, folder: Folder) -> tuple[Finding, ...]:
     """What is true of a folder as it is configured; a file is made in it and removed again."""
     others = [
         node for node in NodeStore(db).list(with_credentials=False) if isinstance(node, Folder) and node.id != folder.id
     ]
-    there = checked("Directory", lambda: _soon(lambda: _is_there(folder.path)))
+    there = checked("Directory", lambda: _usable(settings, folder.path))
     if not there.is_ok:
         return (there,)
     return (
@@ -41,24 +43,15 @@ def findings(db: Database, folder: Folder) -> tuple[Finding, ...]:
 
 
 def _soon(check: Callable[[], str]) -> str:
-    """What the check returns or raises, if that does not take too long; raises TimedOut."""
-    answers: list[str] = []
-    errors: list[Exception] = []
+    return soon(check, _PATIENCE_S)
 
-    def run() -> None:
-        try:
-            answers.append(check())
-        except Exception as error:
-            errors.append(error)
 
-    thread = threading.Thread(target=run, name="folder-test", daemon=True)
-    thread.start()
-    thread.join(_PATIENCE_S)
-    if errors:
-        raise errors[0]
-    if not answers:
-        raise TimedOut(f"No answer within {_PATIENCE_S:g} s. A network share may be gone.")
-    return answers[0]
+def _usable(settings: Settings, path: Path) -> str:
+    """What is said of a directory that is there and not one of our own."""
+    told = _soon(lambda: _is_there(path))
+    if found := own_directories.problem(settings, path):
+        raise WriteFailed(f"It cannot be used: {found}")
+    return told
 
 
 def _is_there(path: Path) -> str:

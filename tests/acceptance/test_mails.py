@@ -82,7 +82,7 @@ def check_job_is_told_of(a_stack: Stack, a_mail_server: MailServer, tmp_path: Pa
         TESTER,
         Server("gone", "GONE", "127.0.0.1", free_port(), study_root_find_support=True, study_root_get_support=True),
     )
-    target = nodes.add_folder(place.db, TESTER, Folder("out", tmp_path))
+    target = nodes.add_folder(place.db, place.settings, TESTER, Folder("out", tmp_path))
     owner = replace(operator(PEOPLE[0]), name=PEOPLE[0])
     wish = StudyWish("1.2.3", "P1", (), "ANON")
     request = TransferRequest(JobKind.SELECTIVE_TRANSFER, source.id, target.id, (wish,), send_finished_mail=True)

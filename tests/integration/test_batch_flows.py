@@ -89,9 +89,9 @@ def source(database: Database, an_archive: Peer) -> Server:
 
 
 @pytest.fixture
-def folder(database: Database, tmp_path: Path) -> Folder:
+def folder(database: Database, settings: Settings, tmp_path: Path) -> Folder:
     (tmp_path / "research").mkdir()
-    added = nodes.add_folder(database, STAFF, Folder("research", tmp_path / "research"))
+    added = nodes.add_folder(database, settings, STAFF, Folder("research", tmp_path / "research"))
     assert isinstance(added, Folder)
     return added
 

@@ -74,7 +74,7 @@ def a_database(some_settings: Settings, a_clock: ClockAhead) -> Database:
 def a_job(a_database: Database, some_settings: Settings, tmp_path: Path) -> Job:
     server = Server("pacs", "PACS", "127.0.0.1", 104, study_root_find_support=True, study_root_get_support=True)
     source = nodes.add_server(a_database, TESTER, server)
-    target = nodes.add_folder(a_database, TESTER, Folder("folder", tmp_path / "out"))
+    target = nodes.add_folder(a_database, some_settings, TESTER, Folder("folder", tmp_path / "out"))
     wish = StudyWish("1.2.3", pseudonym="P")
     request = TransferRequest(JobKind.SELECTIVE_TRANSFER, source.id, target.id, (wish,))
     return jobs.submit(a_database, some_settings, TESTER, request)

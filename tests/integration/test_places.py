@@ -83,9 +83,9 @@ def database(settings: Settings, clock: ClockAhead) -> Iterator[Database]:
 
 
 @pytest.fixture
-def folder(database: Database, tmp_path: Path) -> int:
+def folder(database: Database, settings: Settings, tmp_path: Path) -> int:
     (tmp_path / "research").mkdir()
-    return nodes.add_folder(database, STAFF, Folder("research", tmp_path / "research")).id
+    return nodes.add_folder(database, settings, STAFF, Folder("research", tmp_path / "research")).id
 
 
 @pytest.fixture

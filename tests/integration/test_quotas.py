@@ -64,13 +64,13 @@ def wish(study: StudyFiles, expected_bytes: int = 0) -> StudyWish:
 
 def a_folder(site: Installation, path: Path, quota_bytes: int) -> Folder:
     path.mkdir()
-    return nodes.add_folder(site.db, TESTER, Folder("research", path, quota_gb=quota_bytes / GB))
+    return nodes.add_folder(site.db, site.settings, TESTER, Folder("research", path, quota_gb=quota_bytes / GB))
 
 
 def with_quota(site: Installation, folder: Folder, quota_bytes: int) -> None:
     now = nodes.get(site.db, folder.id)
     assert isinstance(now, Folder)
-    nodes.update(site.db, TESTER, replace(now, quota_gb=quota_bytes / GB))
+    nodes.update(site.db, site.settings, TESTER, replace(now, quota_gb=quota_bytes / GB))
 
 
 def bytes_in(folder: Path) -> int:

@@ -8,6 +8,7 @@ import streamlit as st
 from models.db.engine import Database
 from models.domain.nodes import Folder, Node, Server
 from models.domain.people import GUARDED, Actor, NodeRight
+from models.settings import Settings
 from services import nodes
 from services.people import groups
 from ui.parts import drawers, pickers
@@ -41,14 +42,14 @@ def pick(
     return {group_id: right for group_id, right in rights.items() if _differs(right, given.get(group_id))}
 
 
-def save(db: Database, actor: Actor, node: Node, rights: Mapping[int, NodeRight]) -> None:
+def save(db: Database, settings: Settings, actor: Actor, node: Node, rights: Mapping[int, NodeRight]) -> None:
     """Keep a node as entered, new or not, and what groups may do with it; all or nothing."""
     groups.check_may_update_access(db, actor, node.id, rights)
     with db.transaction():
         if node.id:
-            kept: Node = nodes.update(db, actor, node)
+            kept: Node = nodes.update(db, settings, actor, node)
         elif isinstance(node, Folder):
-            kept = nodes.add_folder(db, actor, node)
+            kept = nodes.add_folder(db, settings, actor, node)
         else:
             kept = nodes.add_server(db, actor, node)
         if rights:

@@ -22,7 +22,7 @@ from ui.parts.tables import Column, Look
 Loaded = tuple[Folder, Mapping[int, NodeRight]]
 """A folder, and what groups may do with it."""
 
-db = context.database()
+db, settings = context.database(), context.settings()
 NEVER, PERCENT, ABSOLUTE, BOTH = "Never", "At a percentage of the quota", "At an absolute value in GB", "At both"
 
 
@@ -57,7 +57,9 @@ def edit() -> None:
         connection_test.begin(form, entered)
     connection_test.show(form)
     if is_saved:
-        form.save(lambda: node_access.save(db, actor, entered, rights), f"The folder {entered.name} was saved.")
+        form.save(
+            lambda: node_access.save(db, settings, actor, entered, rights), f"The folder {entered.name} was saved."
+        )
 
 
 def fields(form: Form[Loaded], folder: Folder) -> Folder:

@@ -85,7 +85,9 @@ def edit() -> None:
         connection_test.begin(form, entered)
     connection_test.show(form)
     if is_saved:
-        form.save(lambda: node_access.save(db, actor, entered, rights), f"The server {entered.name} was saved.")
+        form.save(
+            lambda: node_access.save(db, settings, actor, entered, rights), f"The server {entered.name} was saved."
+        )
 
 
 def draw_removals(form: Form[Any], server: Server, has_header: bool) -> None:

@@ -78,7 +78,7 @@ def add_server(here: Here, admin: Admin, wished: ServerWished) -> ServerShown:
 def change_server(here: Here, admin: Admin, node_id: NodeId, changed: ServerChanged) -> ServerShown:
     """Replace all settings of a server; a header that is left out stays."""
     _check_kind(here, admin.actor, node_id, Server)
-    nodes.update(here.db, admin.actor, changed.server(node_id, changed.version))
+    nodes.update(here.db, here.settings, admin.actor, changed.server(node_id, changed.version))
     after = nodes.shown(here.db, admin.actor, node_id)
     assert isinstance(after, Server)
     return _server(here, admin.actor, after)
@@ -99,14 +99,14 @@ def let_server_go_on(here: Here, admin: Admin, node_id: NodeId) -> ServerShown:
 @router.post("/folders", status_code=201)
 def add_folder(here: Here, admin: Admin, wished: FolderWished) -> FolderShown:
     """A new folder."""
-    return FolderShown.of(nodes.add_folder(here.db, admin.actor, wished.folder()))
+    return FolderShown.of(nodes.add_folder(here.db, here.settings, admin.actor, wished.folder()))
 
 
 @router.put("/folders/{node_id}")
 def change_folder(here: Here, admin: Admin, node_id: NodeId, changed: FolderChanged) -> FolderShown:
     """Replace all settings of a folder."""
     _check_kind(here, admin.actor, node_id, Folder)
-    after = nodes.update(here.db, admin.actor, changed.folder(node_id, changed.version))
+    after = nodes.update(here.db, here.settings, admin.actor, changed.folder(node_id, changed.version))
     assert isinstance(after, Folder)
     return FolderShown.of(after)
 

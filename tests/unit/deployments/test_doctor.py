@@ -399,6 +399,13 @@ def folder_that_is_gone(house: House) -> None:
     (house.data_dir.parent / "research").rmdir()
 
 
+def folder_among_the_backups(house: House) -> None:
+    store = NodeStore(house.db)
+    folder = store.by_name("research")
+    assert isinstance(folder, Folder)
+    store.update(replace(folder, path=house.data_dir / "backups"))
+
+
 def full_folder(house: House) -> None:
     store = NodeStore(house.db)
     folder = store.by_name("research")
@@ -507,6 +514,7 @@ FAULTS: list[tuple[Callable[[House], None], str, Level, str, str]] = [
     (mails_without_a_server, "Mail", Level.WARNING, "1 mails wait", "ADIT_SMTP_URL"),
     (late_mails, "Mails", Level.WARNING, "since 2020-01-01", "log of the dispatcher"),
     (folder_that_is_gone, "Folder research", Level.PROBLEM, "cannot be found", "adit node test research"),
+    (folder_among_the_backups, "Folder research", Level.PROBLEM, "keeps backups", "change the folder"),
     (full_folder, "Folder research", Level.PROBLEM, "quota is used up", "raise its quota"),
     (certificate_that_ends_soon, "Server SECURE", Level.WARNING, "certificate ends on", "Get a new certificate"),
     (certificate_that_is_gone, "Server SECURE", Level.PROBLEM, "cannot be read", "Put it there"),

@@ -29,7 +29,8 @@ def a_database(tmp_path: Path) -> Iterator[Database]:
     with new_url("sqlite", tmp_path) as url:
         db = Database(url, MASTER_KEY)
         db.migrate()
-        source, target = nodes.add_server(db, TESTER, a_server("PACS")), nodes.add_folder(db, TESTER, a_folder("out"))
+        source = nodes.add_server(db, TESTER, a_server("PACS"))
+        target = nodes.add_folder(db, some_settings(tmp_path), TESTER, a_folder("out"))
         access = frozenset({NodeRight(source.id, source=True), NodeRight(target.id, destination=True)})
         groups.add(db, TESTER, Group("researchers", RIGHTS, frozenset({a_user(db, "carla").id}), access))
         yield db

@@ -345,9 +345,14 @@ def test_no_finding_tells_the_header(database: Database, settings: Settings) -> 
 # --- folders
 
 
-def test_a_folder_that_can_be_used(database: Database, settings: Settings, tmp_path: Path) -> None:
-    directory = tmp_path / "research"
+def a_directory(place: Path) -> Path:
+    directory = place / "research"
     directory.mkdir()
+    return directory
+
+
+def test_a_folder_that_can_be_used(database: Database, settings: Settings, tmp_path: Path) -> None:
+    directory = a_directory(tmp_path)
     kept = NodeStore(database).add(Folder("research", directory))
     findings = found(database, settings, kept.id)
     assert [(what, finding.is_ok) for what, finding in findings.items()] == [
@@ -368,6 +373,19 @@ def test_a_folder_that_is_not_there_or_a_file(database: Database, settings: Sett
     assert "a file, not a directory" in finding.text
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_a_folder_where_adit_keeps_its_own_is_told_of_and_not_written_to(
+    database: Database, settings: Settings, tmp_path: Path, link: bool
+) -> None:
+    workspaces = settings.spool_dir / "workspaces"
+    workspaces.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(workspaces)
+    kept = NodeStore(database).add(Folder("swept", tmp_path / "link" if link else workspaces))
+    (finding,) = connections.test(database, settings, STAFF, kept.id)
+    assert (finding.what, finding.is_ok) == ("Directory", False)
+    assert "It cannot be used: it is where ADIT keeps data in transit" in finding.text
+
+
 def test_a_folder_that_cannot_be_written(
     database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -375,13 +393,13 @@ def test_a_folder_that_cannot_be_written(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)
-    findings = found(database, settings, Folder("closed", tmp_path))
+    findings = found(database, settings, Folder("closed", a_directory(tmp_path)))
     assert not findings["Writing"].is_ok
     assert "cannot write here: permission denied" in findings["Writing"].text
 
 
 def test_a_quota_that_the_disk_cannot_hold(database: Database, settings: Settings, tmp_path: Path) -> None:
-    findings = found(database, settings, Folder("big", tmp_path, quota_gb=10_000_000))
+    findings = found(database, settings, Folder("big", a_directory(tmp_path), quota_gb=10_000_000))
     assert "more than the disk can hold" in findings["Free space"].text
 
 

@@ -91,14 +91,14 @@ def test_a_reason_is_short_and_a_server_has_to_be_one(db: Database) -> None:
         holding.stop(db, STAFF, folder.id)
 
 
-def test_saving_the_settings_of_a_server_neither_stops_it_nor_lets_it_go_on(db: Database) -> None:
+def test_saving_the_settings_of_a_server_neither_stops_it_nor_lets_it_go_on(db: Database, settings: Settings) -> None:
     server = kept(db)
     holding.stop(db, STAFF, server.id)
-    changed = nodes.update(db, STAFF, replace(server, port=4242))
+    changed = nodes.update(db, settings, STAFF, replace(server, port=4242))
     assert isinstance(changed, Server)
     assert holding.held_back(db, server.id) is not None
     holding.let_go_on(db, STAFF, server.id)
-    nodes.update(db, STAFF, replace(changed, stop=Stop("eve", NOON)))
+    nodes.update(db, settings, STAFF, replace(changed, stop=Stop("eve", NOON)))
     assert holding.held_back(db, server.id) is None
 
 

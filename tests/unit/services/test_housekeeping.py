@@ -34,7 +34,7 @@ def a_folder(tmp_path: Path) -> Path:
 def test_only_staged_studies_of_ended_items_are_removed(database: Database, a_folder: Path, tmp_path: Path) -> None:
     server = Server("pacs", "PACS", "127.0.0.1", 104, study_root_find_support=True, study_root_get_support=True)
     source = nodes.add_server(database, TESTER, server)
-    target = nodes.add_folder(database, TESTER, Folder("research", a_folder))
+    target = nodes.add_folder(database, some_settings(tmp_path), TESTER, Folder("research", a_folder))
     made = []
     for uid in ("1.2.1", "1.2.2"):
         request = TransferRequest(JobKind.SELECTIVE_TRANSFER, source.id, target.id, (StudyWish(uid, pseudonym="P"),))
@@ -59,7 +59,7 @@ def measured(database: Database, folder: Folder) -> Folder:
 
 
 def test_a_folder_is_measured_when_that_is_due_or_nobody_ever_has(database: Database, a_folder: Path) -> None:
-    added = nodes.add_folder(database, TESTER, Folder("research", a_folder))
+    added = nodes.add_folder(database, some_settings(a_folder.parent), TESTER, Folder("research", a_folder))
     assert housekeeping.tend_folder(database, added, is_due=False)
     (known,) = housekeeping.folders(database)
     assert known.measured_bytes == 0
@@ -68,7 +68,7 @@ def test_a_folder_is_measured_when_that_is_due_or_nobody_ever_has(database: Data
 
 
 def test_a_folder_that_is_not_there_is_never_taken_for_an_empty_one(database: Database, tmp_path: Path) -> None:
-    gone = nodes.add_folder(database, TESTER, Folder("gone", tmp_path / "gone"))
+    gone = nodes.add_folder(database, some_settings(tmp_path), TESTER, Folder("gone", tmp_path / "gone"))
     with pytest.raises(WriteFailed):
         housekeeping.tend_folder(database, gone, is_due=True)
     assert housekeeping.folders(database)[0].measured_at is None

@@ -1,5 +1,6 @@
 """Administrators set nodes up; every wrong field is named, and no credential ever comes out again."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, time, timedelta
@@ -13,10 +14,12 @@ from models.domain.audit import DONE
 from models.domain.errors import BadRequest, NotFound, NotPermitted, Outdated
 from models.domain.nodes import Folder, Node, NodeName, Server, Timeouts, Tls, Window
 from models.domain.people import Actor, NodeAccess, operator
-from services import audit, node_rules, nodes
-from tests.samples import a_folder, a_server
+from models.settings import Settings
+from services import audit, backups, node_rules, nodes, own_directories
+from tests.samples import a_folder, a_server, some_settings
 
 STAFF = operator("admin")
+SETTINGS = some_settings(Path("/var/lib/adit"))
 WEB = {"dicomweb_root_url": "https://pacs.example.org:8042/dicom-web", "dicomweb_qido_support": True}
 SECRET = {"dicomweb_authorization_header": "Bearer tell-nobody"}
 
@@ -35,9 +38,9 @@ def header_of(db: Database, node_id: int) -> str:
 
 def test_staff_may_add_change_and_delete_nodes(database: Database) -> None:
     server = nodes.add_server(database, STAFF, a_server(**WEB))
-    folder = nodes.add_folder(database, STAFF, a_folder())
+    folder = nodes.add_folder(database, SETTINGS, STAFF, a_folder())
     assert nodes.list(database) == nodes.listed(database, STAFF) == (server, folder)
-    changed = nodes.update(database, STAFF, replace(server, port=11112))
+    changed = nodes.update(database, SETTINGS, STAFF, replace(server, port=11112))
     assert changed == replace(server, port=11112, version=2)
     assert nodes.get(database, server.id) == changed == nodes.by_name(database, "PACS")
     nodes.delete(database, STAFF, folder.id)
@@ -50,8 +53,8 @@ def test_others_may_not_and_their_tries_are_written_down(database: Database) -> 
     user = Actor("ada", access=NodeAccess(every=True))
     tries: list[Callable[[], object]] = [
         lambda: nodes.add_server(database, user, a_server()),
-        lambda: nodes.add_folder(database, user, a_folder()),
-        lambda: nodes.update(database, user, node),
+        lambda: nodes.add_folder(database, SETTINGS, user, a_folder()),
+        lambda: nodes.update(database, SETTINGS, user, node),
         lambda: nodes.delete(database, user, node.id),
         lambda: nodes.clear_authorization(database, user, node.id),
     ]
@@ -77,8 +80,8 @@ def test_others_may_not_and_their_tries_are_written_down(database: Database) -> 
 def test_the_trail_names_the_node_and_the_fields_and_never_a_value(database: Database) -> None:
     server = nodes.add_server(database, STAFF, a_server(**WEB, **SECRET))
     changes = {"port": 11112, "host": "10.1.2.3", "dicomweb_authorization_header": "Bearer other-secret"}
-    after = nodes.update(database, STAFF, replace(server, **changes))
-    nodes.update(database, STAFF, after)
+    after = nodes.update(database, SETTINGS, STAFF, replace(server, **changes))
+    nodes.update(database, SETTINGS, STAFF, after)
     nodes.clear_authorization(database, STAFF, server.id)
     nodes.delete(database, STAFF, server.id)
     assert trail(database) == [
@@ -91,7 +94,7 @@ def test_the_trail_names_the_node_and_the_fields_and_never_a_value(database: Dat
 
 def test_a_credential_goes_in_and_never_comes_out(database: Database) -> None:
     server = nodes.add_server(database, STAFF, a_server(**WEB, **SECRET))
-    updated = nodes.update(database, STAFF, replace(server, port=105))
+    updated = nodes.update(database, SETTINGS, STAFF, replace(server, port=105))
     for shown in (server, updated, nodes.shown(database, STAFF, server.id), *nodes.listed(database, STAFF)):
         assert isinstance(shown, Server)
         assert shown.dicomweb_authorization_header == ""
@@ -101,7 +104,7 @@ def test_a_credential_goes_in_and_never_comes_out(database: Database) -> None:
 
 def test_an_empty_credential_keeps_the_one_before_until_it_is_cleared(database: Database) -> None:
     server = nodes.add_server(database, STAFF, a_server(**WEB, **SECRET))
-    server = nodes.update(database, STAFF, replace(server, dicomweb_qido_prefix="q"))
+    server = nodes.update(database, SETTINGS, STAFF, replace(server, dicomweb_qido_prefix="q"))
     assert header_of(database, server.id) == SECRET["dicomweb_authorization_header"]
     cleared = nodes.clear_authorization(database, STAFF, server.id)
     assert header_of(database, server.id) == ""
@@ -122,22 +125,22 @@ def test_a_kept_credential_is_never_sent_to_another_place(database: Database, ur
     server = nodes.add_server(database, STAFF, a_server(**WEB, **SECRET))
     moved = replace(server, dicomweb_root_url=url, dicomweb_qido_support=bool(url))
     with pytest.raises(BadRequest, match=r"^dicomweb_authorization_header: enter it again"):
-        nodes.update(database, STAFF, moved)
-    nodes.update(database, STAFF, replace(moved, dicomweb_authorization_header="Bearer new"))
+        nodes.update(database, SETTINGS, STAFF, moved)
+    nodes.update(database, SETTINGS, STAFF, replace(moved, dicomweb_authorization_header="Bearer new"))
     assert header_of(database, server.id) == "Bearer new"
 
 
 def test_a_form_that_is_out_of_date_is_refused(database: Database) -> None:
     server = nodes.add_server(database, STAFF, a_server())
-    nodes.update(database, STAFF, replace(server, port=105))
+    nodes.update(database, SETTINGS, STAFF, replace(server, port=105))
     with pytest.raises(Outdated):
-        nodes.update(database, STAFF, replace(server, port=106))
+        nodes.update(database, SETTINGS, STAFF, replace(server, port=106))
     assert len(trail(database)) == 2
 
 
 def test_what_is_refused_leaves_nothing(database: Database) -> None:
     with pytest.raises(NotFound):
-        nodes.update(database, STAFF, a_server(id=4711))
+        nodes.update(database, SETTINGS, STAFF, a_server(id=4711))
     with pytest.raises(NotFound):
         nodes.delete(database, STAFF, 4711)
     assert trail(database) == []
@@ -147,7 +150,7 @@ def test_people_see_the_nodes_that_their_groups_may_use_by_name_only(database: D
     full = nodes.add_server(database, STAFF, a_server("FULL"))
     sink = nodes.add_server(database, STAFF, a_server("SINK", study_root_find_support=False))
     archive = nodes.add_server(database, STAFF, a_server("ARCHIVE", store_scp_support=False))
-    folder = nodes.add_folder(database, STAFF, a_folder())
+    folder = nodes.add_folder(database, SETTINGS, STAFF, a_folder())
     every = [node.id for node in (full, sink, archive, folder)]
     user = Actor("ada", access=NodeAccess(sources=frozenset(every), destinations=frozenset(every)))
     assert [node.name for node in nodes.sources(database, user)] == ["ARCHIVE", "FULL"]
@@ -238,7 +241,78 @@ def test_a_server_needs_a_capability_and_dicomweb_its_address() -> None:
 )
 def test_a_wrong_field_of_a_folder_is_named(database: Database, folder: Folder, field: str) -> None:
     with pytest.raises(BadRequest, match=rf"^{field}: "):
-        nodes.add_folder(database, STAFF, folder)
+        nodes.add_folder(database, SETTINGS, STAFF, folder)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Settings:
+    """An installation with a spool, in which everything is at its usual place."""
+    (tmp_path / "data" / "spool" / "workspaces").mkdir(parents=True)
+    return some_settings(tmp_path / "data")
+
+
+OWN = ["", "..", "spool", "spool/scratch", "spool/workspaces/SUBJ-1", "backups", "prefect", "tmp/worker-1", "logs"]
+"""Directories that ADIT keeps for itself, below its data directory."""
+
+
+@pytest.mark.parametrize("below", OWN)
+def test_no_folder_is_where_adit_keeps_its_own(database: Database, here: Settings, below: str) -> None:
+    path = (here.data_dir / below).resolve()
+    with pytest.raises(BadRequest, match=r"^path: it is .* of ADIT|^path: it is where ADIT keeps"):
+        nodes.add_folder(database, here, STAFF, Folder("x", path))
+    kept = nodes.add_folder(database, here, STAFF, Folder("x", here.data_dir / "studies"))
+    with pytest.raises(BadRequest, match=r"^path: "):
+        nodes.update(database, here, STAFF, replace(kept, path=path))
+    assert nodes.get(database, kept.id) == kept
+
+
+def test_no_folder_is_the_root_directory(database: Database, here: Settings) -> None:
+    with pytest.raises(BadRequest, match=r"^path: "):
+        nodes.add_folder(database, here, STAFF, Folder("x", Path("/")))
+
+
+def test_no_folder_reaches_the_spool_by_a_link(database: Database, here: Settings, tmp_path: Path) -> None:
+    (tmp_path / "mnt").symlink_to(here.spool_dir)
+    with pytest.raises(BadRequest, match=r"^path: it is where ADIT keeps data in transit"):
+        nodes.add_folder(database, here, STAFF, Folder("x", tmp_path / "mnt" / "workspaces"))
+
+
+def test_no_folder_is_where_the_data_directory_leads_by_a_link(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "disk" / "adit").mkdir(parents=True)
+    (tmp_path / "data").symlink_to(tmp_path / "disk" / "adit")
+    with pytest.raises(BadRequest, match=r"^path: it is where ADIT keeps data in transit"):
+        nodes.add_folder(database, some_settings(tmp_path / "data"), STAFF, Folder("x", tmp_path / "disk/adit/spool"))
+
+
+@pytest.mark.parametrize("place", ["", "mine", "mine/old"])
+def test_no_folder_lies_in_or_around_backups_that_are_elsewhere(database: Database, tmp_path: Path, place: str) -> None:
+    settings = some_settings(tmp_path / "data", backup_dir=tmp_path / "share" / "mine")
+    assert backups.directory(settings) == tmp_path / "share" / "mine"
+    with pytest.raises(BadRequest, match=r"^path: it is where ADIT keeps backups"):
+        nodes.add_folder(database, settings, STAFF, Folder("x", tmp_path / "share" / place))
+    nodes.add_folder(database, settings, STAFF, Folder("x", tmp_path / "share" / "studies"))
+
+
+def test_no_folder_lies_around_a_database_that_is_elsewhere(database: Database, tmp_path: Path) -> None:
+    settings = some_settings(tmp_path / "data", database_url=f"sqlite:///{tmp_path}/db/adit.db")
+    with pytest.raises(BadRequest, match=r"^path: it is where ADIT keeps its database"):
+        nodes.add_folder(database, settings, STAFF, Folder("x", tmp_path / "db"))
+
+
+def test_a_path_that_does_not_answer_is_refused_and_keeps_nobody_waiting(
+    database: Database, here: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comes_back = threading.Event()
+    monkeypatch.setattr(own_directories, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(own_directories, "_problem", lambda *_: str(comes_back.wait(20)))
+    with pytest.raises(BadRequest, match=r"^path: No answer within 0.1 s. A network share may be gone"):
+        nodes.add_folder(database, here, STAFF, Folder("x", Path("/mnt/gone")))
+    comes_back.set()
+
+
+def test_who_may_not_add_a_folder_does_not_learn_what_is_kept_where(database: Database, here: Settings) -> None:
+    with pytest.raises(NotPermitted):
+        nodes.add_folder(database, here, Actor("ada"), Folder("x", here.spool_dir))
 
 
 @pytest.mark.parametrize(

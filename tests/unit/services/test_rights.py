@@ -438,8 +438,10 @@ DOORS: dict[str, Callable[[World], object]] = {
     "nodes.shown": lambda w: nodes.shown(w.db, w.actor, w.source),
     "nodes.has_authorization": lambda w: nodes.has_authorization(w.db, w.actor, w.source),
     "nodes.add_server": lambda w: nodes.add_server(w.db, w.actor, a_server("NEW")),
-    "nodes.add_folder": lambda w: nodes.add_folder(w.db, w.actor, a_folder("new")),
-    "nodes.update": lambda w: nodes.update(w.db, w.actor, replace(nodes.get(w.db, w.source), name="renamed")),
+    "nodes.add_folder": lambda w: nodes.add_folder(w.db, w.settings, w.actor, a_folder("new")),
+    "nodes.update": lambda w: nodes.update(
+        w.db, w.settings, w.actor, replace(nodes.get(w.db, w.source), name="renamed")
+    ),
     "nodes.clear_authorization": lambda w: nodes.clear_authorization(w.db, w.actor, w.source),
     "nodes.delete": lambda w: nodes.delete(w.db, w.actor, w.foreign),
     "holding.stop": lambda w: holding.stop(w.db, w.actor, w.source),

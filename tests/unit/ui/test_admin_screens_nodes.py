@@ -48,7 +48,7 @@ def a_server(site: Site, **fields: object) -> Server:
 def a_folder(site: Site, **fields: object) -> Folder:
     path = site.settings.data_dir / "archive"
     path.mkdir(exist_ok=True)
-    return nodes.add_folder(site.db, site.shell, Folder(**{"name": "Archive", "path": path, **fields}))  # type: ignore[arg-type]
+    return nodes.add_folder(site.db, site.settings, site.shell, Folder(**{"name": "Archive", "path": path, **fields}))  # type: ignore[arg-type]
 
 
 def the_server(site: Site) -> Server:
@@ -337,7 +337,7 @@ def test_what_somebody_else_has_changed_meanwhile_is_merged_where_nobody_touched
     filled_in(app, host="mine.example")
     app.checkbox(key=f"server-nodes-{mine.id}-source").check()
     changed = replace(server, port=4242, windows=(Window(6, time(0), time(0)),))
-    nodes.update(site.db, site.shell, changed)
+    nodes.update(site.db, site.settings, site.shell, changed)
     groups.update_access(site.db, site.shell, server.id, {theirs.id: NodeRight(server.id, destination=True)})
     click(app, "server-save")
     assert "Somebody else has changed this" in told(app)

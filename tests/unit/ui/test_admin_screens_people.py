@@ -18,7 +18,7 @@ def a_server(site: Site, name: str = "PACS") -> Server:
 
 
 def a_folder(site: Site, name: str = "Archive") -> Folder:
-    return nodes.add_folder(site.db, site.shell, Folder(name, site.settings.data_dir / name))
+    return nodes.add_folder(site.db, site.settings, site.shell, Folder(name, site.settings.data_dir / name))
 
 
 def a_group(site: Site, name: str = "Radiologists", *permissions: Permission) -> Group:

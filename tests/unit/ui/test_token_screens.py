@@ -25,7 +25,9 @@ def a_scripter(site: Site, name: str = "ada", *more: Permission) -> User:
     """Somebody who may make tokens and reaches a server and a folder."""
     user = a_user(site.db, name)
     server = Server(f"PACS of {name}", name.upper(), "pacs.example", 104, study_root_find_support=True)
-    folder = nodes.add_folder(site.db, site.shell, Folder(f"Folder of {name}", site.settings.data_dir / name))
+    folder = nodes.add_folder(
+        site.db, site.settings, site.shell, Folder(f"Folder of {name}", site.settings.data_dir / name)
+    )
     sides = frozenset(
         {NodeRight(nodes.add_server(site.db, site.shell, server).id, True), NodeRight(folder.id, destination=True)}
     )

@@ -64,7 +64,7 @@ def clinic(site: Site, archive: Archive, tmp_path: Path) -> Site:
     down = nodes.add_server(site.db, site.shell, Server("Down", "DOWN", "127.0.0.1", 1, **can))
     research = nodes.add_server(site.db, site.shell, Server("Research", "RES", "127.0.0.1", 1, **can))
     (tmp_path / "share").mkdir()
-    folder = nodes.add_folder(site.db, site.shell, Folder("Share", tmp_path / "share"))
+    folder = nodes.add_folder(site.db, site.settings, site.shell, Folder("Share", tmp_path / "share"))
     ada = a_user(site.db)
     rights = frozenset(
         {NodeRight(pacs.id, source=True), NodeRight(down.id, source=True)}
@@ -237,7 +237,7 @@ def test_a_long_search_shows_what_came_and_can_be_canceled(clinic: Site) -> None
 def test_a_search_that_finds_too_much_says_so(clinic: Site, archive: Archive) -> None:
     pacs = next(node for node in nodes.list(clinic.db) if node.name == "PACS")
     assert isinstance(pacs, Server)
-    nodes.update(clinic.db, clinic.shell, replace(pacs, max_search_results=2))
+    nodes.update(clinic.db, clinic.settings, clinic.shell, replace(pacs, max_search_results=2))
     app = searched(opened(clinic))
     assert len(app.dataframe[0].value) == 2
     assert "More than 2 studies match. Narrow the search" in told(app)
@@ -407,7 +407,9 @@ def test_a_pseudonym_that_names_the_patient_is_told_at_its_field(clinic: Site, f
 
 
 def test_a_folder_without_room_is_told_before(clinic: Site, files: list[StudyFiles], tmp_path: Path) -> None:
-    folder = nodes.add_folder(clinic.db, clinic.shell, Folder("Tiny", tmp_path / "share", quota_gb=0.000001))
+    folder = nodes.add_folder(
+        clinic.db, clinic.settings, clinic.shell, Folder("Tiny", tmp_path / "share", quota_gb=0.000001)
+    )
     right = frozenset({NodeRight(folder.id, destination=True)})
     groups.add(clinic.db, clinic.shell, Group("Tiny", frozenset(), frozenset({the_user(clinic).id}), right))
     app = checked(chosen(searched(opened(clinic)), files[0].study_uid), "Tiny (folder)")

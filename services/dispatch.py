@@ -23,7 +23,7 @@ from models.domain.jobs import Job, State
 from models.domain.mails import Broadcast
 from models.settings import Settings
 from services import log_ids, orchestration, sharing
-from services.orchestration import AT_A_TIME, DIED, GONE, RECOVERED_QUEUE, Orchestration, RunState, RunStatus, queue_of
+from services.orchestration import DIED, GONE, RECOVERED_QUEUE, Orchestration, RunState, RunStatus, in_parts, queue_of
 from services.post import mails
 
 log = logging.getLogger(__name__)
@@ -100,11 +100,8 @@ def dispatch_once(db: Database, settings: Settings, goes_on: Callable[[], bool] 
 
 
 def _see_to_jobs(db: Database, settings: Settings, prefect: Orchestration, goes_on: Callable[[], bool]) -> None:
-    due = JobStore(db).due_jobs()
-    for first in range(0, len(due), AT_A_TIME):
-        if not goes_on():
-            return
-        _see_to_some(db, settings, prefect, due[first : first + AT_A_TIME])
+    for some in in_parts(JobStore(db).due_jobs(), goes_on):
+        _see_to_some(db, settings, prefect, some)
 
 
 def _see_to_some(db: Database, settings: Settings, prefect: Orchestration, job_ids: Collection[int]) -> None:

@@ -1,13 +1,13 @@
 """The one door to Prefect's API: starts flow runs for jobs and broadcasts and tells what has become of them."""
 
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 import httpx
@@ -26,10 +26,12 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
-from models.domain.errors import NotFound, NotPermitted, PeerError, Unreachable
+from models.domain.errors import Bug, NotFound, NotPermitted, PeerError, Unreachable
 from models.domain.jobs import Job, JobKind
 from models.domain.mails import Broadcast
 from models.settings import Settings
+
+T = TypeVar("T")
 
 RECOVERED_QUEUE = "recovered"
 """For what goes on after a worker has died; it goes before everything else."""
@@ -85,6 +87,14 @@ class UnendedRun:
     broadcast_id: int | None
     chore: str
     owner: str
+
+
+def in_parts(ids: Sequence[T], goes_on: Callable[[], bool]) -> Iterator[Sequence[T]]:
+    """Yield the ids, ``AT_A_TIME`` together, until ``goes_on`` says no, which is asked before each part."""
+    for first in range(0, len(ids), AT_A_TIME):
+        if not goes_on():
+            return
+        yield ids[first : first + AT_A_TIME]
 
 
 def of(settings: Settings) -> "Orchestration":
@@ -168,7 +178,9 @@ class Orchestration:
         return _run_status(run)
 
     def statuses(self, flow_run_ids: Collection[str]) -> Mapping[str, RunStatus]:
-        """What has become of up to 200 flow runs, by one question; those that are gone are absent."""
+        """What has become of up to 200 flow runs, by one question; those that are gone are absent. More raise Bug."""
+        if len(flow_run_ids) > _PAGE:
+            raise Bug(f"Prefect tells of {_PAGE} flow runs at a time, and was asked for {len(flow_run_ids)}.")
         wanted = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run_id) for run_id in flow_run_ids]))
         if not flow_run_ids:
             return {}

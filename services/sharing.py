@@ -17,7 +17,7 @@ from models.domain.jobs import FINISHED, Job, JobKind
 from models.settings import Settings
 from services import prefect_status
 from services.beating import beating
-from services.orchestration import AT_A_TIME, DIED, GONE, RECOVERED_QUEUE, Orchestration, RunState, RunStatus, queue_of
+from services.orchestration import DIED, GONE, RECOVERED_QUEUE, Orchestration, RunState, RunStatus, in_parts, queue_of
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +64,8 @@ def end_silent(
     Without this, the run of a machine that is lost would be at work for ever in Prefect's eyes as long as others go on
     with its job. Ends early when ``goes_on`` says no; raises Unreachable or NotPermitted at once.
     """
-    silent = RunStore(db).silent(patience)
-    for first in range(0, len(silent), AT_A_TIME):
-        if not goes_on():
-            return
-        _see_to_some(db, orchestration, silent[first : first + AT_A_TIME], patience)
+    for some in in_parts(RunStore(db).silent(patience), goes_on):
+        _see_to_some(db, orchestration, some, patience)
 
 
 def has_begun(orchestration: Orchestration, flow_run_id: str) -> bool:

@@ -42,7 +42,7 @@ class Prefect:
 def prefect(monkeypatch: pytest.MonkeyPatch) -> Prefect:
     played = Prefect()
     monkeypatch.setattr(orchestration, "of", lambda _settings: played)
-    monkeypatch.setattr(dispatch, "AT_A_TIME", 2)
+    monkeypatch.setattr(orchestration, "AT_A_TIME", 2)
     return played
 
 

@@ -14,7 +14,7 @@ from models.db.runs import RunStore
 from models.domain.errors import NotPermitted, PeerError, Unreachable
 from models.domain.jobs import Job, State
 from models.settings import Settings
-from services import prefect_status, sharing
+from services import orchestration, prefect_status, sharing
 from services.orchestration import RunState, RunStatus, queue_of
 from tests.databases import Clock, sqlite_database
 from tests.samples import add_job, some_settings
@@ -268,7 +268,7 @@ def test_trouble_with_one_run_does_not_hide_the_others(a_scene: Scene, monkeypat
 
 
 def test_prefect_is_asked_of_many_silent_runs_at_a_time(a_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharing, "AT_A_TIME", 2)
+    monkeypatch.setattr(orchestration, "AT_A_TIME", 2)
     wait_silently(a_scene, 5)
     a_scene.look()
     assert a_scene.prefect.questions == [2, 2, 1]
@@ -295,7 +295,7 @@ def test_without_prefect_no_further_silent_run_is_looked_after(
 def test_looking_after_silent_runs_ends_when_somebody_else_has_the_duty(
     a_scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing, "AT_A_TIME", 2)
+    monkeypatch.setattr(orchestration, "AT_A_TIME", 2)
     wait_silently(a_scene, 5)
     answers = iter([True, False])
     sharing.end_silent(a_scene.db, a_scene.prefect, LEASE, lambda: next(answers))

@@ -15,9 +15,9 @@ from enum import Enum
 from typing import Protocol, TypeVar
 
 from dicom.network.assembly import Assembly
-from dicom.network.association import MAX_PDU_BYTES, acknowledge_at_once, send_at_once
+from dicom.network.association import acknowledge_at_once, send_at_once
 from dicom.network.commands import Message, encoded
-from dicom.network.contexts import Context
+from dicom.network.contexts import Context, accepted
 from dicom.network.negotiation import (
     ASSOCIATE_REQUEST,
     AssociateRequest,
@@ -45,7 +45,6 @@ _STOPPED_WITHIN_S = 5.0
 _PAUSE_S = 0.2
 _LARGEST_REQUEST_BYTES = 256 << 10
 """128 contexts with all transfer syntaxes there are have a quarter of it."""
-_SMALLEST_PDU_BYTES = 16
 _ABORT_BY_PROVIDER = b"\x07\0\0\0\0\x04\0\0\x02\0"
 _CALLER_UNKNOWN, _VERSION_UNKNOWN = rejection(1, 1, 3), rejection(1, 2, 2)
 _NOT_NOW, _TOO_MANY = rejection(2, 3, 1), rejection(2, 3, 2)
@@ -87,9 +86,7 @@ class AcceptedAssociation:
 
     def context(self, context_id: int) -> Context:
         """The accepted context with this number; raises PeerLied when there is none."""
-        if context_id not in self._contexts:
-            raise PeerLied("The peer uses a presentation context that was not accepted.")
-        return self._contexts[context_id]
+        return accepted(self._contexts, context_id, "The peer")
 
     def receive(self, begin_data_set: Callable[[Message, int], T]) -> tuple[Message, int, T | None]:
         """The next message, its context's number, and what its data set was written to, if there is one.
@@ -236,9 +233,6 @@ class Acceptor:
         return b""
 
     def _accept(self, wire: PduSocket, request: AssociateRequest) -> AcceptedAssociation:
-        limit = min(request.limit or MAX_PDU_BYTES, MAX_PDU_BYTES)
-        if limit < _SMALLEST_PDU_BYTES:
-            raise PeerLied("The peer takes no data in messages of this size.")
         answers = [self._service.choose(asked.abstract_syntax, asked.transfer_syntaxes) for asked in request.contexts]
         contexts = {
             asked.context_id: Context(asked.abstract_syntax, answer)
@@ -247,7 +241,7 @@ class Acceptor:
         }
         wire.socket.settimeout(_SILENCE_S)
         wire.write((acceptance(request, answers),))
-        return AcceptedAssociation(wire, contexts, limit)
+        return AcceptedAssociation(wire, contexts, request.limit)
 
 
 def _refused(wire: PduSocket, reason: str, last_words: bytes) -> bytes:

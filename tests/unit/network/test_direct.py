@@ -501,7 +501,7 @@ def test_a_message_that_trickles_is_a_time_out() -> None:
         trickle(peer, peer.storing(data=bytes(40_000), limit=1 << 17)[:-39_000])
 
     with a_peer(script) as server, pytest.raises(TimedOut):
-        retrieved(server)
+        retrieved(replace(server, timeouts=replace(SHORT, negotiation=timedelta(seconds=60))))
 
 
 def test_a_release_that_trickles_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -518,8 +518,8 @@ def test_a_release_that_trickles_is_not_waited_for(monkeypatch: pytest.MonkeyPat
             has_hung_up.set()
 
     with a_peer(script) as server:
-        assert sent(server).verdict is Verdict.STORED
-        assert has_hung_up.wait(10)
+        assert sent(replace(server, timeouts=Timeouts())).verdict is Verdict.STORED
+        assert has_hung_up.wait(20)
 
 
 @pytest.mark.parametrize("hello", [0, 1000], ids=["at once", "after our hello"])

@@ -14,7 +14,7 @@ from models.db.project import has_to_wait
 from models.db.tables import GroupPermissionRow, ItemRow, JobRow, MembershipRow, ReceiptRow, UserRow
 from models.domain.errors import NotFound
 from models.domain.job_rights import MAY_SEE
-from models.domain.jobs import EVERY_JOB, Item, Job, JobFilter, JobKind, JobProgress, Onlooker, State
+from models.domain.jobs import EVERY_JOB, FINISHED, Item, Job, JobFilter, JobKind, JobProgress, Onlooker, State
 from models.domain.pace import LAST_ENDED, Pace, pace
 from models.domain.people import Permission
 
@@ -152,6 +152,11 @@ class JobQuestions:
         )
         with self._db.reading() as session:
             return tuple(session.scalars(wanted))
+
+    def unended(self) -> frozenset[int]:
+        """The ids of all jobs that have not ended, those that nobody has verified among them."""
+        with self._db.reading() as session:
+            return frozenset(session.scalars(select(JobRow.id).where(JobRow.state.in_(frozenset(State) - FINISHED))))
 
     def is_canceling(self, job_id: int) -> bool:
         """Whether somebody wants the job to stop, or it has stopped already for that reason."""

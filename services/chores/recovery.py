@@ -5,7 +5,6 @@ although their processes are dead, runs that wait for jobs which have ended, and
 once what the dispatcher does, so that jobs go on, if slowly, when no dispatcher runs.
 """
 
-import sys
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
@@ -15,14 +14,12 @@ from models.db.engine import Database
 from models.db.idempotency import IdempotencyStore
 from models.db.jobs import JobStore
 from models.db.runs import RunStore
-from models.domain.jobs import FINISHED, JobFilter, State
 from models.settings import Settings
 from services import dispatch, orchestration
 from services.orchestration import DIED, Orchestration, RunState, UnendedRun
 
 PATIENCE = timedelta(minutes=10)
 """Longer than any living run keeps silent, and than a worker needs to start one."""
-_UNENDED = JobFilter(states=frozenset(State) - FINISHED)
 
 
 def run(db: Database, settings: Settings) -> str:
@@ -76,7 +73,7 @@ def _ended(db: Database, job_ids: Collection[int]) -> Collection[int]:
     """Those of the jobs that have ended, or are gone, by one question however many there are."""
     if not job_ids:
         return ()
-    return {*job_ids} - {job.id for job in JobStore(db).list(_UNENDED, limit=sys.maxsize)}
+    return {*job_ids} - JobStore(db).unended()
 
 
 def _job_id(db: Database, found: UnendedRun) -> int | None:

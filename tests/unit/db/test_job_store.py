@@ -260,6 +260,17 @@ def test_an_unverified_job_waits_for_somebody(database: Database, jobs: JobStore
         jobs.verify(job.id)
 
 
+def test_jobs_have_not_ended_until_all_that_they_do_has(database: Database, jobs: JobStore) -> None:
+    unverified = jobs.add("ada", a_request(*add_nodes(database)), ScopeStore(database).new(), state=State.UNVERIFIED)
+    waiting, begun, canceling, canceled, ended = (add_job(database, studies=2) for _ in range(5))
+    run_all(jobs, begun.id, State.SUCCESS)
+    claimed(jobs, canceling.id)
+    assert jobs.cancel(canceling.id).state is State.CANCELING
+    jobs.cancel(canceled.id)
+    run_all(jobs, ended.id, State.SUCCESS, State.FAILURE)
+    assert jobs.unended() == {unverified.id, waiting.id, begun.id, canceling.id}
+
+
 def test_a_job_is_made_urgent_until_it_ends(database: Database, jobs: JobStore) -> None:
     first, second = add_job(database), add_job(database)
     assert jobs.hurry(second.id, urgent=True).urgent

@@ -42,7 +42,7 @@ def associations(
     Waits until every server has as many as are wanted, takes all at once or none, so that two waiting holders never
     block each other; ``check`` is called before each try and ends the wait by raising. More than a budget is cut to
     the budget of the hour; who has places keeps them when it sinks. They run out after ``lease_for`` unless
-    ``work.renew`` is called with the holder's lease. Who is urgent has the next places that come free.
+    somebody renews what the holder has (``SlotStore.renew``). Who is urgent has the next places that come free.
     """
     slots = SlotStore(db)
     wait_s = _SHORTEST_WAIT_S

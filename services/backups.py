@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 _SUFFIXES = {DatabaseKind.SQLITE: ".db", DatabaseKind.POSTGRESQL: ".dump"}
 _PARTIAL = ".partial"
-_SYSTEM = operator("system")
+_SYSTEM = operator("(system)")
 
 
 def directory(settings: Settings) -> Path:

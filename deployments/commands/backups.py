@@ -1,16 +1,14 @@
 """`adit db-backup`, `adit db-restore`: copies of the database, and the way back."""
 
-import getpass
 from typing import Annotated
 
 import typer
 
 from deployments import installation
-from deployments.commands.session import DataDir
+from deployments.commands.session import DataDir, caller
 from deployments.screen import errors_shown, say, show_table
 from models.domain.backups import Backup, Restored
 from models.domain.errors import AditError, NotFound, WrongState
-from models.domain.people import operator
 from models.settings import Settings
 from services import backups
 
@@ -49,7 +47,7 @@ def db_restore(
         with installation.locked(settings):
             if backs_up:
                 _back_up_first(settings)
-            _tell(backups.restore(settings, backup.path, operator(getpass.getuser())))
+            _tell(backups.restore(settings, backup.path, caller()))
 
 
 def _ask(settings: Settings, backup: Backup) -> None:

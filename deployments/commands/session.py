@@ -53,4 +53,12 @@ def open_session(data_dir: Path | None, makes_key: bool = False) -> Session:
     if note and not db.is_current():
         raise WrongVersion("adit up is of an earlier version than this command. Stop it, then start this version's.")
     db.migrate()
-    return Session(settings, db, operator(getpass.getuser()))
+    return Session(settings, db, caller())
+
+
+def caller() -> Actor:
+    """The user of this shell, by a name that no account can have: jobs belong to whoever has the name of their owner.
+
+    Accounts have no colon in their names, see ``services.people.account_rules``.
+    """
+    return operator(f"shell:{getpass.getuser()}")

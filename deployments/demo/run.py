@@ -72,7 +72,7 @@ def run(data_dir: Path | None, keep: bool) -> None:
 
 def _play(supervisor: Supervisor, scene: _Scene) -> None:
     _start(supervisor, scene)
-    db, actor = open_database(scene.settings), operator("demo")
+    db, actor = open_database(scene.settings), operator("shell:demo")
     source = nodes.add_server(db, actor, scene.hospital.server)
     target = nodes.add_server(db, actor, scene.research.server)
     scene.folder.mkdir()

@@ -16,7 +16,7 @@ from models.domain.people import operator
 from models.settings import Settings
 from services.checks import connections, folder_checks
 
-_DOCTOR = operator("doctor")
+_DOCTOR = operator("(doctor)")
 
 
 def folders(here: Installation) -> Iterator[Finding]:

@@ -14,7 +14,15 @@ from models.domain.receipts import Receipt, ReceiptSummary, ReceiptTotals
 from models.domain.requests import TransferRequest
 from models.settings import Settings
 from services import holding
-from services.job_access import actions, item_actions, may_know_patients, onlooker, visible, visible_item
+from services.job_access import (
+    actions,
+    item_actions,
+    may_know_patients,
+    may_know_studies,
+    onlooker,
+    visible,
+    visible_item,
+)
 from services.job_actions import cancel, delete, delete_item, hurry, reset_item, restart, resume, retry, verify
 
 __all__ = [
@@ -143,30 +151,34 @@ def items(
 ) -> Sequence[Item]:
     """The items of a job in the order of the request; None means every state, or all of them.
 
-    Patient IDs are empty for who neither owns the job nor may look identities up: beside the pseudonyms they would be
-    an escrow without its rules. So are the owner's own names of rows, which may be anything. The message of one that
-    waits says why it is held back, if it is.
+    Patient IDs are empty for all but the owner: beside the pseudonyms they would be an escrow without its rules. So are
+    the owner's own names of rows, which may be anything, and, for who sees the job as a member of a group, the source's
+    UIDs. The message of one that waits says why it is held back, if it is.
     """
     job = visible(db, actor, job_id)
-    found = holding.told_items(db, JobStore(db).items(job_id, states, limit, offset))
-    return found if may_know_patients(actor, job) else [replace(each, patient_id="", row_id="") for each in found]
+    return [
+        _shown(actor, job, each) for each in holding.told_items(db, JobStore(db).items(job_id, states, limit, offset))
+    ]
 
 
 def item(db: Database, actor: Actor, item_id: int) -> Item:
-    """One item, with patient ID and message as in ``items``; raises NotFound, also when its job is not to be seen."""
+    """One item, as ``items`` shows it; raises NotFound, also when its job is not to be seen."""
     (found,) = holding.told_items(db, [visible_item(db, actor, item_id)])
-    knows = may_know_patients(actor, visible(db, actor, found.job_id))
-    return found if knows else replace(found, patient_id="", row_id="")
+    return _shown(actor, visible(db, actor, found.job_id), found)
 
 
 def receipt(db: Database, actor: Actor, item_id: int) -> Receipt:
-    """The receipt of one item; an empty one before its first attempt."""
-    visible_item(db, actor, item_id)
+    """The receipt of one item; an empty one before its first attempt.
+
+    Raises NotPermitted for who may see the job but not the source's UIDs, which a receipt lists.
+    """
+    _check_knows_studies(actor, visible(db, actor, visible_item(db, actor, item_id).job_id))
     return ReceiptStore(db).load(item_id)
 
 
 def receipts(db: Database, actor: Actor, job_id: int) -> dict[int, Receipt]:
-    """The receipts of all items of a job, by the item's id."""
+    """The receipts of all items of a job, by the item's id; raises as ``receipt`` does."""
+    _check_knows_studies(actor, visible(db, actor, job_id))
     known = ReceiptStore(db).of_job(job_id)
     return {item.id: known.get(item.id) or Receipt() for item in items(db, actor, job_id)}
 
@@ -193,6 +205,20 @@ def receipt_totals(db: Database, actor: Actor, job_id: int) -> ReceiptTotals:
 def flow_run_url(settings: Settings, job: Job) -> str:
     """The address of the page of the job's flow run in Prefect; empty before it has one."""
     return f"{settings.prefect_ui_url}/runs/flow-run/{job.flow_run_id}" if job.flow_run_id else ""
+
+
+def _shown(actor: Actor, job: Job, item: Item) -> Item:
+    """The item without what the actor must not know of it."""
+    if not may_know_studies(actor, job):
+        item = replace(item, study_uid="", series_uids=())
+    return item if may_know_patients(actor, job) else replace(item, patient_id="", row_id="")
+
+
+def _check_knows_studies(actor: Actor, job: Job) -> None:
+    if not may_know_studies(actor, job):
+        raise NotPermitted(
+            "A receipt lists the images of the source. Only who submitted the job, and staff, may see it."
+        )
 
 
 def _meant(actor: Actor, filters: Filters) -> tuple[JobFilter, Onlooker]:

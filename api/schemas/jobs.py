@@ -201,7 +201,7 @@ def fields_of(job: Job, counts: Mapping[State, int]) -> dict[str, Any]:
 
 
 class ItemShown(Answer):
-    """One study of a job. ``patient_id`` is empty for who neither owns the job nor may look identities up."""
+    """One study of a job. ``patient_id`` is empty for all but the owner, UIDs for who sees the job through a group."""
 
     id: int
     job_id: int

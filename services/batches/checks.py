@@ -122,7 +122,7 @@ def rows(
 ) -> tuple[CheckedRow, ...]:
     """What a check says of the rows of each study, in the order of the file; those of one verdict, or all.
 
-    Raises NotFound, and NotPermitted for who neither owns the job nor may look identities up.
+    Raises NotFound, and NotPermitted for all but the owner.
     """
     check_knows_patients(actor, the_check(db, actor, job_id))
     return tuple(_row(asked) for asked in QuestionStore(db).asked(job_id, verdict, limit, offset))

@@ -27,7 +27,7 @@ def page(
 ) -> tuple[ResultRow, ...]:
     """Answers in the order of the file, of one item or of all; rows that have ended without any come once.
 
-    Raises NotFound, and NotPermitted for who neither owns the job nor may look identities up.
+    Raises NotFound, and NotPermitted for all but the owner.
     """
     check_knows_patients(actor, _query(db, actor, job_id))
     return tuple(

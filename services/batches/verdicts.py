@@ -42,8 +42,8 @@ _STATES: Mapping[State, str] = {
 def file(db: Database, actor: Actor, job_id: int) -> Download:
     """The file of a batch query, of a check, or of the transfer made of it, with a verdict behind each row.
 
-    Each download stands in the audit trail. Raises NotFound for a job that was not made of a file, NotPermitted for who
-    neither owns the job nor may look identities up.
+    Each download stands in the audit trail. Raises NotFound for a job that was not made of a file, NotPermitted for all
+    but the owner.
     """
     job = visible(db, actor, job_id)
     with audit.refusals_recorded(db, actor, AuditAction.DOWNLOAD, f"file of job {job.id}"):

@@ -5,7 +5,7 @@ import streamlit as st
 from models.domain.jobs import FINISHED, JobKind, State
 from services import jobs
 from services.batches import results
-from services.job_access import may_know_patients
+from services.job_access import may_know_patients, may_know_studies
 from ui import context, session
 from ui.parts import item_facts, links, query_results, status
 from ui.parts.item_buttons import show_buttons
@@ -37,6 +37,9 @@ def draw() -> None:
         show_answers()
         return
     st.header("Receipt", anchor=False)
+    if not may_know_studies(me, job):
+        st.caption("It lists the images of the source. Only who submitted the job, and staff, may see it.")
+        return
     receipt = jobs.receipt(db, me, item_id)
     if not now.attempts and not receipt.received:
         st.caption("There is none before the first attempt.")

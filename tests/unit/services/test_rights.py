@@ -153,22 +153,23 @@ checks.outcome (foreign)    -                        none    none        none   
 checks.outcome (member's)   VIEW_BATCH_TRANSFER      none    ok          none    ok      ok          ok          out
 checks.count (foreign)      -                        none    none        none    ok      ok          ok          out
 checks.rows (own)           -                        ok      ok          ok      ok      ok          ok          out
-checks.rows (member's)      VIEW_BATCH_TRANSFER      none    no          none    no      ok          ok          out
-checks.rows (foreign)       READ_ESCROW              none    none        none    no      ok          ok          out
+checks.rows (member's)      VIEW_BATCH_TRANSFER      none    no          none    no      no          ok          out
+checks.rows (foreign)       -                        none    none        none    no      no          ok          out
 transfers.submit (own)      ADD_BATCH_TRANSFER       no      ok          no      no      BadRequest  ok          out
 transfers.submit (other's)  VIEW_BATCH_TRANSFER      none    no          none    no      no          no          out
 results.page (own)          -                        ok      ok          ok      ok      ok          ok          out
-results.page (member's)     VIEW_BATCH_QUERY         none    no          none    no      ok          ok          out
+results.page (member's)     VIEW_BATCH_QUERY         none    no          none    no      no          ok          out
 results.count (member's)    VIEW_BATCH_QUERY         none    ok          none    ok      ok          ok          out
 results.export (own)        -                        ok      ok          ok      ok      ok          ok          out
-results.export (member's)   VIEW_BATCH_QUERY         none    no          none    no      ok          ok          out
+results.export (member's)   VIEW_BATCH_QUERY         none    no          none    no      no          ok          out
 verdicts.file (own)         -                        ok      ok          ok      ok      ok          ok          out
-verdicts.file (member's)    VIEW_BATCH_TRANSFER      none    no          none    no      ok          ok          out
+verdicts.file (member's)    VIEW_BATCH_TRANSFER      none    no          none    no      no          ok          out
 jobs.get (own)              -                        ok      ok          ok      ok      ok          ok          out
 jobs.get (foreign)          -                        none    none        none    ok      ok          ok          out
 jobs.get (of a member)      VIEW_BATCH_TRANSFER      none    ok          none    ok      ok          ok          out
 jobs.items (foreign)        -                        none    none        none    ok      ok          ok          out
 jobs.receipts (foreign)     -                        none    none        none    ok      ok          ok          out
+jobs.receipts (member's)    VIEW_BATCH_TRANSFER      none    no          none    ok      ok          ok          out
 jobs.list (everybody)       -                        no      no          no      ok      ok          ok          out
 jobs.overview               -                        no      no          no      ok      ok          ok          out
 jobs.at_work                -                        no      no          no      ok      ok          ok          out
@@ -492,6 +493,7 @@ DOORS: dict[str, Callable[[World], object]] = {
     "jobs.get (foreign)": lambda w: jobs.get(w.db, w.actor, w.foreign_job()),
     "jobs.get (of a member)": lambda w: jobs.get(w.db, w.actor, w.members_job()),
     "jobs.items (foreign)": lambda w: jobs.items(w.db, w.actor, w.foreign_job()),
+    "jobs.receipts (member's)": lambda w: jobs.receipts(w.db, w.actor, w.members_job()),
     "jobs.receipts (foreign)": lambda w: jobs.receipts(w.db, w.actor, w.foreign_job()),
     "jobs.list (everybody)": lambda w: jobs.list(w.db, w.actor, everybody=True),
     "jobs.overview": lambda w: jobs.overview(w.db, w.actor),

@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from models.db.jobs import JobStore
 from models.domain.jobs import JobKind, State
-from models.domain.people import Group, Permission
+from models.domain.people import Actor, Group, Permission
 from models.domain.project import App, AppState
 from models.domain.receipts import Receipt
 from models.domain.requests import StudyWish, TransferRequest
@@ -90,6 +90,23 @@ def test_members_of_a_group_that_shows_its_jobs_see_them_on_request(site: Site) 
     app.toggle(key="groups").set_value(True).run()
     assert column(app, "Job") == [theirs.id, mine.id]
     assert column(app, "Owner") == ["bob", "ada"]
+
+
+def test_members_of_a_group_see_pseudonyms_but_neither_patients_nor_the_uids_of_the_source(site: Site) -> None:
+    ada, bob = a_researcher(site), a_researcher(site, "bob")
+    shows = frozenset({Permission.VIEW_SELECTIVE_TRANSFER})
+    group = groups.add(site.db, site.shell, Group("Shared", shows, frozenset({ada.id, bob.id})))
+    theirs = a_job(site, bob, "1.2.3")
+    (known, *_) = jobs.items(site.db, in_the_name_of(site, bob), theirs.id)
+    assert (known.study_uid, known.patient_id) == ("1.2.3", "PID1.2.3")
+    member = Actor("ada", permissions=shows, groups=frozenset({group.id}))
+    (shown, *_) = jobs.items(site.db, member, theirs.id)
+    assert (shown.study_uid, shown.series_uids, shown.patient_id) == ("", (), "")
+    assert shown.pseudonym == known.pseudonym
+    site.sign_in(ada)
+    app = site.open("item", id=str(known.id))
+    assert "Only who submitted the job, and staff, may see it." in told(app)
+    assert not {"1.2.3", "PID1.2.3"} & set(told(app).split())
 
 
 def test_the_filters_of_the_list_stand_in_its_address(site: Site) -> None:

@@ -80,6 +80,18 @@ _WORDS: Mapping[Permission, tuple[str, str]] = {
 GUARDED = frozenset({Permission.REVIEW_HELD, Permission.READ_ESCROW, Permission.FORGET_SCOPE, Permission.READ_AUDIT})
 """Rights that reach behind pseudonyms; only a superuser may give them, and fill groups that have them."""
 
+WITHOUT_EFFECT = frozenset(
+    {
+        Permission.DOWNLOAD_STUDY,
+        Permission.ADD_MASS_TRANSFER,
+        Permission.VIEW_MASS_TRANSFER,
+        Permission.MASS_URGENT,
+        Permission.MASS_UNPSEUDONYMIZED,
+        Permission.UPLOAD,
+    }
+)
+"""Rights to what this version cannot do. A group keeps those that it has; they are not offered."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeAccess:

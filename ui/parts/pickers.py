@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from models.domain.people import GUARDED, Permission, User
+from models.domain.people import GUARDED, WITHOUT_EFFECT, Permission, User
 from ui.parts import people
 from ui.parts.escape import escape_markdown
 from ui.parts.forms import Form
@@ -62,8 +62,12 @@ def pick_groups(
 def pick_permissions(
     form: Form[Any], name: str, chosen: frozenset[Permission], with_guarded: bool, **options: Any
 ) -> frozenset[Permission]:
-    """Choose permissions, in the words of the admin guide. Guarded ones are offered to superusers only."""
-    offered = {right: right.label for right in Permission if with_guarded or right not in GUARDED or right in chosen}
+    """Choose permissions, in the words of the admin guide. Guarded ones are offered to superusers only.
+
+    What is chosen already can be seen and taken away, whatever it is.
+    """
+    hidden = WITHOUT_EFFECT if with_guarded else WITHOUT_EFFECT | GUARDED
+    offered = {right: right.label for right in Permission if right not in hidden or right in chosen}
     hint = "Available permissions: type to filter them"
     return frozenset(_pick(form, name, "Chosen permissions", offered, chosen, placeholder=hint, **options))
 

@@ -18,11 +18,10 @@ NAMES = {
     App.SELECTIVE_TRANSFER: "Selective transfer",
     App.BATCH_QUERY: "Batch query",
     App.BATCH_TRANSFER: "Batch transfer",
-    App.MASS_TRANSFER: "Mass transfer",
     App.DICOM_EXPLORER: "DICOM explorer",
     App.DICOM_WEB: "DICOMweb",
-    App.UPLOAD: "Upload",
 }
+"""What can be locked; the applications that this version does not have are left out."""
 JOB_APPS = {App.of(kind) for kind in JobKind}
 
 
@@ -86,11 +85,14 @@ def draw_apps() -> None:
     is_fixed = not session.actor().is_superuser
     st.header("Applications", anchor=False)
     st.caption(
-        "A locked application takes nothing new, except from superusers. The jobs of a suspended one wait until it "
-        "goes on; items at work go on to their end." + (" Only superusers may change this." if is_fixed else "")
+        "A locked application takes nothing new, except from superusers. Searching ends when every application that "
+        "searches is locked. The jobs of a suspended one wait until it goes on; items at work go on to their end."
+        + (" Only superusers may change this." if is_fixed else "")
     )
     with st.container(border=True, gap="xsmall"):
         for state in project.apps(db).values():
+            if state.app not in NAMES:
+                continue
             name, locked, suspended = st.columns([3, 2, 2], vertical_alignment="center", wrap=False)
             name.markdown(NAMES[state.app])
             with locked:

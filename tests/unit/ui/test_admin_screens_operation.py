@@ -154,11 +154,17 @@ def test_superusers_lock_and_suspend_applications(site: Site) -> None:
     assert project.apps(site.db)[App.SELECTIVE_TRANSFER] == AppState(App.SELECTIVE_TRANSFER, False, True)
 
 
+def test_only_applications_that_exist_can_be_locked(site: Site) -> None:
+    site.sign_in_superuser()
+    switches = {toggle.key.split("-")[1] for toggle in site.open("project_settings").toggle}
+    assert switches == {app.value for app in App} - {App.MASS_TRANSFER.value, App.UPLOAD.value}
+
+
 def test_staff_see_how_applications_stand(site: Site) -> None:
     site.sign_in_staff()
     app = site.open("project_settings")
     assert all(toggle.disabled for toggle in app.toggle)
-    assert len(app.toggle) == 7 + 3
+    assert len(app.toggle) == 5 + 3
 
 
 # -- broadcast --------------------------------------------------------------------------------------------------------

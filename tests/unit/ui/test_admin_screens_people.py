@@ -4,7 +4,7 @@ import pytest
 
 from models.db.people import UserStore
 from models.domain.nodes import Folder, Server
-from models.domain.people import Group, NodeRight, Permission, Standing, User
+from models.domain.people import WITHOUT_EFFECT, Group, NodeRight, Permission, Standing, User
 from services import nodes
 from services.people import accounts, groups
 from tests.app_pages import Site, click, labels, told
@@ -69,6 +69,18 @@ def test_staff_are_not_offered_rights_that_reach_behind_pseudonyms(site: Site) -
     assert Permission.READ_ESCROW.label not in offered
 
 
+def test_rights_to_what_this_version_cannot_do_are_not_offered_and_not_lost(site: Site) -> None:
+    site.sign_in_superuser()
+    offered = site.open("groups", id="new").multiselect(key="group-permissions").options
+    assert set(offered) == {right.label for right in Permission} - {right.label for right in WITHOUT_EFFECT}
+    group = a_group(site, "Early birds", Permission.UPLOAD, Permission.WEB_STORE)
+    app = site.open("groups", id=str(group.id))
+    app.text_input(key="group-name").set_value("Later birds")
+    click(app, "group-save")
+    kept = groups.get(site.db, site.shell, group.id)
+    assert (kept.name, kept.permissions) == ("Later birds", {Permission.UPLOAD, Permission.WEB_STORE})
+
+
 def test_a_group_with_such_rights_is_shown_to_staff_but_fixed(site: Site) -> None:
     site.sign_in_staff()
     group = a_group(site, "Reviewers", Permission.REVIEW_HELD)
@@ -83,10 +95,10 @@ def test_a_name_that_is_taken_is_told_beside_it_and_nothing_is_lost(site: Site) 
     a_group(site, "Radiologists")
     app = site.open("groups", id="new")
     app.text_input(key="group-name").set_value("radiologists")
-    app.multiselect(key="group-permissions").set_value([Permission.UPLOAD])
+    app.multiselect(key="group-permissions").set_value([Permission.WEB_STORE])
     click(app, "group-save")
     assert "Another group has this name." in told(app)
-    assert app.multiselect(key="group-permissions").value == [Permission.UPLOAD]
+    assert app.multiselect(key="group-permissions").value == [Permission.WEB_STORE]
 
 
 def test_two_administrators_do_not_overwrite_one_another(site: Site) -> None:

@@ -153,6 +153,11 @@ class Attempt:
         if self._error is not None:
             raise self._error
 
+    def check_now(self) -> None:
+        """Raise what would stop this attempt at its next beat; else the item is ours for a whole lease from now on."""
+        self.beat()
+        self.check()
+
     def stop(self, error: BaseException) -> None:
         """End every step within moments: streams raise the error, connections are broken. The first error counts."""
         with self._stopping:  # not the record, which somebody may hold who waits for the database

@@ -216,6 +216,8 @@ def _staged(attempt: Attempt, folder: Folder) -> StagedStudy:
             attempt, series_names.get(series_uid) or layout.series_folder("", "", "", series_uid)
         ),
         make_room=attempt.room.make,
+        attempt_key=staging.attempt_key(attempt.lease),
+        check_ours=attempt.check_now,
     )
 
 

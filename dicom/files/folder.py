@@ -1,7 +1,11 @@
 """Studies in a folder: written out of sight, then published in one move, so that nobody ever sees half a study.
 
-Layout under the destination: ``.adit-staging/<key>/parts`` holds files being written, ``.adit-staging/<key>/study``
+Layout under the destination: ``.adit-staging/<key>/<attempt>/parts`` holds files being written, ``study`` beside it
 what becomes ``<job folder>/<patient folder>/<study folder>``. All is on one file system, so each move is a rename.
+
+A process that has lost the item without knowing, since the share or the machine stood still, can show nothing that is
+another's: the next attempt first renames what it finds, and then the earlier one's names lead nowhere. The database
+could not keep them apart as well: while a rename hangs, nobody can hold a transaction open without holding all up.
 """
 
 import ctypes
@@ -45,6 +49,9 @@ class StagedStudy:
     ``staging_key`` names the one item whose study this is, in one path component. ``series_folder`` gives the
     name for a Series Instance UID. Studies of any number of processes may go into the same job and patient folders.
     ``make_room`` is entered with a number of bytes before so many are written, and left when they are, or have failed.
+    ``attempt_key`` names who works on it, in one path component; whoever comes after another that may still be at work
+    needs a new one. ``check_ours`` raises when the item is another's by now, or must not go on; it is called at the
+    last moment before something is taken over or appears.
 
     All methods raise NoSpace, or WriteFailed which names the destination, never a patient.
     """
@@ -56,6 +63,8 @@ class StagedStudy:
     staging_key: str
     series_folder: Callable[[str], str]
     make_room: Callable[[int], AbstractContextManager[object]] = nullcontext
+    attempt_key: str = "only"
+    check_ours: Callable[[], object] = lambda: None
 
     @property
     def path(self) -> Path:
@@ -84,10 +93,11 @@ class StagedStudy:
     def present(self, digests: Mapping[str, str]) -> set[str]:
         """Those SOP Instance UIDs whose files are here with exactly this SHA-256, and will be published.
 
-        Files staged with other bytes or names are removed. What is published already is staged again, because
-        publishing replaces the whole study. Reads every file.
+        What earlier attempts have staged is taken over; files with other bytes or names are removed. What is published
+        already is staged again, because publishing replaces the whole study. Reads every file.
         """
         with writing(self.destination, "folder"):
+            self._take_over()
             remove(self._parts)
             staged = _matching(self._study, digests)
             for path in set(_files(self._study)) - set(staged.values()):
@@ -129,17 +139,21 @@ class StagedStudy:
         the study. Does nothing when nothing is staged: then it is published, or there is nothing to publish.
 
         The data is flushed to the disk once, before the move: a receipt that says "confirmed" must survive a power
-        failure, and one flush for a study costs far less than one for each file.
+        failure, and one flush for a study costs far less than one for each file. It may take minutes, so the item may
+        be another's when it is done: raises what ``check_ours`` raises then, and nothing has appeared.
         """
         with writing(self.destination, "folder"):
             if self._study.is_dir():
                 _flush_file_system(self._study)
+                self.check_ours()
                 for folder in (self.path.parent.parent, self.path.parent):
                     folder.mkdir(exist_ok=True)
                 self._move_into_place()
                 for folder in (self.path.parent, self.path.parent.parent, self.destination):
                     _flush_folder(folder)
-            remove(self._root)
+            remove(self._own)
+            with suppress(OSError):  # somebody has gone on with an item that was not his, the sweep removes it
+                self._root.rmdir()
 
     def confirm(self, digests: Mapping[str, str]) -> set[str]:
         """Those SOP Instance UIDs whose published files have exactly this SHA-256. Reads every file."""
@@ -156,17 +170,35 @@ class StagedStudy:
         return self.destination / STAGING / self.staging_key
 
     @property
+    def _own(self) -> Path:
+        return self._root / self.attempt_key
+
+    @property
     def _study(self) -> Path:
-        return self._root / "study"
+        return self._own / "study"
 
     @property
     def _parts(self) -> Path:
-        return self._root / "parts"
+        return self._own / "parts"
 
     def _make_private(self) -> None:
         """The folders only we may enter. A destination that is missing is not made: it may be a share that is gone."""
-        for folder in (self.destination / STAGING, self._root, self._parts):
+        for folder in (self.destination / STAGING, self._root, self._own, self._parts):
             folder.mkdir(mode=_PRIVATE, exist_ok=True)
+
+    def _take_over(self) -> None:
+        """Rename what earlier attempts have staged, so that none of them can publish it any more.
+
+        Of several the fullest is kept; there are others only where one went on after it had lost the item.
+        """
+        earlier = [path for path in self._root.iterdir() if path != self._own] if self._root.is_dir() else []
+        if earlier:
+            self.check_ours()
+            self._make_private()
+        for attempt in sorted(earlier, key=_file_count, reverse=True):
+            with suppress(FileNotFoundError):
+                _rename(attempt / "study", self._study)
+            remove(attempt)
 
     def _stage_again(self, published: Path) -> None:
         staged = self._study / published.relative_to(self.path)
@@ -181,11 +213,7 @@ class StagedStudy:
             part.rename(staged)
 
     def _move_into_place(self) -> None:
-        try:
-            self._study.rename(self.path)
-        except OSError as exc:
-            if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
+        if not _rename(self._study, self.path):
             self._replace()
 
     def _replace(self) -> None:
@@ -194,7 +222,7 @@ class StagedStudy:
         In one step where the file system can, else in two: between them the study is missing, but never half.
         A crash in the middle leaves a staged study, which the next ``publish`` moves.
         """
-        replaced = self._root / "replaced"
+        replaced = self._own / "replaced"
         remove(replaced)
         if _exchange(self._study, self.path):
             self._study.rename(replaced)
@@ -237,6 +265,10 @@ def _files(folder: Path) -> Iterator[Path]:
     """Every file below a folder; none when it does not exist. One that cannot be listed is an OSError, not empty."""
     for parent, _, names in os.walk(folder, onerror=_raise_unless_missing):
         yield from (Path(parent, name) for name in names)
+
+
+def _file_count(folder: Path) -> int:
+    return sum(1 for _ in _files(folder))
 
 
 def _statuses(folder: Path) -> Iterator[os.stat_result]:
@@ -310,6 +342,17 @@ def _write_all(descriptor: int, buffers: list[memoryview]) -> None:
             written -= len(left.pop(0))
         if written:
             left[0] = left[0][written:]
+
+
+def _rename(folder: Path, place: Path) -> bool:
+    """Move a folder; False when another one is at its place that is not empty."""
+    try:
+        folder.rename(place)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
 
 
 def _flush_folder(folder: Path) -> None:

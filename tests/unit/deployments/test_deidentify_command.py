@@ -371,7 +371,7 @@ def test_a_killed_run_is_finished_by_the_next_with_the_same_bytes(originals: Pat
     )
     process = subprocess.Popen([sys.executable, "-c", slow], stdout=subprocess.DEVNULL, cwd=Path.cwd())
     limit = time.monotonic() + 60
-    while not list((tmp_path / "out").glob(f"{STAGING}/*/study/*/*.dcm")) and time.monotonic() < limit:
+    while not list((tmp_path / "out").glob(f"{STAGING}/*/*/study/*/*.dcm")) and time.monotonic() < limit:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()

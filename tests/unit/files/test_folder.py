@@ -39,7 +39,13 @@ def an_instance(number: int, series: int = 1, content: bytes = b"pixels", size_b
     return EncodedInstance(CLASS, f"1.2.{series}.{number}", EXPLICIT, (header, memoryview(pixels)[:5], pixels[5:]))
 
 
-def a_study(destination: Path, key: str = "item-1", name: str = "20260102-030405-CT-00000000") -> StagedStudy:
+def a_study(
+    destination: Path,
+    key: str = "item-1",
+    name: str = "20260102-030405-CT-00000000",
+    attempt: str = "first",
+    check_ours: Callable[[], object] = lambda: None,
+) -> StagedStudy:
     return StagedStudy(
         destination=destination,
         job_folder="adit_batch_transfer_1_20260102_ada",
@@ -47,6 +53,8 @@ def a_study(destination: Path, key: str = "item-1", name: str = "20260102-030405
         study_folder=name,
         staging_key=key,
         series_folder=lambda uid: layout.series_folder("1", "CT", "", uid),
+        attempt_key=attempt,
+        check_ours=check_ours,
     )
 
 

@@ -79,6 +79,7 @@ class Worker:
             key,
             lambda uid: layout.series_folder("1", "CT", "", uid),
             self.room.make,
+            staging.attempt_key(lease),
         )
         attempt: Any = SimpleNamespace(
             room=self.room,

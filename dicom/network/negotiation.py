@@ -128,6 +128,17 @@ def rejection_reason(body: bytes) -> str:
     return _REASONS.get((body[2], body[3]) if len(body) >= 4 else (0, 0), "no reason given")
 
 
+def longest_pdu(announced: int, peer: str = "The peer") -> int:
+    """The length of the longest PDU to send to a peer that takes so much, 0 for any length: no more than we want.
+
+    Raises PeerLied, which names the peer, where that leaves no room for data.
+    """
+    limit = min(announced or MAX_PDU_BYTES, MAX_PDU_BYTES)
+    if limit < _SMALLEST_PDU_BYTES:
+        raise PeerLied(f"{peer} takes no data in messages of {limit} bytes.")
+    return limit
+
+
 def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Type and value of each item; raises PeerLied where lengths do not fit."""
     position = 0
@@ -162,18 +173,12 @@ def _accepted(value: bytes) -> tuple[int, str]:
 
 
 def _limit(items: Sequence[tuple[int, bytes]]) -> int:
-    """What the peer announces in its user information, 0 or nothing for any length, and no more than we want to send.
-
-    Raises PeerLied where that leaves no room for data.
-    """
+    """The longest PDU to send, by what the peer announces in its user information or does not."""
     user_information = next((value for kind, value in items if kind == _USER_INFORMATION), b"")
     value = next((value for kind, value in _items(user_information) if kind == _MAXIMUM_LENGTH), bytes(_NUMBER.size))
     if len(value) != _NUMBER.size:
         raise _nonsense()
-    limit = min(_NUMBER.unpack(value)[0] or MAX_PDU_BYTES, MAX_PDU_BYTES)
-    if limit < _SMALLEST_PDU_BYTES:
-        raise PeerLied(f"The peer takes no data in messages of {limit} bytes.")
-    return limit
+    return longest_pdu(_NUMBER.unpack(value)[0])
 
 
 def _answered(proposed: ProposedContext, answer: str | Refusal) -> bytes:

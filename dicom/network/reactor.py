@@ -41,6 +41,7 @@ from dicom.network.association import (
 )
 from dicom.network.commands import Message, Operation
 from dicom.network.contexts import Context, Proposal
+from dicom.network.negotiation import longest_pdu
 from dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from models.domain.errors import AssociationRejected, Canceled, PeerError, TimedOut, Unreachable, Unsupported
 from models.domain.instances import Bytes
@@ -104,6 +105,7 @@ class ReactorAssociation(AcceptedContexts):
         super().__init__(server)
         self._calling_ae_title = calling_ae_title
         self._wire: Wire | None = None
+        self._peer_limit = MAX_PDU_BYTES
         self._last_activity = time.monotonic()
         self.is_aborted = False
 
@@ -139,7 +141,11 @@ class ReactorAssociation(AcceptedContexts):
             self.break_off()
             error = requestor.socket_error
             raise self._why_not_open(wire, error, time.monotonic() - started) from error
-        self._accept(wire)
+        try:
+            self._accept(wire)
+        except BaseException:
+            self.break_off()
+            raise
 
     @property
     def is_usable(self) -> bool:
@@ -241,9 +247,12 @@ class ReactorAssociation(AcceptedContexts):
         return self._calling_ae_title
 
     def _accept(self, wire: Wire) -> None:
+        self._peer_limit = longest_pdu(wire.dimse.maximum_pdu_size or 0, self.name)
         for accepted in wire.accepted_contexts:
-            context = Context(str(accepted.abstract_syntax), str(accepted.transfer_syntax[0]))
-            self.accept(context, accepted.context_id or 0)
+            for syntax in accepted.transfer_syntax[:1]:  # a server may name none
+                self.accept(Context(str(accepted.abstract_syntax), str(syntax)), accepted.context_id or 0)
+        if not self._accepted:
+            raise NoContextAccepted(f"{self.name} does not accept the service that this needs.")
 
     def _open_wire(self) -> Wire:
         if self.is_aborted:
@@ -255,8 +264,7 @@ class ReactorAssociation(AcceptedContexts):
     def _send(self, message: Primitive, context_id: int, parts: Iterable[Bytes]) -> None:
         wire = self._open_wire()
         wire.dimse.send_msg(message, context_id)
-        limit = wire.dimse.maximum_pdu_size or MAX_PDU_BYTES
-        for fragment in _fragments(parts, min(limit, MAX_PDU_BYTES) - 6):
+        for fragment in _fragments(parts, self._peer_limit - 6):
             pdu = P_DATA()
             pdu.presentation_data_value_list.append((context_id, fragment))
             self._wait_until_sent(wire, _WAITING_PDUS)

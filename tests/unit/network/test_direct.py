@@ -32,6 +32,7 @@ from dicom.network.get import GetRetriever
 from dicom.network.inbox import Inbox
 from dicom.network.move import MoveRetriever
 from dicom.network.pdus import ABORT_PDU, RELEASE_REQUEST_PDU, RELEASE_RESPONSE_PDU, data_pdus
+from dicom.network.reactor import ReactorAssociation
 from dicom.network.store import DimseSender
 from models.domain.errors import (
     AssociationRejected,
@@ -552,9 +553,11 @@ def test_a_rejection_is_told_with_its_reason() -> None:
         retrieved(server)
 
 
-def test_a_peer_that_takes_next_to_nothing_is_not_sent_to() -> None:
-    with a_peer(after_the_request(), limit=7) as server, pytest.raises(PeerLied), DimseSender(server, US) as sender:
-        sender.send(INSTANCE)
+@pytest.mark.parametrize("uses_pynetdicom", [False, True], ids=["direct", "pynetdicom"])
+@pytest.mark.parametrize("limit", [1, 6, 7, 15])
+def test_a_peer_that_takes_next_to_nothing_is_not_sent_to(limit: int, uses_pynetdicom: bool) -> None:
+    with a_peer(after_the_request(), limit=limit) as server, pytest.raises(PeerLied, match=f" {limit} bytes"):
+        sent(replace(server, uses_pynetdicom=uses_pynetdicom))
 
 
 @pytest.mark.parametrize(
@@ -755,15 +758,18 @@ def test_what_means_nothing_to_us_in_an_acceptance_is_read_over(what: str) -> No
         assert sent(server).verdict is Verdict.STORED
 
 
+@pytest.mark.parametrize("kind", [DirectAssociation, ReactorAssociation])
 @pytest.mark.parametrize("context", [b"\0\0", b"\0\0" + an_item(0x40, b""), b"\3\0", b"\4\0" + SYNTAX])
-def test_a_context_without_its_syntax_is_not_accepted(context: bytes) -> None:
+def test_a_context_without_its_syntax_is_not_accepted(
+    context: bytes, kind: type[DirectAssociation] | type[ReactorAssociation]
+) -> None:
     def script(peer: Peer) -> None:
         peer.read_pdu()
         peer.sock.sendall(an_answer(context))
         peer.agree_to_release()
 
     with a_peer(script, accepts=False) as server:
-        association = DirectAssociation(server, US, storage((Context(CT, EXPLICIT),)))
+        association = kind(server, US, storage((Context(CT, EXPLICIT),)))
         with pytest.raises(NoContextAccepted):
             association.open()
         assert association._wire is None

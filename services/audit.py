@@ -21,6 +21,8 @@ from services.formula_guard import guarded
 _SHORTEST_REASON, _LONGEST_REASON = 10, 500
 _COLUMNS = ("id", "at", "actor", "action", "subject", "reason", "outcome", "address", "has_details", "digest")
 _PIECE_LENGTH = 64_000
+_ABOUT_PATIENTS = frozenset({AuditAction.LOOK_UP_IDENTITY, AuditAction.RELEASE_HELD, AuditAction.REJECT_HELD})
+"""Whose reasons are likely to say something of a patient, whatever was asked of those who give them."""
 
 
 @dataclass(slots=True)
@@ -56,7 +58,8 @@ def audited(
 ) -> Generator[Tried]:
     """Do something in one transaction with the line about it; what fails is undone, and gets a line with its error.
 
-    ``subject`` is known before, or told by the block. Raises NotPermitted, and BadRequest for a reason of fewer than 10
+    ``subject`` is known before, or told by the block. The reason of what fails, or is about patients, is kept encrypted
+    in the details of the line, and else beside them. Raises NotPermitted, and BadRequest for a reason of fewer than 10
     or more than 500 characters; both leave a line.
     """
     tried = Tried(subject, " ".join(reason.split()))
@@ -64,10 +67,10 @@ def audited(
         with db.transaction():
             _check(actor, permission, tried.reason)
             yield tried
-            AuditStore(db).add(actor.name, action, tried.subject, tried.reason, DONE, _place(actor))
+            _record_tried(db, actor, action, tried, DONE)
     except Exception as error:
         code = error.code if isinstance(error, AditError) else type(error).__name__
-        AuditStore(db).add(actor.name, action, tried.subject, tried.reason[:_LONGEST_REASON], code, _place(actor))
+        _record_tried(db, actor, action, tried, code)
         raise
 
 
@@ -161,6 +164,14 @@ def _rows(entries: Iterator[AuditEntry]) -> Iterator[str]:
 def _cell(value: object) -> str:
     text = value.isoformat() if isinstance(value, datetime) else "" if value is None else str(value)
     return guarded(text)
+
+
+def _record_tried(db: Database, actor: Actor, action: AuditAction, tried: Tried, outcome: str) -> None:
+    """A reason in the clear is one that was looked at: what fails may never get so far."""
+    reason = tried.reason[:_LONGEST_REASON]
+    is_plain = outcome == DONE and action not in _ABOUT_PATIENTS
+    details = {"reason": reason} if reason and not is_plain else None
+    AuditStore(db).add(actor.name, action, tried.subject, reason if is_plain else "", outcome, _place(actor), details)
 
 
 def _place(actor: Actor) -> str:

@@ -1,5 +1,6 @@
 """Who asks for an identity leaves a trace, whatever the answer; what is forgotten is really gone."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -42,7 +43,8 @@ def trail(database: Database) -> list[tuple[str, AuditAction, str, str, str]]:
 def test_a_look_up_is_answered_and_written_down(database: Database, tmp_path: Path, clock: Clock) -> None:
     a_trial(database, tmp_path)
     assert escrow.look_up(database, TRUSTEE, "T1", "ANON", f"  {WHY}\n") == "PATIENT-77"
-    assert trail(database) == [("trustee", AuditAction.LOOK_UP_IDENTITY, "trial T1, pseudonym ANON", WHY, "done")]
+    assert trail(database) == [("trustee", AuditAction.LOOK_UP_IDENTITY, "trial T1, pseudonym ANON", "", "done")]
+    assert kept_reason(database) == WHY
     assert audit.entries(database, TESTER)[0].at == clock.now
 
 
@@ -75,9 +77,42 @@ def test_a_look_up_that_is_refused_is_written_down_without_what_may_be_a_patient
     with pytest.raises(error) as raised:
         escrow.look_up(database, actor, place, pseudonym, reason)
     ((who, action, about, why, outcome),) = trail(database)
+    assert why == ""
     assert (who, action, about, outcome) == (actor.name, AuditAction.LOOK_UP_IDENTITY, subject, error.__name__)
-    assert "PATIENT-77" not in f"{about} {why} {raised.value.message}".upper()
-    assert len(why) <= 500
+    assert "PATIENT-77" not in f"{about} {raised.value.message}".upper()
+    assert len(kept_reason(database)) <= 500
+
+
+def test_a_reason_that_names_the_patient_is_nowhere_in_the_clear(tmp_path: Path, clock: Clock) -> None:
+    database = Database(f"sqlite:///{tmp_path}/adit.db", MASTER_KEY, clock)
+    database.migrate()
+    a_trial(database, tmp_path)
+    told = "the ward asks for Hans Umbrella"
+    for pseudonym in ("ANON", "MISTYPED"):
+        with suppress(NotFound):
+            escrow.look_up(database, TRUSTEE, "T1", pseudonym, told)
+        assert kept_reason(database) == told
+    assert "Umbrella" not in "".join(audit.export(database, TESTER))
+    database.close()
+    assert all(b"Umbrella" not in file.read_bytes() for file in tmp_path.glob("adit.db*"))
+
+
+def kept_reason(database: Database) -> str:
+    """What the newest line about identities keeps encrypted."""
+    newest = next(line for line in audit.entries(database, TESTER) if line.action in OF_IDENTITIES)
+    return audit.details(database, TESTER, newest.id, WHY).get("reason", "")
+
+
+def test_why_a_trial_was_forgotten_is_told_in_the_clear_and_why_it_was_tried_is_not(
+    database: Database, tmp_path: Path
+) -> None:
+    job = a_trial(database, tmp_path)
+    with pytest.raises(WrongState):
+        escrow.forget(database, TESTER, "T1", WHY)
+    assert (trail(database)[0][3], kept_reason(database)) == ("", WHY)
+    jobs.cancel(database, TESTER, job.id)
+    escrow.forget(database, TESTER, "T1", WHY)
+    assert (trail(database)[0][3], kept_reason(database)) == (WHY, "")
 
 
 def test_only_who_may_sees_the_trail_newest_first(database: Database, tmp_path: Path) -> None:

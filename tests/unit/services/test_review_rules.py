@@ -1,5 +1,6 @@
 """Held instances pass only when somebody with the right says so, with a reason, on the record."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -107,6 +108,17 @@ def test_what_is_refused_changes_nothing_and_is_on_the_record(
     assert JobStore(database).item(item.id) == item
     assert ReviewStore(database).decisions(item.id) == {}
     assert [outcome for _, _, outcome in outcomes(database)] == [error.__name__]
+
+
+@pytest.mark.parametrize("action", [review.release, review.reject])
+def test_why_somebody_decided_is_kept_encrypted(
+    database: Database, action: Callable[[Database, Actor, int, list[str] | None, str], object]
+) -> None:
+    item = an_item(database)
+    action(database, EVE, item.id, None, "only Hans Umbrella's chin is seen")
+    newest = audit.entries(database, TESTER, limit=1)[0]
+    assert (newest.reason, newest.outcome) == ("", "done")
+    assert audit.details(database, TESTER, newest.id, LOOKED) == {"reason": "only Hans Umbrella's chin is seen"}
 
 
 @pytest.mark.parametrize("action", [review.release, review.reject])

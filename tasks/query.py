@@ -55,7 +55,7 @@ def _deidentifier(
         job.trial_protocol_id,
         job.trial_protocol_name,
         released=[uid for uid, decision in decisions.items() if decision is Decision.RELEASED],
-        study=StudyRef(study.study_uid, study.patient_id),
+        study=study,
     )
 
 

@@ -21,6 +21,7 @@ from dicom.deid.encoding import EXPLICIT_LITTLE, PIXEL_DATA, Element, Syntax, kn
 from dicom.deid.identity import check_values
 from dicom.deid.keys import LinkageKey
 from dicom.deid.marks import METHOD, METHOD_CODES, Mark, Method, Trial, foreign_methods, marks
+from dicom.deid.needles import originals_of_study
 from dicom.deid.pixels.blank import blanked
 from dicom.deid.pixels.frames import is_encapsulated
 from dicom.deid.pixels.judge import judged
@@ -33,7 +34,7 @@ from dicom.deid.templates import Source, Templates
 from dicom.deid.walker import Level, Walker, encoded_code, in_codec, top_level
 from models.domain.errors import RuleFailed, Unreadable
 from models.domain.instances import Bytes, EncodedInstance
-from models.domain.refs import StudyRef
+from models.domain.refs import StudyFound, StudyRef
 
 _REQUIRED = (rules.SOP_CLASS_UID, rules.SOP_INSTANCE_UID, rules.STUDY_UID, rules.SERIES_UID)
 _MOST_SEEN = 100
@@ -44,10 +45,11 @@ _LOOKED_AT = frozenset({*_REQUIRED, rules.SPECIFIC_CHARACTER_SET, rules.PATIENT_
 class Deidentifier:
     """Treats instances of one patient, under one pseudonym.
 
-    With a ``study``, only its instances are treated; without, that an instance is of that patient is for the caller to
-    check, with ``identity.check_identity``. ``released`` are SOP Instance UIDs of the source whose pixels or document a
-    person has looked at and let pass. Keeps a bounded memory
-    of original values; it must not outlive the patient's data. For one thread at a time.
+    With a ``study``, only its instances are treated, and what its source lists of the patient is searched for in each,
+    whether the instance says it or not; without, that an instance is of that patient is for the caller to check, with
+    ``identity.check_identity``. ``released`` are SOP Instance UIDs of the source whose pixels or document a person has
+    looked at and let pass. Keeps a bounded memory of original values; it must not outlive the patient's data. For one
+    thread at a time.
     """
 
     def __init__(
@@ -58,19 +60,20 @@ class Deidentifier:
         trial_protocol_id: str = "",
         trial_protocol_name: str = "",
         released: Collection[str] = (),
-        study: StudyRef | None = None,
+        study: StudyFound | None = None,
     ) -> None:
         self.policy = policy
         self.key = key
         self._pseudonym = pseudonym
         self._trial = Trial(trial_protocol_id, trial_protocol_name)
         self._released = frozenset(released)
-        self._study = study
+        self._study = StudyRef(study.study_uid, study.patient_id) if study else None
+        self._listed_birth_date = study.birth_date.encode(errors="replace") if study else b""
         self._method = Method(
             policy.profile.name, policy.digest, key.fingerprint, policy.temporal_information, policy.codes
         )
         self._walker = Walker(policy, key, pseudonym)
-        self._identifiers = residue.Identifiers()
+        self._identifiers = residue.Identifiers(originals_of_study(study) if study else ())
         self._seen: set[Needles] = set()
         self._templates = Templates(self._walker, self._identifiers, policy.rule_for)
 
@@ -142,6 +145,9 @@ class Deidentifier:
                 self._seen.add(needles)
         return needles
 
+    def _level(self, values: Mapping[int, bytes], needles: Needles) -> Level:
+        return top_level(values, needles.scrub, self._listed_birth_date)
+
     def _treated(
         self,
         data: memoryview,
@@ -156,7 +162,7 @@ class Deidentifier:
         needles = self._needles(data, elements, values, syntax)
         position = next((i for i, element in enumerate(elements) if element.tag in PIXEL_DATA), len(elements))
         method = replace(self._method, has_blanked_pixels=plan.is_blank)
-        level = top_level(values, needles.scrub)
+        level = self._level(values, needles)
         treated_marks = self._marks(data, elements[:position], values, syntax, needles, method)
         header = self._header(data, elements[:position], values, syntax, needles, treated_marks)
         behind = self._behind(data, elements[position:], syntax, transfer_syntax_uid, needles, level)
@@ -199,7 +205,7 @@ class Deidentifier:
         method: Method,
     ) -> dict[int, bytes]:
         """The encoded marks by their tags, in the order of tags."""
-        level = top_level(values, needles.scrub)
+        level = self._level(values, needles)
         codec = codec_of(level.character_set)
         earlier = foreign_methods(values.get(METHOD, b"").decode(codec, "replace"))
         return {
@@ -217,7 +223,7 @@ class Deidentifier:
         encoded_marks: Mapping[int, bytes],
     ) -> bytes:
         """The treated elements with the marks in between, or in the place of what has their tags."""
-        level = top_level(values, needles.scrub)
+        level = self._level(values, needles)
         chunks: list[Bytes] = []
         position = 0
         for tag, mark in encoded_marks.items():

@@ -1,19 +1,34 @@
 """Collects what an instance's original identifies people with, from all of its levels."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from pydicom._dicom_dict import DicomDictionary
+
 from dicom.deid import rules
-from dicom.deid.encoding import Element, Syntax, check_depth, known_vr, nested_syntax, read_items, read_nested
+from dicom.deid.encoding import (
+    NEWER_VRS,
+    Element,
+    Syntax,
+    check_depth,
+    known_vr,
+    nested_syntax,
+    read_items,
+    read_nested,
+)
 from dicom.deid.needles import ALWAYS_SEARCHED, WANTED, Needles, Original, Rules, Words, uid_needles, words_of
 from dicom.deid.rules import Rule
 
 _KEPT = frozenset({Rule.KEEP, Rule.KEEP_IF_VALID, Rule.KEEP_OR_CLEAN, Rule.PLAIN_DATE, Rule.PLAIN_DATE_TIME})
 _REPLACED = frozenset({Rule.UID, Rule.KIND})
+_NAMES = frozenset(tag for tag in {*DicomDictionary, *NEWER_VRS} if known_vr(tag) == b"PN")
 _SMALL_BYTES = 4096
 """Longer sequences, as of enhanced multi-frame images, are searched for names only when they can hold one."""
-_UID_ELEMENT = re.compile(rb"UI..([0-9]+(?:\.[0-9]+)+)", re.DOTALL)
+_UID_ELEMENT = re.compile(rb"UI(..)([0-9. \\][0-9. \\\0]*)", re.DOTALL)
+"""The VR, the length, and what may be UIDs until there, or longer."""
+_TEXT_VRS = (b"DA", b"IS", b"LO", b"LT", b"SH", b"ST", b"UC", b"UT")
+"""What an identifier is encoded as, also by mistake; PN and UN are looked for whatever the tag is."""
 _MOST_SEQUENCES, _MOST_PEOPLE = 5000, 100
 
 
@@ -31,6 +46,12 @@ class Found:
         self.uids |= other.uids
         self.kept_uids |= other.kept_uids
 
+    def uids_under(self, rule: Rule) -> set[bytes]:
+        """Where to put the UIDs of an element with this rule; of one that goes, or is judged by others, nowhere."""
+        if rule in _REPLACED:
+            return self.uids
+        return self.kept_uids if rule in _KEPT else set()
+
     @property
     def uid_needles(self) -> frozenset[bytes]:
         """UIDs that must not be found again; what an attribute keeps on purpose may stand in another one, too."""
@@ -40,12 +61,14 @@ class Found:
 class Identifiers:
     """Collects identifiers; remembers them for instances and sequences that repeat what others had.
 
-    Holds original values; it must not outlive the patient's data. For one policy, whose ``rule_for`` it is given.
+    ``listed`` is what is known of the patient besides, for instances that do not say it themselves. Holds original
+    values; it must not outlive the patient's data. For one policy, whose ``rule_for`` it is given.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, listed: Collection[Original] = ()) -> None:
+        self._listed = frozenset(listed)
         self._sequences: dict[tuple[Syntax, bytes, bytes], Found] = {}
-        self._words: dict[frozenset[Original], Words] = {}
+        self._words: dict[tuple[bytes, frozenset[Original]], Words] = {}
 
     def needles(
         self, data: memoryview, elements: list[Element], values: Mapping[int, bytes], syntax: Syntax, rule_for: Rules
@@ -55,14 +78,20 @@ class Identifiers:
         ``values`` holds the original (0008,0005) if there is one. What the policy keeps on purpose is not searched
         for, except names of persons and patient IDs. Raises Unreadable, RuleFailed (character set).
         """
-        found = self.found_in(data, elements, values.get(rules.SPECIFIC_CHARACTER_SET, b""), syntax, rule_for)
-        originals = frozenset(found.originals)
-        words = self._words.get(originals)
+        charset = values.get(rules.SPECIFIC_CHARACTER_SET, b"")
+        found = self.found_in(data, elements, charset, syntax, rule_for)
+        people = (charset, frozenset(found.originals))
+        words = self._words.get(people)
         if words is None:
             if len(self._words) >= _MOST_PEOPLE:
                 self._words.clear()
-            words = self._words[originals] = words_of(originals)
+            words = self._words[people] = words_of(found.originals | self._listed_in(charset, rule_for))
         return Needles(words, found.uid_needles)
+
+    def _listed_in(self, charset: bytes, rule_for: Rules) -> set[Original]:
+        """What is known besides, for an instance in a character set, in which it is searched for, too."""
+        listed = {one for one in self._listed if one[1] == b"PN" or _is_searched(one[0], one[1], rule_for)}
+        return listed | {(rules.SPECIFIC_CHARACTER_SET, b"CS", b"", charset)} if listed else listed
 
     def found_in(
         self, data: memoryview, elements: list[Element], charset: bytes, syntax: Syntax, rule_for: Rules
@@ -88,8 +117,9 @@ class Identifiers:
             if vr == b"UN" or known_vr(tag) == b"PN":
                 vr = known_vr(tag) or vr
             if vr == b"UI":
-                uids = found.uids if rule_for(tag, element.vr) in _REPLACED else found.kept_uids
-                uids.add(bytes(data[element.begin : element.stop]))
+                is_own_class = tag == rules.SOP_CLASS_UID and not depth
+                rule = Rule.KEEP if is_own_class else rule_for(tag, element.vr)
+                found.uids_under(rule).add(bytes(data[element.begin : element.stop]))
             elif vr == b"SQ":
                 found.add(self._in_sequence(data, element, charset, syntax, rule_for, depth))
             elif vr == b"PN" or (tag in WANTED and _is_searched(tag, element.vr, rule_for)):
@@ -140,14 +170,15 @@ def _encoded_tag(tag: int, big_endian: bool) -> bytes:
     return (tag >> 16).to_bytes(2, order) + (tag & 0xFFFF).to_bytes(2, order)
 
 
-_WANTED_TAGS = {big_endian: frozenset(_encoded_tag(tag, big_endian) for tag in WANTED) for big_endian in (False, True)}
-_WANTED_VRS = tuple(sorted({known_vr(tag) for tag in WANTED}))
+_WANTED_TAGS = {
+    big_endian: frozenset(_encoded_tag(tag, big_endian) for tag in WANTED | _NAMES) for big_endian in (False, True)
+}
 
 
 def _mentions_wanted(value: bytes, syntax: Syntax) -> bool:
     """Whether the tag of an identifying attribute is before a VR somewhere in explicitly encoded bytes."""
     wanted = _WANTED_TAGS[syntax.big_endian]
-    return any(value[place - 4 : place] in wanted for vr in _WANTED_VRS for place in _places(value, vr))
+    return any(value[place - 4 : place] in wanted for vr in _TEXT_VRS for place in _places(value, vr))
 
 
 def _places(value: bytes, word: bytes) -> Iterator[int]:
@@ -164,5 +195,5 @@ def _uids_in(value: bytes, syntax: Syntax, rule_for: Rules) -> Found:
     for match in _UID_ELEMENT.finditer(value):
         group, number = value[match.start() - 4 : match.start() - 2], value[match.start() - 2 : match.start()]
         tag = int.from_bytes(group, order) << 16 | int.from_bytes(number, order)
-        (found.uids if rule_for(tag, b"UI") in _REPLACED else found.kept_uids).add(match[1])
+        found.uids_under(rule_for(tag, b"UI")).add(match[2][: int.from_bytes(match[1], order)])
     return found

@@ -53,7 +53,6 @@ _ALWAYS = {
     rules.CODE_MEANING: Rule.CODE,
     0x00080103: Rule.CODE,  # CodingSchemeVersion
     0x0008010C: Rule.SCHEME_UID,  # CodingSchemeUID
-    rules.SOP_CLASS_UID: Rule.KEEP,
     0x00201070: Rule.DELETE,  # OtherStudyNumbers, retired, and forgotten by the table
     rules.CONCEPT_NAME: Rule.CONCEPT,
     0x00700002: Rule.LABEL,  # GraphicLayer, to which the graphics on it refer
@@ -65,6 +64,14 @@ _UID_OF_A_VOCABULARY = frozenset({0x00080117, 0x00080118})
 """Context and Mapping Resource UID: names of code systems, nobody's identity where they are registered."""
 _TYPE_1_TEXTS = frozenset({0x0040A160, 0x00620020})
 """TextValue and TrackingID: outside the table, and not allowed to be empty (PS3.3)."""
+_OPAQUE_NUMBERS = vocabulary.split(
+    """
+    AirCounts BadPixelImage ChannelMaximumValue ChannelMinimumValue CoordinateSystemAxisValues DarkCurrentCounts
+    FillPattern ICCProfile InteroperabilityVersion ThreatROIBitmap WaveformData WaveformPaddingValue
+    WeightingLookupTableData
+    """
+)
+"""Opaque bytes (OB) outside the table that are numbers of devices; others are keys, documents, whatever one likes."""
 _TEXT_IN_CODE_STRING = 0x00700080
 """ContentLabel: a code string (CS) that a person makes up."""
 _TIMEZONE = 0x00080201
@@ -230,6 +237,8 @@ class Policy:
             case b"UI":
                 return self._uid_outside(tag)
             case b"AE" | b"UR":
+                return Rule.DELETE
+            case b"OB" if keyword_for_tag(tag) not in _OPAQUE_NUMBERS:
                 return Rule.DELETE
             case _:
                 return _as_it_is(vr)

@@ -23,6 +23,7 @@ from dicom.deid.rules import (
     MEASURED_VALUE,
     MEASUREMENT_UNITS,
     SEQUENCE_RULES,
+    SOP_CLASS_UID,
     SPECIFIC_CHARACTER_SET,
     Rule,
     name_of,
@@ -100,10 +101,18 @@ class Level:
         )
 
 
-def top_level(values: Mapping[int, bytes], scrub: frozenset[str]) -> Level:
-    """The level of a data set itself, by the original values of some of its attributes."""
-    birth_date = bytes(digit for digit in values.get(BIRTH_DATE, b"") if digit in b"0123456789")
-    return Level(values.get(SPECIFIC_CHARACTER_SET, b""), scrub, birth_date=birth_date if len(birth_date) == 8 else b"")
+def top_level(values: Mapping[int, bytes], scrub: frozenset[str], listed_birth_date: bytes = b"") -> Level:
+    """The level of a data set itself, by the original values of some of its attributes.
+
+    ``listed_birth_date`` is the patient's for a data set that does not say it.
+    """
+    birth_date = _eight_digits(values.get(BIRTH_DATE, b"")) or _eight_digits(listed_birth_date)
+    return Level(values.get(SPECIFIC_CHARACTER_SET, b""), scrub, birth_date=birth_date)
+
+
+def _eight_digits(date: bytes) -> bytes:
+    digits = bytes(digit for digit in date if digit in b"0123456789")
+    return digits if len(digits) == 8 else b""
 
 
 class Walker:
@@ -236,7 +245,11 @@ class Walker:
         return syntax.encoded_item(b"".join(self.treated(data, elements, syntax, level)))
 
     def _value(self, value: bytes, element: Element, rule: Rule, level: Level) -> bytes:
-        is_kept = rule in _KEPT or (rule in _KEPT_WHEN_VALID and values.is_valid(element.tag, value))
+        is_kept = (
+            rule in _KEPT
+            or (rule in _KEPT_WHEN_VALID and values.is_valid(element.tag, value))
+            or (element.tag == SOP_CLASS_UID and not level.depth)
+        )
         if rule is Rule.EMPTY or (not is_kept and not value.strip(_PADDING)):
             return b""
         if level.strict and rule in _UNTREATED_TEXT and known_vr(element.tag) in TEXT_VRS:

@@ -10,7 +10,7 @@ from models.domain.audit import AuditAction
 from models.domain.errors import BadRequest, NotPermitted, ProfileInvalid
 from models.domain.nodes import Server
 from models.domain.people import Actor, Permission
-from models.domain.refs import Level, StudyFound, StudyRef, is_uid
+from models.domain.refs import Level, StudyFound, is_uid
 from models.domain.requests import name_problems, refuse, trial_problems
 from models.settings import Settings
 from services import audit, profiles, pseudonyms
@@ -111,7 +111,7 @@ def deidentifier(
         pseudonym,
         terms.trial_protocol_id,
         terms.trial_protocol_name,
-        study=StudyRef(study.study_uid, study.patient_id),
+        study=study,
     )
 
 

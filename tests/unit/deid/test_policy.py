@@ -138,7 +138,7 @@ def test_stand_ins_take_the_place_of_empty_and_dummy_values_only() -> None:
     [
         ("Rows", "US", Rule.KEEP),
         ("Manufacturer", "LO", Rule.KEEP),
-        ("SOPClassUID", "UI", Rule.KEEP),
+        ("SOPClassUID", "UI", Rule.KIND),
         ("CodingSchemeUID", "UI", Rule.SCHEME_UID),
         ("TargetFrameOfReferenceUID", "UI", Rule.UID),
         ("AcquisitionMode", "LO", Rule.DUMMY),
@@ -152,6 +152,13 @@ def test_stand_ins_take_the_place_of_empty_and_dummy_values_only() -> None:
         ("SecondaryReviewTime", "TM", Rule.DUMMY),
         ("StudyUpdateDateTime", "DT", Rule.DUMMY),
         ("PixelMeasuresSequence", "SQ", Rule.DESCEND),
+        ("WaveformData", "OB", Rule.KEEP),
+        ("ICCProfile", "OB", Rule.KEEP),
+        ("RecordKey", "OB", Rule.DELETE),
+        ("PriorRecordKey", "OB", Rule.DELETE),
+        ("HPGLDocument", "OB", Rule.DELETE),
+        ("ObjectBinaryIdentifierTrial", "OB", Rule.DELETE),
+        ("DetectorCalibrationData", "OB", Rule.DELETE),
     ],
 )
 def test_what_the_table_does_not_name_goes_by_its_vr(keyword: str, vr: str, expected: Rule) -> None:

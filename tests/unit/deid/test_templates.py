@@ -19,7 +19,7 @@ from dicom.deid.streams import closed, opened
 from dicom.part10 import split_part10
 from models.domain.errors import AditError, IdentityConflict
 from models.domain.instances import EncodedInstance
-from models.domain.refs import StudyRef
+from models.domain.refs import StudyFound
 from tests.corpus import CorpusInstance, instance_of, instances
 from tests.corpus.treatment import PROFILES
 
@@ -33,7 +33,7 @@ def a_policy(profile: str) -> Policy:
     return compiled(load(profile))
 
 
-def a_deidentifier(profile: str = "research", trial: str = "", study: StudyRef | None = None) -> Deidentifier:
+def a_deidentifier(profile: str = "research", trial: str = "", study: StudyFound | None = None) -> Deidentifier:
     return Deidentifier(a_policy(profile), LinkageKey(bytes(range(32))), "PSEUDO1", trial, study=study)
 
 
@@ -249,7 +249,7 @@ def test_an_original_uid_in_what_stays_the_same_is_found(ct: EncodedInstance) ->
 
 def test_an_instance_of_another_study_is_refused_with_and_without_a_template(ct: EncodedInstance) -> None:
     original: CorpusInstance = instance_of("ct")
-    study = StudyRef(str(original.dataset.StudyInstanceUID), original.patient.patient_id)
+    study = StudyFound(str(original.dataset.StudyInstanceUID), original.patient.patient_id)
     engine = a_deidentifier(study=study)
     engine.instance(ct)
     other = {STUDY_UID: encoded(ct, STUDY_UID, b"UI", b"1.2.3.4\0")}

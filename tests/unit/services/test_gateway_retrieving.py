@@ -465,6 +465,15 @@ def test_an_identifier_that_is_left_ends_the_retrieval(
             list(retrieval)
 
 
+def test_what_the_source_lists_of_the_patient_is_searched_for_in_every_instance(
+    ask: Callable[..., Retrieval], a_source: PlayedSource
+) -> None:
+    """The station is named like the patient, whom no instance calls so."""
+    a_source.study = replace(a_source.study, patient_name="Stnbababadu^Velmi")
+    with ask() as retrieval, pytest.raises(ResidueFound):
+        retrieval.begin()
+
+
 # --- pace
 
 

@@ -23,9 +23,9 @@ from dicom.deid.keys import LinkageKey
 from dicom.deid.marks import METHOD, METHOD_CODES, Mark, Method, Trial, foreign_methods, marks
 from dicom.deid.needles import originals_of_study
 from dicom.deid.pixels.blank import blanked
-from dicom.deid.pixels.frames import is_encapsulated
 from dicom.deid.pixels.judge import judged
 from dicom.deid.pixels.rules import Treatment
+from dicom.deid.pixels.segments import Fragments
 from dicom.deid.policy import Option, Policy
 from dicom.deid.residue import Needles
 from dicom.deid.rules import name_of
@@ -165,7 +165,7 @@ class Deidentifier:
         level = self._level(values, needles)
         treated_marks = self._marks(data, elements[:position], values, syntax, needles, method)
         header = self._header(data, elements[:position], values, syntax, needles, treated_marks)
-        behind = self._behind(data, elements[position:], syntax, transfer_syntax_uid, needles, level)
+        behind = self._behind(data, elements[position:], syntax, plan.fragments, needles, level)
         if plan.treatment is Treatment.BLANK:
             result = blanked(data, elements, elements[position], syntax, transfer_syntax_uid, plan)
             header = _with_values(header, result.changed, syntax)
@@ -181,17 +181,16 @@ class Deidentifier:
         data: memoryview,
         elements: Sequence[Element],
         syntax: Syntax,
-        transfer_syntax_uid: str,
+        fragments: Fragments | None,
         needles: Needles,
         level: Level,
     ) -> tuple[Bytes, ...]:
         """What is left of the elements behind the pixels, which are the first; searched, also between the pixels."""
         if not elements:
             return ()
-        pixels, *others = elements
-        if is_encapsulated(pixels):
-            residue.check_comments(data[pixels.begin : pixels.stop], transfer_syntax_uid, needles)
-        tail = b"".join(self._walker.treated(data, others, syntax, level))
+        if fragments:
+            residue.check_fragments(fragments, needles)
+        tail = b"".join(self._walker.treated(data, elements[1:], syntax, level))
         residue.check(tail, needles, syntax, self.policy.rule_for)
         return (tail,) if tail else ()
 

@@ -25,12 +25,13 @@ from dicom.deid.folding import folded
 from dicom.deid.identifiers import Identifiers, character_set
 from dicom.deid.marks import METHOD, foreign_methods
 from dicom.deid.needles import SHORT_NAME, Needles, Rules, Words, digit_runs, spaced, texts_of
-from dicom.deid.pixels.segments import comments
+from dicom.deid.pixels.segments import Fragments
 from dicom.deid.rules import SEQUENCE_RULES, Rule, name_of
+from dicom.deid.unknown_bytes import is_within
 from dicom.deid.vocabulary import device_words, harmless
 from models.domain.errors import ResidueFound
 
-__all__ = ["Identifiers", "Needles", "check", "check_bytes", "check_comments", "check_pseudonym", "check_text"]
+__all__ = ["Identifiers", "Needles", "check", "check_bytes", "check_fragments", "check_pseudonym", "check_text"]
 
 _BINARY_VRS = frozenset(
     {
@@ -43,6 +44,7 @@ _DEVICES = frozenset({Rule.KEEP, Rule.KEEP_IF_VALID, Rule.KEEP_OR_CLEAN, Rule.SC
 _CHECKED = _DEVICES | _CLEANED | {Rule.PRIVATE, Rule.PSEUDONYM, Rule.TIME, Rule.UID, Rule.KIND, Rule.SCHEME_UID}
 _SHORTEST_OPAQUE = SHORT_NAME
 """Opaque bytes that are fewer can hold no name that is searched for in them."""
+_BETWEEN_PIXELS = "An identifier of the patient is written between the pixels."
 _TIME = re.compile(rb"([01][0-9]|2[0-3])([0-5][0-9]([0-6][0-9](\.[0-9]{0,6})?)?)?|[+-][0-9]{4}")
 _NUMBER_BYTES = b"0123456789+-.eE \\\0"
 _NOT_DIGITS = re.compile(r"[^0-9]+")
@@ -125,22 +127,27 @@ def check_text(text: str, needles: Needles) -> None:
         raise ResidueFound("An identifier of the patient is in the name of a file or folder.")
 
 
-def check_comments(value: memoryview, transfer_syntax_uid: str, needles: Needles) -> None:
-    """Raise ResidueFound when encoders or cameras wrote an identifier into compressed frames.
-
-    ``value`` is that of encapsulated pixel data. Raises Unreadable when a frame's headers are broken.
-    """
-    for comment in comments(value, transfer_syntax_uid):
+def check_fragments(fragments: Fragments, needles: Needles) -> None:
+    """Raise ResidueFound when encoders or cameras wrote an identifier into compressed frames or beside them."""
+    for comment in fragments.comments:
         check_bytes(comment, needles)
+    for piece in fragments.unknown:
+        if is_within(piece, needles):
+            raise ResidueFound(_BETWEEN_PIXELS)
 
 
 def check_bytes(chunk: bytes, needles: Needles) -> None:
     """Raise ResidueFound when bytes of unknown meaning hold an identifier, as text in whatever encoding."""
-    if _holds_uid(chunk, needles.uids) or _is_opaquely_in(chunk, b"", needles.words):
-        raise ResidueFound("An identifier of the patient is written between the pixels.")
+    if _holds_uid(chunk, needles.uids):
+        raise ResidueFound(_BETWEEN_PIXELS)
+    if (chunk,) in needles.words.checked:
+        return
+    if _is_opaquely_in(chunk, b"", needles.words):
+        raise ResidueFound(_BETWEEN_PIXELS)
     text = "".join(letter if letter.isprintable() else " " for letter in chunk.decode("utf-8", "replace"))
     if _holds_text(text, needles.words, harmless(), is_whole=False):
-        raise ResidueFound("An identifier of the patient is written between the pixels.")
+        raise ResidueFound(_BETWEEN_PIXELS)
+    _remember((chunk,), chunk, needles.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +180,16 @@ class _Search:
             raise ResidueFound(f"An identifier is still in {name_of(element.tag)}.")
         if self.uids and _holds_uid(value, self.uids):
             raise ResidueFound(f"An original UID is still in {name_of(element.tag)}.")
-        if not is_clean and len(value) <= _LONGEST_CHECKED:
-            if len(self.words.checked) >= _MOST_CHECKED:
-                self.words.checked.clear()
-            self.words.checked.add(key)
+        if not is_clean:
+            _remember(key, value, self.words)
+
+
+def _remember(key: tuple[object, ...], value: bytes, words: Words) -> None:
+    """Spare the next search for the same in what holds nothing, unless it is long."""
+    if len(value) <= _LONGEST_CHECKED:
+        if len(words.checked) >= _MOST_CHECKED:
+            words.checked.clear()
+        words.checked.add(key)
 
 
 _METHOD_CODES = 0x00120064

@@ -17,6 +17,7 @@ from dicom.deid.needles import Needles, Original, Rules
 from dicom.deid.pixels.frames import frame_count, is_encapsulated
 from dicom.deid.pixels.header import Header
 from dicom.deid.pixels.judge import hidden_in_fragments
+from dicom.deid.pixels.segments import read_fragments
 from dicom.deid.walker import Level, Walker
 from models.domain.errors import AditError
 from models.domain.instances import Bytes, EncodedInstance
@@ -288,9 +289,10 @@ class _Template:
             return False
         return not is_encapsulated(pixels) or self._may_pass(data[pixels.begin : pixels.stop], needles)
 
-    def _may_pass(self, fragments: memoryview, needles: Needles) -> bool:
+    def _may_pass(self, value: memoryview, needles: Needles) -> bool:
         """Whether the engine, too, would find nothing hidden in the fragments of encapsulated pixel data."""
-        residue.check_comments(fragments, self._transfer_syntax_uid, needles)
+        fragments = read_fragments(value, self._transfer_syntax_uid)
+        residue.check_fragments(fragments, needles)
         return not hidden_in_fragments(fragments, self._frame_count, self._transfer_syntax_uid)
 
     def _check(self, header: bytes, changed: bytes, needles: Needles) -> None:

@@ -10,6 +10,7 @@ from dicom.deid.pixels.header import COLUMNS, ROWS, Header
 from dicom.deid.pixels.segments import (
     CODESTREAM_SYNTAXES,
     RLE,
+    Fragments,
     begins_frame,
     fragments,
     has_fragment_behind_end,
@@ -167,19 +168,20 @@ def has_data_behind(header: Header, pixels: Element) -> bool:
     return pixels.stop - pixels.begin > length + length % 2
 
 
-def has_excess_fragments(value: memoryview, transfer_syntax_uid: str, count: int) -> bool:
+def has_excess_fragments(found: Fragments, transfer_syntax_uid: str, count: int) -> bool:
     """Whether encapsulated pixel data is more than ``count`` compressed frames and a table of their offsets.
 
-    More is a fragment that begins another frame or follows the end of one, and a table that is of another length and
-    whose entries are no offsets. RLE has one fragment for each frame (PS3.5 section A.4.2), unless there is one frame,
-    or the table says otherwise.
+    More is a fragment that begins another frame or follows the end of one, a frame behind another one's end in the same
+    fragment, and a table that is of another length and whose entries are no offsets. RLE has one fragment for each
+    frame (PS3.5 section A.4.2), unless there is one frame, or the table says otherwise.
     """
-    table, *pieces = fragments(value)
+    table, pieces = found.table, found.pieces
     if len(table) not in {0, 4 * count} and not starts_by_table(table, pieces):
         return True
     if transfer_syntax_uid == RLE:
         return len(pieces) > count > 1 and len(starts_by_table(table, pieces)) != count
-    return (len(pieces) > count and sum(map(begins_frame, pieces)) > count) or has_fragment_behind_end(pieces)
+    has_more_frames = len(pieces) > count and sum(map(begins_frame, pieces)) > count
+    return has_more_frames or found.has_picture_behind or has_fragment_behind_end(pieces)
 
 
 def split_frames(header: Header, pixels: Element, transfer_syntax_uid: str, count: int) -> list[bytes]:

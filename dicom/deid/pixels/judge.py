@@ -45,7 +45,8 @@ class Plan:
     ``areas`` are blanked, ``clears_unused_bits`` means that bits outside Bits Stored are set to 0, and ``cuts`` that
     data behind the last frame is cut off. ``is_released``: a person has let the instance pass as it is, so that it also
     passes when its frames prove impossible to decode. ``reason`` is for people and quotes nothing of the instance but
-    the name of a signature. ``asked`` are the tags whose values led to this plan.
+    the name of a signature. ``asked`` are the tags whose values led to this plan. ``fragments`` are those of
+    encapsulated pixel data, which are still to be searched for identifiers.
     """
 
     areas: Areas | None = None
@@ -54,6 +55,7 @@ class Plan:
     is_released: bool = False
     reason: str = ""
     asked: frozenset[int] = field(default=frozenset(), compare=False)
+    fragments: segments.Fragments | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_blank(self) -> bool:
@@ -93,14 +95,18 @@ def judged(
             raise Excluded(f"{_REASONS[kind]} The profile rejects these.")
     plan = _blanking(header, pixels, transfer_syntax_uid, rules, found) if pixels and found else _UNTOUCHED
     held = _held(header, rules, found, plan)
-    if pixels:
-        held += _hidden(header, pixels, transfer_syntax_uid, plan)
+    fragments = _fragments(header, pixels, transfer_syntax_uid)
+    if fragments:
+        held += hidden_in_fragments(fragments, frames.frame_count(header), transfer_syntax_uid, plan.treatment)
+    cuts = pixels is not None and not fragments and frames.has_data_behind(header, pixels)
+    if cuts:
+        held.append(_BEHIND)
     if held and not is_released:
         raise NeedsReview(held[0])
     if not is_released:
-        return replace(plan, asked=frozenset(header.asked))
-    cuts = pixels is not None and _BEHIND in held and not frames.is_encapsulated(pixels)
-    return Plan(plan.areas, plan.clears_unused_bits, cuts, True, plan.reason or "released by a person")
+        return replace(plan, asked=frozenset(header.asked), fragments=fragments)
+    reason = plan.reason or "released by a person"
+    return replace(plan, cuts=cuts, is_released=True, reason=reason, fragments=fragments)
 
 
 def _blanking(header: Header, pixels: Element, transfer_syntax_uid: str, rules: PixelRules, found: list[Kind]) -> Plan:
@@ -137,26 +143,22 @@ def _is_blanked(kind: Kind, plan: Plan) -> bool:
     return plan.clears_unused_bits if kind is Kind.OVERLAY_IN_PIXELS else plan.is_blank
 
 
-def _hidden(header: Header, pixels: Element, transfer_syntax_uid: str, plan: Plan) -> list[str]:
-    """What no rule of a profile can allow, because nobody sees it in the picture."""
-    if not frames.is_encapsulated(pixels):
-        return [_BEHIND] if frames.has_data_behind(header, pixels) else []
-    value = header.data[pixels.begin : pixels.stop]
-    return hidden_in_fragments(value, frames.frame_count(header), transfer_syntax_uid, plan.treatment)
+def _fragments(header: Header, pixels: Element | None, transfer_syntax_uid: str) -> segments.Fragments | None:
+    if not pixels or not frames.is_encapsulated(pixels):
+        return None
+    return segments.read_fragments(header.data[pixels.begin : pixels.stop], transfer_syntax_uid)
 
 
 def hidden_in_fragments(
-    value: memoryview, frame_count: int, transfer_syntax_uid: str, treatment: Treatment = Treatment.PASS
+    fragments: segments.Fragments,
+    frame_count: int,
+    transfer_syntax_uid: str,
+    treatment: Treatment = Treatment.PASS,
 ) -> list[str]:
-    """Return why encapsulated pixel data has to wait for a person, whatever the profile says of its kind.
-
-    ``value`` is the element's, without its delimiter. Raises Unreadable when a frame's headers are broken.
-    """
-    held = [_BEHIND] if frames.has_excess_fragments(value, transfer_syntax_uid, frame_count) else []
-    is_native = transfer_syntax_uid in frames.NATIVE
-    is_known = segments.is_video(transfer_syntax_uid) or segments.can_be_searched(value, transfer_syntax_uid)
-    if is_native or not is_known:
+    """Return why encapsulated pixel data has to wait for a person, whatever the profile says of its kind."""
+    held = [_BEHIND] if frames.has_excess_fragments(fragments, transfer_syntax_uid, frame_count) else []
+    if transfer_syntax_uid in frames.NATIVE or not fragments.can_be_searched:
         held.append(_UNSEARCHED)
-    if treatment is Treatment.PASS and segments.has_metadata(value, transfer_syntax_uid):
+    if treatment is Treatment.PASS and fragments.has_metadata:
         held.append(_METADATA)
     return held

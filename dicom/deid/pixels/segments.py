@@ -1,14 +1,17 @@
 """Finds text and pictures that hide beside the picture in compressed frames: comments, EXIF, XMP, thumbnails.
 
-Of a fragment that begins a frame only the headers of segments and boxes are read, until the first entropy coded data,
-and its last bytes: the number of frames decides how long it takes, not their size. What stands between scans is not
-looked at. Other fragments are searched when they look like text.
+Frames are not decoded. Their segments and boxes are read, also those between the scans of JPEG and in the tile parts of
+JPEG 2000, and what stands behind their end. Entropy coded data is only looked through for markers, and of fragments
+that begin no frame nobody knows what they are: both of them text, or bytes within which there may be some.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
+
+import numpy as np
 
 from models.domain.errors import Unreadable
 
@@ -25,28 +28,44 @@ _SOI, _SOC, _XL = b"\xff\xd8", b"\xff\x4f", b"\xff\x0a"
 _BOXES = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\0\0\0\x0cJXL \r\n\x87\n")
 _MOST_SEGMENTS = 4096
 
-_APP0, _APP2, _APP8, _APP14, _APP15 = 0xE0, 0xE2, 0xE8, 0xEE, 0xEF
+_APP0, _APP8, _APP14, _APP15 = 0xE0, 0xE8, 0xEE, 0xEF
+_HUFFMAN, _ARITHMETIC, _QUANTIZATION, _LINES, _RESTART, _LS_PARAMETERS = 0xC4, 0xCC, 0xDB, 0xDC, 0xDD, 0xF8
 _COMMENT, _START_OF_SCAN, _END_OF_IMAGE = 0xFE, 0xDA, 0xD9
 _END = b"\xff\xd9"
 """The last marker of a frame in JPEG, JPEG-LS and JPEG 2000; their entropy coded data never holds it."""
-_LONGEST_PADDING, _LONGEST_TAIL, _LOOKED_AT = 64, 4096, 4096
-_FRAME_HEADERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+_LONGEST_PADDING, _LOOKED_AT = 64, 4096
+_FRAME_HEADERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {_HUFFMAN, 0xC8, _ARITHMETIC})
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
-_HARMLESS = {_APP0: b"JFIF\0", _APP2: b"ICC_PROFILE\0", _APP8: b"mrfx", _APP14: b"Adobe"}
-"""How application segments begin that tell only how to read the samples (mrfx: a colour transform of JPEG-LS)."""
+_NEEDED = _FRAME_HEADERS | {_HUFFMAN, _ARITHMETIC, _START_OF_SCAN, _LINES, _RESTART, _LS_PARAMETERS}
+"""Segments of JPEG that decoders need, besides those of quantization."""
+_TABLE_LENGTHS = {**dict.fromkeys(range(4), 65), **dict.fromkeys(range(0x10, 0x14), 129)}
+"""Of quantization, by their first byte: four tables at most, of one byte or two for each number."""
+_BETWEEN_SCANS = np.isin(
+    np.arange(0x100),
+    [_HUFFMAN, _ARITHMETIC, *range(_END_OF_IMAGE, _RESTART + 1), *range(_APP0, _APP15 + 1), _LS_PARAMETERS, _COMMENT],
+)
+"""Which markers may stand behind the first scan, and never in entropy coded data; restarts tell nothing."""
+_HARMLESS = {_APP0: (b"JFIF\0", 14), _APP8: (b"mrfx", 6), _APP14: (b"Adobe", 12)}
+"""How application segments begin, and how long they are at most, that tell only how to read the samples (mrfx: a colour
+transform of JPEG-LS)."""
 _TELLING = (b"Exif\0", b"http://ns.adobe.com/", b"Photoshop", b"JFXX\0", b"Ducky", b"MPF\0", b"FPXR\0")
 """How application segments begin that hold people's words, places, or a second picture."""
 
 _J2K_SIZE, _J2K_COMMENT = 0x51, 0x64
-_J2K_DATA = frozenset({0x90, 0x93, 0xD9})
-"""Start of a tile part or of data, end of the codestream: the main header is over (ISO/IEC 15444-1 annex A)."""
+_J2K_DATA = frozenset({0x90, 0x93, _END_OF_IMAGE})
+"""Start of a tile part or of data, end of the codestream: the header is over (ISO/IEC 15444-1 annex A)."""
+_J2K_NEEDED = frozenset({*range(0x50, 0x64)})
+"""From the capabilities to the registration of components (ISO/IEC 15444-1 table A.2, 15444-2, 15444-15)."""
+_TILE_PART, _TILE_PART_HEAD = b"\xff\x90", 12
 _ENCODERS = re.compile(rb"..(?:Created by OpenJPEG version|Kakadu-v|JasPer Version) ?[0-9.]{1,12}\0?", re.DOTALL)
 """What encoders write about themselves, behind the two bytes that tell the kind of comment."""
 _CODESTREAM_BOXES = frozenset({b"jp2c", b"jxlc", b"jxlp"})
 _TELLING_BOXES = frozenset({b"xml ", b"uuid", b"uinf", b"Exif", b"jumb", b"brob", b"asoc", b"jp2i"})
 
 
-_NO_MARKER = 0
+_NO_MARKER, _UNKNOWN, _PICTURE = 0, -1, -2
+"""Instead of markers: may be text, may be anything within which there is text, is a frame where none belongs."""
+_END_MARKER = re.compile(re.escape(_END))
 _CONTROLS = bytes({*range(0x20), 0x7F} - {*b"\0\t\n\r\x1b"})
 """Control characters that are in no text, whatever its character set and the bytes of each letter."""
 
@@ -54,13 +73,35 @@ _RLE_HEAD, _MOST_RLE_SEGMENTS = 64, 15
 
 
 class Segment(NamedTuple):
-    """A marker segment or box in front of a frame's entropy coded data; ``content`` is without its length.
+    """A marker segment or box; ``content`` is without its length.
 
-    Without a marker, bytes that are no part of any frame.
+    Without a marker, bytes that are no part of a frame.
     """
 
     marker: int
     content: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Fragments:
+    """Encapsulated pixel data, read once.
+
+    ``table`` is the Basic Offset Table, ``pieces`` are the other fragments. ``comments`` are what is said that is not
+    needed to read the picture, each once, to be searched for identifiers as text. Left out are JFIF and Adobe segments
+    and what encoders write about themselves. ``unknown`` are bytes that are no text as a whole, within which there may
+    be some: fragments that begin no frame, the end of RLE, and what is long behind the end of a frame.
+    ``has_metadata``: a frame carries EXIF, XMP, IPTC, XML, a thumbnail or a second picture; ``has_picture_behind``:
+    another frame begins behind the end of one. ``can_be_searched``: the syntax, or how the fragments begin, tells where
+    text may be.
+    """
+
+    table: memoryview
+    pieces: list[memoryview]
+    comments: tuple[bytes, ...]
+    unknown: tuple[memoryview, ...]
+    has_metadata: bool
+    has_picture_behind: bool
+    can_be_searched: bool
 
 
 class Size(NamedTuple):
@@ -95,31 +136,20 @@ def is_video(transfer_syntax_uid: str) -> bool:
     return _VIDEO.fullmatch(transfer_syntax_uid) is not None
 
 
-def can_be_searched(value: memoryview, transfer_syntax_uid: str) -> bool:
-    """Whether the fragments are, by syntax or beginning, of a kind of which it is known where text may be in it."""
-    if transfer_syntax_uid in CODESTREAM_SYNTAXES or transfer_syntax_uid == RLE:
-        return True
-    pieces = fragments(value)[1:]
-    return not pieces or begins_frame(pieces[0])
+def read_fragments(value: memoryview, transfer_syntax_uid: str) -> Fragments:
+    """Return what encapsulated pixel data holds; ``value`` is the element's, without its delimiter.
 
-
-def comments(value: memoryview, transfer_syntax_uid: str) -> Iterator[bytes]:
-    """Yield what encapsulated pixel data says that is not needed to read the picture, each text once.
-
-    ``value`` is the element's, without its delimiter. To be searched for identifiers. Left out are JFIF, Adobe and ICC
-    segments and what encoders write about themselves. Of an offset table that is wrong, of what stands behind frames,
-    and of fragments that begin no frame, all that may be text is yielded. Raises Unreadable when a frame's headers are
-    broken.
+    Costs 0.3 ms of CPU for each MB of JPEG. Raises Unreadable when a frame's headers are broken.
     """
-    yield from {bytes(one.content): None for one in _extras(value, transfer_syntax_uid)}
-
-
-def has_metadata(value: memoryview, transfer_syntax_uid: str) -> bool:
-    """Whether a compressed frame carries EXIF, XMP, IPTC, XML, a thumbnail or a second picture.
-
-    ``value`` is that of encapsulated pixel data. Raises Unreadable when a frame's headers are broken.
-    """
-    return any(_is_telling(one) for one in _extras(value, transfer_syntax_uid))
+    table, *pieces = fragments(value)
+    extras = list(_extras(table, pieces, transfer_syntax_uid))
+    markers = {one.marker for one in extras}
+    comments = {bytes(one.content): None for one in extras if one.marker >= _NO_MARKER}
+    unknown = tuple(one.content for one in extras if one.marker < _NO_MARKER)
+    has_metadata = any(_is_telling(one) for one in extras)
+    is_known = transfer_syntax_uid in CODESTREAM_SYNTAXES or transfer_syntax_uid == RLE
+    is_searched = is_known or is_video(transfer_syntax_uid) or not pieces or begins_frame(pieces[0])
+    return Fragments(table, pieces, tuple(comments), unknown, has_metadata, _PICTURE in markers, is_searched)
 
 
 def starts_by_table(table: memoryview, pieces: list[memoryview]) -> list[int]:
@@ -162,9 +192,8 @@ def size_of(frame: memoryview) -> Size | None:
     return None
 
 
-def _extras(value: memoryview, transfer_syntax_uid: str) -> Iterator[Segment]:
+def _extras(table: memoryview, pieces: list[memoryview], transfer_syntax_uid: str) -> Iterator[Segment]:
     """The comments, unknown application segments and boxes of all frames, and what may be text beside the frames."""
-    table, *pieces = fragments(value)
     if table and not starts_by_table(table, pieces):
         yield Segment(_NO_MARKER, table)
     if not pieces:
@@ -177,14 +206,18 @@ def _extras(value: memoryview, transfer_syntax_uid: str) -> Iterator[Segment]:
     has_codestreams = not is_video(transfer_syntax_uid) or begins_frame(pieces[0])
     for piece in pieces:
         if has_codestreams and begins_frame(piece):
-            yield from (one for one in _segments(piece) if _is_extra(one))
-            yield from _behind_end(piece)
-        elif _is_text(piece):
-            yield Segment(_NO_MARKER, piece)
+            needed = _NEEDED if bytes(piece[:2]) == _SOI else _J2K_NEEDED
+            extras = (_extra(segment, needed) for segment in _segments(piece))
+            yield from (extra for extra in extras if extra.content)
+        else:
+            yield _text_or_unknown(piece)
 
 
 def _beside_rle(pieces: list[memoryview]) -> Iterator[Segment]:
-    """What may be text in unused bytes of RLE headers (PS3.5 section G.5) and in fragments without a header."""
+    """What may be text in unused bytes of RLE headers (PS3.5 section G.5) and in fragments without a header.
+
+    Where the last segment ends would only be known by decoding it: its last bytes may be behind it.
+    """
     length = sum(map(len, pieces))
     for number, piece in enumerate(pieces):
         offsets = _rle_offsets(piece, length)
@@ -192,10 +225,11 @@ def _beside_rle(pieces: list[memoryview]) -> Iterator[Segment]:
             unused = piece[4 + 4 * len(offsets) : offsets[0]]
             if bytes(unused).strip(b"\0"):
                 yield Segment(_NO_MARKER, unused)
+            yield Segment(_UNKNOWN, piece[max(offsets[-1], len(piece) - _LOOKED_AT) :])
         elif number == 0:
             raise _broken()
-        elif _is_text(piece):
-            yield Segment(_NO_MARKER, piece)
+        else:
+            yield _text_or_unknown(piece)
 
 
 def _rle_offsets(piece: memoryview, length: int) -> list[int]:
@@ -208,12 +242,17 @@ def _rle_offsets(piece: memoryview, length: int) -> list[int]:
     return offsets if is_rising else []
 
 
-def _behind_end(frame: memoryview) -> Iterator[Segment]:
-    """What stands behind the last marker of a frame and is more than padding; of a long one nothing."""
-    if bytes(frame[-2:]) != _END and _has_end(frame):
-        _, end, behind = bytes(frame[-_LONGEST_TAIL:]).rpartition(_END)
-        if end and behind.strip(b"\0\xff"):
-            yield Segment(_NO_MARKER, memoryview(behind))
+def _behind_end(behind: memoryview) -> Iterator[Segment]:
+    """What stands behind the last marker of a frame and is more than padding."""
+    padding = len(behind) - len(bytes(behind).lstrip(b"\0"))
+    if _has_end(behind[padding:]):
+        yield Segment(_PICTURE, behind)
+    elif bytes(behind).strip(b"\0\xff"):
+        yield Segment(_NO_MARKER, behind) if len(behind) <= _LOOKED_AT else _text_or_unknown(behind)
+
+
+def _text_or_unknown(piece: memoryview) -> Segment:
+    return Segment(_NO_MARKER if _is_text(piece) else _UNKNOWN, piece)
 
 
 def _has_end(frame: memoryview) -> bool:
@@ -232,16 +271,26 @@ def _is_text(piece: memoryview) -> bool:
     return bool(sample) and 4 * len(letters) >= 3 * len(sample)
 
 
-def _is_extra(segment: Segment) -> bool:
-    if segment.marker > 0xFF:
-        return True
-    if segment.marker in {_COMMENT, _J2K_COMMENT}:
-        return not _ENCODERS.fullmatch(segment.content)
-    if not _APP0 <= segment.marker <= _APP15:
-        return False
-    return _has_thumbnail(segment) or not bytes(segment.content[:16]).startswith(
-        _HARMLESS.get(segment.marker, b"\0none")
-    )
+def _extra(segment: Segment, needed: frozenset[int]) -> Segment:
+    """As much of a segment as decoders do not need; of most, nothing."""
+    marker, content = segment
+    if marker in needed:
+        return Segment(marker, content[:0])
+    if marker == _QUANTIZATION:
+        return Segment(marker, content[_quantization_length(content) :])
+    if marker in {_COMMENT, _J2K_COMMENT} and _ENCODERS.fullmatch(content):
+        return Segment(marker, content[:0])
+    beginning, longest = _HARMLESS.get(marker, (b"", -1))
+    is_harmless = len(content) <= longest and bytes(content[: len(beginning)]) == beginning
+    return Segment(marker, content[:0] if is_harmless else content)
+
+
+def _quantization_length(content: memoryview) -> int:
+    """How much of a segment is tables: a byte that tells which, and 64 numbers (ISO/IEC 10918-1 section B.2.4.1)."""
+    length = 0
+    while length < len(content) and content[length] in _TABLE_LENGTHS:
+        length += _TABLE_LENGTHS[content[length]]
+    return length
 
 
 def _is_telling(segment: Segment) -> bool:
@@ -258,33 +307,77 @@ def _has_thumbnail(segment: Segment) -> bool:
 
 
 def _segments(frame: memoryview) -> Iterator[Segment]:
-    """The segments and significant boxes of one frame until its first data; raises Unreadable."""
+    """The segments and significant boxes of one frame, and what is behind its end.
+
+    Raises Unreadable when they are broken before the first entropy coded data.
+    """
     start = bytes(frame[:2])
     if start == _SOI:
-        yield from _marker_segments(frame, frozenset({_START_OF_SCAN, _END_OF_IMAGE}))
+        yield from _jpeg(frame)
     elif start == _SOC:
-        yield from _marker_segments(frame, _J2K_DATA)
+        yield from _jpeg_2000(frame)
     elif bytes(frame[:12]) in _BOXES:
         yield from _boxes(frame)
     elif start != _XL:
         raise _broken()
 
 
-def _marker_segments(frame: memoryview, last: frozenset[int]) -> Iterator[Segment]:
-    position = 2
+def _jpeg(frame: memoryview) -> Iterator[Segment]:
+    position = yield from _marker_segments(frame, 2, frozenset({_START_OF_SCAN, _END_OF_IMAGE}))
+    if not position:
+        raise _broken()
+    for place in _markers(frame, position):
+        if place < position:
+            continue  # in the midst of a segment
+        if frame[place + 1] == _END_OF_IMAGE:
+            yield from _behind_end(frame[place + 2 :])
+            return
+        position = place + 2 + int.from_bytes(frame[place + 2 : place + 4])
+        yield Segment(frame[place + 1], frame[place + 4 : position])
+
+
+def _markers(frame: memoryview, position: int) -> Iterator[int]:
+    """Where markers stand that may follow the first scan, from that on."""
+    data = np.frombuffer(frame, np.uint8, offset=position)
+    places = np.flatnonzero(data[:-1] == 0xFF)
+    yield from (places[_BETWEEN_SCANS[data[places + 1]]] + position).tolist()
+
+
+def _jpeg_2000(frame: memoryview) -> Iterator[Segment]:
+    """Hops over the data of tile parts, whose headers tell their length (ISO/IEC 15444-1 section A.4.2)."""
+    position = yield from _marker_segments(frame, 2, _J2K_DATA)
+    if not position:
+        raise _broken()
+    while bytes(frame[position : position + 2]) == _TILE_PART:
+        begin = position + _TILE_PART_HEAD
+        stop = position + int.from_bytes(frame[position + 6 : position + 10])
+        data = yield from _marker_segments(frame, begin, _J2K_DATA)
+        is_right = stop >= max(data, begin) and bytes(frame[stop : stop + 2]) in {_TILE_PART, _END}
+        position = stop if is_right else _end_of(frame, data or begin)
+    yield from _behind_end(frame[_end_of(frame, position) + 2 :])
+
+
+def _end_of(frame: memoryview, position: int) -> int:
+    """Where the last marker of a frame stands, or would if the frame went on for it."""
+    found = _END_MARKER.search(frame, position)
+    return found.start() if found else len(frame)
+
+
+def _marker_segments(frame: memoryview, position: int, last: frozenset[int]) -> Generator[Segment, None, int]:
+    """Yield the segments until one of the last markers; return where that stands, or 0 when they are broken."""
     for _ in range(_MOST_SEGMENTS):
         while position + 1 < len(frame) and frame[position] == frame[position + 1] == 0xFF:
             position += 1  # fill bytes (ISO/IEC 10918-1 section B.1.1.2)
         if position + 4 > len(frame) or frame[position] != 0xFF:
-            raise _broken()
+            return 0
         marker = frame[position + 1]
         if marker in last:
-            return
+            return position
         length = 0 if marker in _WITHOUT_LENGTH else int.from_bytes(frame[position + 2 : position + 4])
         if marker not in _WITHOUT_LENGTH:
             yield Segment(marker, frame[position + 4 : position + 2 + length])
         position += 2 + length
-    raise _broken()
+    return 0
 
 
 def _boxes(frame: memoryview) -> Iterator[Segment]:
@@ -307,7 +400,7 @@ def _boxes(frame: memoryview) -> Iterator[Segment]:
         if kind in _TELLING_BOXES:
             yield Segment(int.from_bytes(kind), content)
         elif kind in _CODESTREAM_BOXES and bytes(content[:2]) == _SOC:
-            yield from _marker_segments(content, _J2K_DATA)
+            yield from _jpeg_2000(content)
         position = stop
     raise _broken()
 

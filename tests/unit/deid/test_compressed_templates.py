@@ -281,7 +281,7 @@ def test_pixels_of_a_vr_that_may_name_people_are_for_the_engine(vr: bytes, thoro
 
 
 def _without_comments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(residue, "check_comments", lambda *_: None)
+    monkeypatch.setattr(residue, "check_fragments", lambda *_: None)
 
 
 def _without_a_look_at_fragments(monkeypatch: pytest.MonkeyPatch) -> None:

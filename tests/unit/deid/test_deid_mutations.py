@@ -397,7 +397,7 @@ def _without_residue_check(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _without_search_of_comments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(residue, "check_comments", lambda *_: None)
+    monkeypatch.setattr(residue, "check_fragments", lambda *_: None)
 
 
 def _without_shift(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 Each instance is given to an engine that has seen none before, and to one that could treat it by a template.
 """
 
+import random
 import struct
 from dataclasses import replace
 from functools import cache
@@ -10,8 +11,10 @@ from functools import cache
 import pytest
 
 from dicom.deid.engine import Deidentifier
+from dicom.deid.needles import Needles, words_of
 from dicom.deid.pixels.frames import has_excess_fragments
-from dicom.deid.pixels.segments import comments, fragments
+from dicom.deid.pixels.segments import fragments, read_fragments
+from dicom.deid.unknown_bytes import is_within
 from models.domain.instances import EncodedInstance
 from tests import pictures
 from tests.pictures import EXPLICIT, JPEG_2000, JPEG_BASELINE, JPEG_LOSSLESS, RLE
@@ -127,8 +130,8 @@ def test_fragments_of_which_nobody_knows_what_they_are_wait_for_a_person(transfe
 
 
 def test_text_between_the_fragments_of_a_video_is_found() -> None:
-    assert list(comments(value_of(b"\0\0\1\xb3" * 9, TEXT), MPEG_4)) == [TEXT]
-    assert list(comments(value_of(b"\0\0\1\xb3" * 9, b"\xff\xd8\xff\x00" * 9), MPEG_4)) == []
+    assert read_fragments(value_of(b"\0\0\1\xb3" * 9, TEXT), MPEG_4).comments == (TEXT,)
+    assert read_fragments(value_of(b"\0\0\1\xb3" * 9, b"\xff\xd8\xff\x00" * 9), MPEG_4).comments == ()
 
 
 @pytest.mark.parametrize("kind", ["dx_jpeg", "jpeg_2000_mr"])
@@ -222,5 +225,140 @@ def test_long_pieces_of_compressed_data_are_not_taken_for_text(transfer_syntax_u
     noise = pictures.a_picture(bits=16, rows=200, columns=200)[1].tobytes()
     first = {JPEG_BASELINE: a_jpeg()[:-4], JPEG_2000: frame_of(an_original("jpeg_2000_mr"))[:-4]}
     frame = first.get(transfer_syntax_uid, RLE_HEAD + b"\0\0" if transfer_syntax_uid == RLE else a_jpeg()[:-4])
-    assert list(comments(value_of(frame, noise), transfer_syntax_uid)) == []
-    assert not has_excess_fragments(value_of(frame, noise), transfer_syntax_uid, 1)
+    found = read_fragments(value_of(frame, noise), transfer_syntax_uid)
+    assert found.comments == ()
+    assert noise in found.unknown
+    assert not has_excess_fragments(found, transfer_syntax_uid, 1)
+
+
+def noise_of(count: int) -> bytes:
+    """Bytes in which no marker of a frame is, as in entropy coded data."""
+    return random.Random(7).randbytes(count).replace(b"\xff", b"\xfe")
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        segment(0xEE, b"Adobe\0" + bytes(6) + TEXT),
+        segment(0xE2, b"ICC_PROFILE\0\1\1" + TEXT),
+        segment(0xE8, b"mrfx\1" + TEXT),
+        segment(0xF0, TEXT),
+        segment(0xFD, TEXT),
+        segment(0x02, TEXT),
+        segment(0xDB, b"\0" + bytes(range(64)) + TEXT),
+    ],
+)
+def test_text_in_segments_that_only_look_harmless_is_refused(extra: bytes) -> None:
+    assert result_of(with_pixels("dx_jpeg", with_segment(a_jpeg(), extra))) == "ResidueFound"
+
+
+@pytest.mark.parametrize("between", [segment(0xFE, TEXT), segment(0xE5, TEXT), b"\xff\xd0" + segment(0xFE, TEXT)])
+def test_text_between_the_scans_of_a_frame_is_refused(between: bytes) -> None:
+    frame = a_jpeg().rstrip(b"\0")
+    later_scan = frame[frame.index(b"\xff\xda") :]
+    assert result_of(with_pixels("dx_jpeg", frame[:-2] + between + later_scan)) == "ResidueFound"
+
+
+def test_what_looks_like_the_end_within_a_segment_is_none() -> None:
+    frame = a_jpeg().rstrip(b"\0")
+    found = read_fragments(value_of(frame[:-2] + segment(0xFE, b"a\xff\xd9b") + frame[-2:]), JPEG_BASELINE)
+    assert found.comments == (b"a\xff\xd9b",)
+
+
+def test_a_segment_that_is_cut_off_behind_the_first_scan_is_read_as_far_as_it_goes() -> None:
+    cut = a_jpeg().rstrip(b"\0")[:-2] + b"\xff\xfe\xff\xff" + TEXT
+    assert read_fragments(value_of(cut), JPEG_BASELINE).comments == (TEXT,)
+
+
+def tile_part_with(comment: bytes, is_of_known_length: bool = True) -> bytes:
+    """A frame of JPEG 2000 with a comment in the header of its tile part."""
+    frame = frame_of(an_original("jpeg_2000_mr")).rstrip(b"\0")
+    start = frame.index(b"\xff\x90")
+    length = len(frame) - 2 - start + len(comment) if is_of_known_length else 0
+    head = frame[start : start + 6] + struct.pack(">I", length) + frame[start + 10 : start + 12]
+    return frame[:start] + head + comment + frame[start + 12 :]
+
+
+@pytest.mark.parametrize("is_of_known_length", [True, False])
+def test_text_in_and_behind_the_tile_parts_of_a_codestream_is_refused(is_of_known_length: bool) -> None:
+    with_comment = tile_part_with(segment(0x64, b"\0\1" + TEXT), is_of_known_length)
+    assert result_of(with_pixels("jpeg_2000_mr", with_comment)) == "ResidueFound"
+    plain = tile_part_with(b"", is_of_known_length)
+    assert result_of(with_pixels("jpeg_2000_mr", plain)) == ""
+    for behind in (TEXT * 400, TEXT + b"\xff\xd9"):
+        assert result_of(with_pixels("jpeg_2000_mr", plain + behind)) == "ResidueFound"
+
+
+def test_a_tile_part_whose_length_is_wrong_hides_nothing_behind_the_end() -> None:
+    frame = tile_part_with(b"")
+    start = frame.index(b"\xff\x90")
+    for length in (3, 40, 1 << 31):
+        wrong = frame[: start + 6] + struct.pack(">I", length) + frame[start + 10 :]
+        assert read_fragments(value_of(wrong + TEXT), JPEG_2000).comments == (TEXT,)
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        TEXT * 400,
+        TEXT + b"\xff\xd9",
+        bytes(5000) + TEXT * 400,
+        noise_of(9000) + NAME + noise_of(900),
+        noise_of(9000) + NAME.decode().encode("utf-16-le") + noise_of(900),
+        TEXT + noise_of(9000),
+    ],
+)
+def test_what_is_behind_the_end_of_a_frame_is_searched_however_long(behind: bytes) -> None:
+    frame = frame_of(an_original("dx_jpeg")).rstrip(b"\0")
+    assert result_of(with_pixels("dx_jpeg", frame + behind)) == "ResidueFound"
+    assert result_of(with_pixels("dx_jpeg", frame + noise_of(9000))) == ""
+
+
+def test_a_second_picture_behind_the_end_of_a_frame_waits_for_a_person() -> None:
+    frame = frame_of(an_original("dx_jpeg")).rstrip(b"\0")
+    two = with_pixels("dx_jpeg", frame + b"\0" + a_jpeg())
+    assert result_of(two) == "NeedsReview"
+    assert result_when_released(two) == ""
+    named = with_pixels("dx_jpeg", frame + noise_of(0) + with_segment(a_jpeg(), segment(0xFE, TEXT)))
+    assert result_when_released(named) == "ResidueFound"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_name_within_a_fragment_that_is_no_text_is_refused(kind: str) -> None:
+    first, second = halves(frame_of(an_original(kind)))
+    for name in (NAME, NAME.lower(), NAME.decode().encode("utf-16-be"), NAME.decode().encode("utf-16-le")):
+        hidden = noise_of(9000) + name + noise_of(2001)
+        assert result_of(with_pixels(kind, first, hidden, second)) == "ResidueFound"
+    assert result_of(with_pixels(kind, first, noise_of(9000), second)) == ""
+
+
+def test_a_name_behind_the_last_segment_of_rle_is_refused() -> None:
+    frame = frame_of(an_original("rle_ct"))
+    assert result_of(with_pixels("rle_ct", frame + TEXT)) == "ResidueFound"
+
+
+@pytest.mark.parametrize(
+    ("content", "is_found"),
+    [
+        (b"\x01Berentzen\x02", True),
+        (b"\x01bER\xc9NTZ\xc8N\x02", True),
+        (b"\x01Hanna\x02", False),  # five letters may be chance
+        (b"\x01Hanna, 12 May\x02", True),
+        (b"\x01written: Hanna\x02", True),
+        (b"\x01A4711-2233\x02", False),
+        (b"\x01A47112233\x02", True),
+        (b"\x011.2.826.0.1.3680043.10.77.1\x02", True),
+        (b"\x01B\0e\0r\0e\0n\0t\0z\0e\0n\0\x02", True),
+        (b"\x01Beren\x02tzen", False),
+    ],
+)
+def test_within_unknown_bytes_only_what_is_no_chance_is_found(content: bytes, is_found: bool) -> None:
+    words = words_of([(PATIENT_NAME, b"PN", NAME, b""), (0x00100020, b"LO", b"A47112233", b"")])
+    needles = Needles(words, frozenset({b"1.2.826.0.1.3680043.10.77.1"}))
+    assert is_within(memoryview(noise_of(500) + content + noise_of(500)), needles) is is_found
+
+
+def test_by_chance_no_name_is_in_compressed_data() -> None:
+    names = [b"Maria^Andrea", b"Schmitt^Karla", b"Yilmaz^Aaliyah", b"Annana^Eoaea"]
+    needles = Needles(words_of([(PATIENT_NAME, b"PN", name, b"") for name in names]))
+    assert not is_within(memoryview(random.Random(1).randbytes(8 << 20)), needles)

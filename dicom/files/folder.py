@@ -24,7 +24,7 @@ from typing import Self
 
 from dicom.files import layout
 from dicom.files.header import series_uid_of
-from dicom.files.staging import STAGING, remove
+from dicom.files.staging import STAGING, clear, flush_folder, put_back, remove, renamed, set_aside
 from dicom.files.trouble import writing
 from dicom.mapping import give_back
 from dicom.part10 import part10_prefix
@@ -98,6 +98,7 @@ class StagedStudy:
         """
         with writing(self.destination, "folder"):
             self._take_over()
+            put_back(self.destination, self._own)
             remove(self._parts)
             staged = _matching(self._study, digests)
             for path in set(_files(self._study)) - set(staged.values()):
@@ -128,6 +129,7 @@ class StagedStudy:
     def keep_published(self, but: Collection[str]) -> None:
         """Stage again what is published under other file names than these, so that publishing does not remove it."""
         with writing(self.destination, "folder"):
+            put_back(self.destination, self._own)
             for path in _files(self.path):
                 if path.name not in but and not (self._study / path.relative_to(self.path)).exists():
                     self._stage_again(path)
@@ -143,6 +145,7 @@ class StagedStudy:
         be another's when it is done: raises what ``check_ours`` raises then, and nothing has appeared.
         """
         with writing(self.destination, "folder"):
+            put_back(self.destination, self._own)
             if self._study.is_dir():
                 _flush_file_system(self._study)
                 self.check_ours()
@@ -150,7 +153,7 @@ class StagedStudy:
                     folder.mkdir(exist_ok=True)
                 self._move_into_place()
                 for folder in (self.path.parent, self.path.parent.parent, self.destination):
-                    _flush_folder(folder)
+                    flush_folder(folder)
             remove(self._own)
             with suppress(OSError):  # somebody has gone on with an item that was not his, the sweep removes it
                 self._root.rmdir()
@@ -161,9 +164,9 @@ class StagedStudy:
             return set(_matching(self.path, digests))
 
     def discard(self) -> None:
-        """Remove what is staged; what is published stays."""
+        """Remove what is staged; what is published stays, and comes back when a worker died while it replaced it."""
         with writing(self.destination, "folder"):
-            remove(self._root)
+            clear(self.destination, self._root)
 
     @property
     def _root(self) -> Path:
@@ -196,8 +199,9 @@ class StagedStudy:
             self.check_ours()
             self._make_private()
         for attempt in sorted(earlier, key=_file_count, reverse=True):
+            put_back(self.destination, attempt)
             with suppress(FileNotFoundError):
-                _rename(attempt / "study", self._study)
+                renamed(attempt / "study", self._study)
             remove(attempt)
 
     def _stage_again(self, published: Path) -> None:
@@ -213,22 +217,27 @@ class StagedStudy:
             part.rename(staged)
 
     def _move_into_place(self) -> None:
-        if not _rename(self._study, self.path):
+        if not renamed(self._study, self.path):
             self._replace()
 
     def _replace(self) -> None:
         """Put the staged study in the place of the published one, which ends up out of sight.
 
-        In one step where the file system can, else in two: between them the study is missing, but never half.
-        A crash in the middle leaves a staged study, which the next ``publish`` moves.
+        In one step where the file system can, else in two: between them the study is missing, but never half, and
+        whoever comes next puts it back: the next attempt, ``discard`` or the sweep.
         """
         replaced = self._own / "replaced"
         remove(replaced)
         if _exchange(self._study, self.path):
             self._study.rename(replaced)
-        else:
-            self.path.rename(replaced)
+            return
+        aside = set_aside(self.destination, self._own, self.path)
+        try:
             self._study.rename(self.path)
+        except OSError:
+            put_back(self.destination, self._own)
+            raise
+        aside.rename(replaced)
 
 
 class FolderSender:
@@ -342,29 +351,6 @@ def _write_all(descriptor: int, buffers: list[memoryview]) -> None:
             written -= len(left.pop(0))
         if written:
             left[0] = left[0][written:]
-
-
-def _rename(folder: Path, place: Path) -> bool:
-    """Move a folder; False when another one is at its place that is not empty."""
-    try:
-        folder.rename(place)
-    except OSError as exc:
-        if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        return False
-    return True
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make renames in a folder durable, where the file system knows how."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    except OSError as exc:
-        if exc.errno not in _NOT_SUPPORTED:
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _flush_file_system(folder: Path) -> None:

@@ -130,7 +130,7 @@ def test_what_the_next_attempt_stages_outlives_the_end_of_one_that_has_published
 ) -> None:
     first, second = a_study(tmp_path, attempt="first"), a_study(tmp_path, attempt="second")
     send(first, an_instance(1))
-    monkeypatch.setattr(folder, "_flush_folder", lambda _folder: send(second, an_instance(2)))
+    monkeypatch.setattr(folder, "flush_folder", lambda _folder: send(second, an_instance(2)))
     first.publish()
     assert len(published(tmp_path)) == 1
     assert second.present(send(second, an_instance(2))) == {"1.2.1.2"}

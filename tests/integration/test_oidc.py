@@ -119,6 +119,16 @@ def test_an_account_is_not_taken_over_by_an_address_that_nobody_verified(
     assert answer.status_code == 403 and "adit" not in a_browser.cookies
 
 
+@pytest.mark.parametrize("odd", [["true"], {"is": True}, 1, "yes"])
+def test_an_odd_word_about_an_address_does_not_verify_it(
+    a_browser: httpx.Client, database: Database, a_provider: Provider, odd: object
+) -> None:
+    accounts.create_admin(database, "alice", "alice@example.org", "correct-horse-7")
+    a_provider.person |= {"email": "alice@example.org", "email_verified": odd}
+    answer = sign_in(a_browser)
+    assert answer.status_code == 403 and "adit" not in a_browser.cookies
+
+
 def test_a_mail_address_may_come_from_the_user_info(
     a_browser: httpx.Client, database: Database, a_provider: Provider
 ) -> None:

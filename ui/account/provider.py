@@ -98,12 +98,12 @@ class Provider:
         if arrival.get("iss", self._issuer) != self._issuer or "code" not in arrival:
             raise NotPermitted(f"{self._settings.oidc_name} did not let you in.")
         try:
-            claims = self._claims(arrival["code"], sent)
+            person = self._person(self._claims(arrival["code"], sent))
         except (JoseError, ValueError, KeyError, TypeError) as exc:
             raise NotPermitted(f"The answer of {self._settings.oidc_name} is not valid. Begin again.") from exc
         except httpx.HTTPError as exc:
             raise self._silent() from exc
-        return self._person(claims), addresses.local(sent["next"])
+        return person, addresses.local(sent["next"])
 
     def _claims(self, code: str, sent: Mapping[str, str]) -> dict[str, Any]:
         """What the ID token says, and the user info where that lacks a mail address."""
@@ -163,7 +163,7 @@ class Provider:
         if not (first or last):
             first, _, last = word("name").rpartition(" ")
         profile = Profile(word("email"), first, last, word("phone_number"), word("department"))
-        is_verified = claims.get("email_verified") in {True, "true"}
+        is_verified = claims.get("email_verified") is True or claims.get("email_verified") == "true"
         return Person(str(claims["sub"]), profile, word("preferred_username", "email", "sub"), is_verified)
 
     def _about(self, is_fresh: bool = False) -> tuple[Mapping[str, Any], KeySet]:

@@ -101,5 +101,10 @@ def _ordered(target: Path) -> Iterator[Path]:
 
 
 def _with_plain_name(path: Path) -> Path:
+    """The file under a name of plain letters. Raises Unreadable where another file has that name: it would be lost."""
     plain = path.with_name(_NOT_IN_NAMES.sub("_", path.name))
-    return path if plain == path else path.rename(plain)
+    if plain == path:
+        return path
+    if plain.exists():
+        raise Unreadable(f"{PROGRAM} gives two volumes of a series names that are too much alike, so nothing is given.")
+    return path.rename(plain)

@@ -49,6 +49,13 @@ def test_names_hold_nothing_but_plain_letters(a_workspace: Workspace, a_program:
     assert converted(a_workspace) == ["series-001__.nii.gz"]
 
 
+@pytest.mark.parametrize("other", ["a_", "a%"])
+def test_no_volume_takes_the_place_of_another(a_workspace: Workspace, a_program: Path, other: str) -> None:
+    behaves(a_program, f'for end in "a+" "{other}"; do echo 1 > "$out/$name$end.nii.gz"; done')
+    with pytest.raises(Unreadable, match="too much alike"):
+        converted(a_workspace)
+
+
 @pytest.mark.parametrize(
     ("script", "problem"),
     [

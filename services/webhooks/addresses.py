@@ -108,8 +108,11 @@ def _problem_of(address: Address) -> str:
         or meant.is_unspecified
         or meant.is_reserved
         or meant in _NOT_TO_BE_REACHED
+        or (isinstance(meant, IPv6Address) and meant.teredo is not None)
     ):
-        return "It leads to an address to which nothing may be sent (link-local, metadata, multicast or reserved)."
+        return (
+            "It leads to an address to which nothing may be sent (link-local, metadata, multicast, Teredo or reserved)."
+        )
     return ""
 
 

@@ -71,6 +71,7 @@ def test_addresses_that_are_fine(settings: Settings, url: str) -> None:
         "https://[64:ff9b::a9fe:a9fe]/",
         "https://[2002:a9fe:a9fe::]/",
         "https://[fd00:ec2::254]/",
+        "https://[2001:0:a9fe:a9fe::]/",
         "https://100.100.100.200/",
         "https://0.0.0.0/",
         "https://224.0.0.1/",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models.domain.errors import TimedOut
 from models.settings import Settings
-from services.checks.patience import soon
+from services.patience import soon
 
 _PATIENCE_S = 5.0
 _SQLITE = "sqlite:///"

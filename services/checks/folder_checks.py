@@ -20,7 +20,7 @@ from models.domain.quotas import in_bytes, readable
 from models.settings import Settings
 from services import own_directories
 from services.checks.findings import Finding, checked
-from services.checks.patience import soon
+from services.patience import soon
 
 _PATIENCE_S = 10.0
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})

@@ -25,6 +25,7 @@ MOST_WISHES = 200
 _OF_ONE_STUDY = (DataError, BadRequest, PeerLied)
 """Errors that tell of one study, and nothing of the next."""
 _KINDS: Mapping[str, Kind] = {
+    "AU": Kind.AUDIO,
     "DOC": Kind.DOCUMENTS,
     "M3D": Kind.DOCUMENTS,
     "US": Kind.ULTRASOUND,

@@ -344,7 +344,6 @@ ALWAYS_NOTICED_BY = {
     0x00080119: long_public_codes_stay,
     rules.CODE_MEANING: public_codes_stay,
     rules.CONCEPT_NAME: a_birth_date_in_a_report_is_not_shifted,
-    rules.SOP_CLASS_UID: the_class_of_an_instance_stays,
     0x00080103: versions_of_local_schemes_go,
     0x0008010C: uids_of_public_schemes_stay,
     0x00201070: other_study_numbers_go,
@@ -372,7 +371,7 @@ KEPT_NOTICED_BY = {
 }
 
 
-@pytest.mark.parametrize("tag", KEPT_NOTICED_BY.keys() - {rules.SOP_CLASS_UID})
+@pytest.mark.parametrize("tag", KEPT_NOTICED_BY)
 def test_a_rule_that_always_holds_cannot_become_keeping(tag: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(policy._ALWAYS, tag, Rule.KEEP)
     assert is_noticed(KEPT_NOTICED_BY[tag])
@@ -470,6 +469,10 @@ def _with_any_label(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy, "_TEXT_IN_CODE_STRING", 0)
 
 
+def _without_its_own_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walker, "SOP_CLASS_UID", 0)
+
+
 def _with_any_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy, "_NUMBER_VRS", frozenset[bytes]())
 
@@ -507,6 +510,7 @@ MUTATIONS: dict[Callable[[pytest.MonkeyPatch], None], Callable[[], bool]] = {
     _with_every_date_a_birth_date: other_dates_in_a_report_are_shifted,
     _without_what_must_be_empty: a_type_2_id_of_a_reference_stays_empty,
     _with_any_label: labels_of_contents_are_cleaned,
+    _without_its_own_class: the_class_of_an_instance_stays,
     _with_any_number: words_in_the_place_of_a_number_go,
     _with_any_code: words_in_the_place_of_a_code_are_cleaned,
     _with_overlays: overlays_go,

@@ -65,7 +65,12 @@ _STREET = re.compile(r"str(?:asse)?$")
 _MAIL = re.compile(r"[^\s<>;,]+@[^\s<>;,]+")
 _DIGITS = re.compile(r"[0-9]+")
 _DIGIT_RUNS = re.compile(r"\+?[0-9](?:[ ()/.\\-]{0,3}[0-9])+")
-_DATE = re.compile(r"([0-9]{4})[.-]?([0-9]{2})[.-]?([0-9]{2})")
+_DATES = (
+    re.compile(r"(?P<year>[0-9]{4})(?P<month>[0-9]{2})(?P<day>[0-9]{2})"),
+    re.compile(r"(?P<year>[0-9]{4})([ ./-])(?P<month>[0-9]{1,2})\2(?P<day>[0-9]{1,2})(?![0-9])"),
+    re.compile(r"(?P<day>[0-9]{1,2})([ ./-])(?P<month>[0-9]{1,2})\2(?P<year>[0-9]{4})(?![0-9])"),
+)
+"""How a birth date begins, whatever stands behind it, as in a range or with a time; the standard's form first."""
 _MONTHS = (
     *(("jan", "januar", "january"), ("feb", "februar", "february"), ("mar", "marz", "maerz", "mrz", "march")),
     *(("apr", "april"), ("may", "mai"), ("jun", "juni", "june"), ("jul", "juli", "july"), ("aug", "august")),
@@ -73,7 +78,8 @@ _MONTHS = (
     ("dec", "dez", "dezember", "december"),
 )
 _TITLES = frozenset({"dr", "dres", "geb", "geborene", "jun", "junior", "med", "prof", "sen", "senior"})
-_NARROW = frozenset({"ascii", "latin_1", "iso8859", "iso8859-1", "iso8859_2", "iso8859_3", "iso8859_4", "utf8"})
+_LATIN_1 = frozenset({"latin_1", "iso8859"})
+_UNREADABLE = "\ufffd"
 _NO_BIRTH_DATES = frozenset({"19000101", "00010101", "18000101"})
 _ASCII_RUN = re.compile(r"[a-z0-9]+")
 
@@ -95,6 +101,10 @@ class Words:
     """Regular expressions of whole words: short names, names in a row, identifiers, addresses."""
     birth_date: frozenset[str] = frozenset()
     """Regular expressions of one date."""
+    short_birth_date: frozenset[str] = frozenset()
+    """The same of the date with two digits of its year, or between letters, in text that is folded but not spaced.
+
+    Some versions of software look like these."""
     birth_digits: frozenset[str] = frozenset()
     """The date in eight or six digits, as in pseudonyms that people made up."""
     numbers: frozenset[str] = frozenset()
@@ -102,17 +112,21 @@ class Words:
     phones: frozenset[str] = frozenset()
     """Last digits of telephone numbers."""
     opaque: frozenset[str] = frozenset()
-    """What is long enough to be no chance within opaque bytes, besides long names."""
+    """Identifiers that are long enough to be no chance within opaque bytes or longer words."""
     exact: frozenset[str] = frozenset()
     """Identifiers however short, for a pseudonym that is one of them."""
     scrub: frozenset[str] = frozenset()
     """Folded words that cleaning drops from text."""
     anchors: frozenset[bytes] = frozenset()
-    """Without one of these, or one of ``short_names``, nothing of this is in a header; ``b""`` is in all of them.
+    """Without one of these, of ``short_names`` or ``short_dates``, nothing of this is in a header; ``b""`` is in all.
 
     Without case, accents and punctuation."""
     short_names: frozenset[bytes] = frozenset()
     """Names that count only as whole words, alone, and are their own anchors."""
+    short_dates: frozenset[bytes] = frozenset()
+    """The digits of a date with two for its year. In many headers by chance, so that ``short_date_bytes`` decides."""
+    short_dates_in_bytes: frozenset[bytes] = frozenset()
+    """Regular expressions of the same with their separators."""
     checked: set[tuple[object, ...]] = field(default_factory=set[tuple[object, ...]], compare=False, repr=False)
     """Elements that were searched and hold nothing of this."""
 
@@ -120,6 +134,11 @@ class Words:
     def whole(self) -> re.Pattern[str] | None:
         """Finds phrases as whole words, outside of decimals."""
         return _whole_words(self.phrases)
+
+    @cached_property
+    def within(self) -> re.Pattern[str] | None:
+        """Finds long identifiers in spaced text, also beside letters; the digits they begin or end with are all."""
+        return _alternatives(map(_within, self.opaque))
 
     @cached_property
     def whole_long_names(self) -> re.Pattern[str] | None:
@@ -130,9 +149,22 @@ class Words:
     def short_name_bytes(self) -> re.Pattern[bytes]:
         """Finds short names that are not inside of a word, in bytes in lower case and without accents.
 
-        One letter before them may end a length or an escape sequence, and two behind them may begin the next tag.
+        One letter before them may end a length or an escape sequence, and two behind them may begin the next tag. Where
+        letters have two bytes, they are found inside of words, too.
         """
-        return re.compile(rb"(?<![a-z]{2})(?:%s)(?![a-z]{3})" % b"|".join(sorted(self.short_names)))
+        names = sorted(self.short_names)
+        wide = (b"\0".join(bytes((letter,)) for letter in name) for name in names)
+        return re.compile(rb"(?<![a-z]{2})(?:%s)(?![a-z]{3})|%s" % (b"|".join(names), b"|".join(wide)))
+
+    @cached_property
+    def short_date_bytes(self) -> re.Pattern[bytes]:
+        """Finds dates with two digits for their year in bytes, of one or two for each letter."""
+        return re.compile(b"|".join(sorted(self.short_dates_in_bytes)))
+
+    @cached_property
+    def short_date(self) -> re.Pattern[str] | None:
+        """Finds the birth date in the spellings of ``short_birth_date``."""
+        return _alternatives(self.short_birth_date)
 
     @cached_property
     def date(self) -> re.Pattern[str] | None:
@@ -160,6 +192,7 @@ class _Gathering:
         self.long_names: set[str] = set()
         self.phrases: set[str] = set()
         self.birth_date: set[str] = set()
+        self.short_birth_date: set[str] = set()
         self.birth_digits: set[str] = set()
         self.numbers: set[str] = set()
         self.phones: set[str] = set()
@@ -168,14 +201,16 @@ class _Gathering:
         self.scrub: set[str] = set()
         self.anchors: set[bytes] = set()
         self.short_names: set[bytes] = set()
+        self.short_dates: set[bytes] = set()
+        self.short_dates_in_bytes: set[bytes] = set()
         self.name_parts = 0
-        self.is_wide = False
 
     def words(self) -> Words:
         return Words(
             long_names=frozenset(self.long_names),
             phrases=frozenset(self.phrases),
             birth_date=frozenset(self.birth_date),
+            short_birth_date=frozenset(self.short_birth_date),
             birth_digits=frozenset(self.birth_digits),
             numbers=frozenset(self.numbers),
             phones=frozenset(self.phones),
@@ -184,6 +219,8 @@ class _Gathering:
             scrub=frozenset(self.scrub - NOBODY),
             anchors=_shortest(self.anchors),
             short_names=frozenset(self.short_names),
+            short_dates=_shortest(self.short_dates),
+            short_dates_in_bytes=frozenset(self.short_dates_in_bytes),
         )
 
     def add(self, tag: int, vr: bytes, text: str) -> None:
@@ -288,14 +325,17 @@ class _Gathering:
             self._add_phrase(f"{postcode} {place}", place)
 
     def _take_birth_date(self, text: str) -> None:
-        match = _DATE.fullmatch(text)
-        if match is None or "".join(match.groups()) in _NO_BIRTH_DATES:
+        date = _date_in(text)
+        if date is None or "".join(date) in _NO_BIRTH_DATES:
             return
-        year, month, day = match.groups()
+        year, month, day = date
         self.scrub.update({year + month + day, day + month + year})
         self.birth_digits |= {f"{a}{b}{c}" for y in (year, year[2:]) for a, b, c in _orders(y, month, day)}
         self.birth_date.update(_date_patterns(year, month, day))
         self.anchors.update(anchor.encode() for anchor in _date_anchors(year, month, day))
+        self.short_birth_date.update(_short_date_patterns(year, month, day))
+        self.short_dates.update(anchor.encode() for anchor in _numeric_anchors(year[2:], month, day))
+        self.short_dates_in_bytes.update(_short_dates_in_bytes(year[2:], month, day))
 
     def _add_phrase(self, plain: str, original: str) -> None:
         """Words in a row, whatever separates them."""
@@ -307,11 +347,10 @@ class _Gathering:
     def _anchor(self, plain: str, original: str) -> bytes:
         """The longest piece of a folded word that is written with the same bytes wherever it is searched for.
 
-        That is all of a word of Latin-1, whose accents the search can take from bytes. Of other words, and of all in
-        a character set of several bytes for each letter, only the letters that are ASCII, and nothing of those without
-        any. Double s may be written as one letter.
+        That is all of a word of Latin-1, whose accents the search can take from bytes. Of other words only the letters
+        that are ASCII, and nothing of those without any. Double s may be written as one letter.
         """
-        if not original.isascii() and any(letter > ("\x7f" if self.is_wide else "\xff") for letter in original):
+        if not original.isascii() and any(letter > "\xff" for letter in original):
             letters = unicodedata.normalize("NFKD", original).casefold()
             own = max(re.split(r"ss|[^a-z0-9]+", re.sub(r".(?=[^\0-\x7f])", " ", letters)), key=len, default="")
             return own.encode() if own in plain else b""
@@ -335,10 +374,8 @@ class _Gathering:
 def words_of(originals: Iterable[Original]) -> Words:
     """Return what the values of original elements identify people with; raises RuleFailed for a character set."""
     gathering = _Gathering()
-    found = list(originals)
-    gathering.is_wide = any(not _is_narrow(charset) for *_, charset in found)
-    for tag, vr, value, charset in found:
-        for text in texts_of(value, charset):
+    for tag, vr, value, charset in originals:
+        for text in _said(value, charset):
             for single in text.split("\\"):
                 gathering.add(tag, vr, single.strip("\0 "))
     return gathering.words()
@@ -369,13 +406,33 @@ def uid_needles(values: Collection[bytes]) -> frozenset[bytes]:
 
 
 def texts_of(value: bytes, charset: bytes) -> Iterator[str]:
-    """Yield what a value says in its character set and, where it may be, in UTF-8 that nobody declared."""
+    """Yield what a value says in its character set and, where it may be, in UTF-8 or Latin-1 that nobody declared."""
     yield decoded(value, charset)
-    if not value.isascii():
-        try:
-            yield value.decode("utf-8")
-        except UnicodeDecodeError:
-            return
+    if value.isascii():
+        return
+    in_utf_8 = _in_utf_8(value)
+    if in_utf_8 is not None:
+        yield in_utf_8
+    elif codec_of(charset) not in _LATIN_1:
+        yield value.decode("latin-1")
+
+
+def _said(value: bytes, charset: bytes) -> Iterator[str]:
+    """The same of an original, in Latin-1 only where its own character set makes no sense.
+
+    Of a name in other letters, Latin-1 would make short words that name nobody.
+    """
+    own, *others = texts_of(value, charset)
+    yield own
+    if _UNREADABLE in own or _in_utf_8(value) is not None:
+        yield from others
+
+
+def _in_utf_8(value: bytes) -> str | None:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def digit_runs(text: str) -> Iterator[str]:
@@ -388,11 +445,6 @@ def _parts(components: Iterable[str]) -> list[str]:
     return [word for word in words if len(word) > 1 and folded(word) not in NOBODY | _TITLES]
 
 
-def _is_narrow(character_set: bytes) -> bool:
-    """Whether Latin letters with accents have one byte, or two of UTF-8."""
-    return codec_of(character_set).lower() in _NARROW and b"\\" not in character_set
-
-
 def _choices(words: Iterable[str]) -> str:
     return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
 
@@ -402,6 +454,30 @@ def _whole_words(patterns: Iterable[str]) -> re.Pattern[str] | None:
     if not ordered:
         return None
     return re.compile(rf"(?<!\w)(?<![0-9][.,])(?:{'|'.join(ordered)})(?!\w|[.,][0-9])")
+
+
+def _alternatives(patterns: Iterable[str]) -> re.Pattern[str] | None:
+    joined = "|".join(sorted(patterns, key=len, reverse=True))
+    return re.compile(joined) if joined else None
+
+
+def _within(identifier: str) -> str:
+    """A pattern of a long identifier that letters may stand beside, and digits beside its letters."""
+    if identifier.isdigit():
+        return rf"(?<![0-9])(?<![0-9][.,])0*{identifier}(?![0-9]|[.,][0-9])"
+    tokens = _TOKENS.findall(identifier)
+    before = "(?<![0-9])" if tokens[0].isdigit() else ""
+    behind = "(?![0-9])" if tokens[-1].isdigit() else ""
+    return before + r"[ .,]?".join(map(re.escape, tokens)) + behind
+
+
+def _date_in(text: str) -> tuple[str, str, str] | None:
+    """Year, month and day of the date that a text begins with."""
+    match = next((match for pattern in _DATES if (match := pattern.match(text))), None)
+    if match is None:
+        return None
+    month, day = match["month"].zfill(2), match["day"].zfill(2)
+    return (match["year"], day, month) if month > "12" >= day else (match["year"], month, day)
 
 
 def _orders(year: str, month: str, day: str) -> tuple[tuple[str, str, str], ...]:
@@ -419,10 +495,40 @@ def _date_patterns(year: str, month: str, day: str) -> Iterator[str]:
     yield rf"{names}[ .]?{short_day}[ .,]?(?:{year}|{year[2:]})"
 
 
-def _date_anchors(year: str, month: str, day: str) -> Iterator[str]:
+def _short_date_patterns(year: str, month: str, day: str) -> Iterator[str]:
+    """With two digits of the year and one kind of separator, in six digits, or in eight between letters."""
+    for one, two, three in _orders(year, month, day):
+        yield rf"(?<![0-9])(?<![0-9]\.){one}{two}{three}(?![0-9]|\.[0-9])"
+    choices = [mark.join(parts) for parts in _orders(year[2:], month, day) for mark in ("", " ", "_")]
+    numbers = [f"0?{number.lstrip('0')}" if number.strip("0") else "00?" for number in (month, day)]
+    for parts in _orders(year[2:], *numbers):
+        choices += [rf" ?{mark} ?".join(parts) for mark in (r"\.", ",", "/", "-")]
+    yield rf"(?<![^\W_])(?<![0-9]\.)(?:{'|'.join(choices)})(?![^\W_]|\.[0-9])"
+
+
+def _short_dates_in_bytes(year: str, month: str, day: str) -> Iterator[bytes]:
+    """What is at least in the bytes of each date with two digits of the year, whatever stands beside it."""
+    for parts in _orders(year, month, day):
+        yield rb"[\0 _]{0,3}".join(map(_wide, parts))
+    numbers = (number.lstrip("0") or "0" for number in (month, day))
+    short = [rb"(?:0\0?)?" + _wide(number) for number in numbers]
+    for parts in _orders(_wide(year), *short):
+        yield rb"[\0 ]{0,3}[.,/-][\0 ]{0,3}".join(parts)
+
+
+def _wide(digits: str) -> bytes:
+    """A pattern of digits that have one byte or two each."""
+    return rb"\0?".join(bytes((digit,)) for digit in digits.encode())
+
+
+def _numeric_anchors(year: str, month: str, day: str) -> Iterator[str]:
     for short_month in {month, month.lstrip("0") or "0"}:
         for short_day in {day, day.lstrip("0") or "0"}:
             yield from ("".join(parts) for parts in _orders(year, short_month, short_day))
+
+
+def _date_anchors(year: str, month: str, day: str) -> Iterator[str]:
+    yield from _numeric_anchors(year, month, day)
     for name in _months(month):
         yield from (day.lstrip("0") + name[:3], name[-3:] + day.lstrip("0"), name[-3:] + day)
 

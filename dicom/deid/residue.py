@@ -9,8 +9,10 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
-from dicom.deid.charsets import decoded
+from dicom.deid import rules
+from dicom.deid.charsets import ESCAPE, codec_of, decoded, is_one_byte
 from dicom.deid.encoding import (
     Element,
     Syntax,
@@ -29,7 +31,7 @@ from dicom.deid.pixels.segments import Fragments
 from dicom.deid.rules import SEQUENCE_RULES, Rule, name_of
 from dicom.deid.unknown_bytes import is_within
 from dicom.deid.vocabulary import device_words, harmless
-from models.domain.errors import ResidueFound
+from models.domain.errors import ResidueFound, RuleFailed
 
 __all__ = ["Identifiers", "Needles", "check", "check_bytes", "check_fragments", "check_pseudonym", "check_text"]
 
@@ -42,6 +44,13 @@ _DATE_VRS = frozenset({b"DA", b"DT", b"TM", b"AS"})
 _CLEANED = frozenset({Rule.CLEAN_TEXT, Rule.CLEAN_LABEL})
 _DEVICES = frozenset({Rule.KEEP, Rule.KEEP_IF_VALID, Rule.KEEP_OR_CLEAN, Rule.SCHEME, Rule.CODE})
 _CHECKED = _DEVICES | _CLEANED | {Rule.PRIVATE, Rule.PSEUDONYM, Rule.TIME, Rule.UID, Rule.KIND, Rule.SCHEME_UID}
+_VERSIONS = frozenset({METHOD, 0x00080103, 0x00181019, 0x00181020, 0x00660031})
+"""Attributes in which numbers between points are versions, not dates with two digits for the year: methods of
+de-identification, versions of coding schemes, of software, of that of secondary captures, of algorithms."""
+_LONG_NAME = 7
+"""Names of so many letters are no chance within longer words of code strings."""
+_PRINTABLE = re.compile(r"[ -~\xa0-\u024f]{8,}")
+"""What is text within opaque bytes, and not there by chance."""
 _SHORTEST_OPAQUE = SHORT_NAME
 """Opaque bytes that are fewer can hold no name that is searched for in them."""
 _BETWEEN_PIXELS = "An identifier of the patient is written between the pixels."
@@ -57,14 +66,6 @@ _OWN_UID = re.compile(rb"2\.25\.[0-9]{20,40}")
 _BETWEEN_LETTERS = rb"[\0-/:-@\[-`{-\xbf\xd7\xf7]{0,64}"
 _UID_SHAPED = re.compile(rb"[0-9.]{12,}")
 
-_PUNCTUATION = bytes(byte for byte in range(0x100) if not chr(byte).isalnum())
-_LATIN_1 = b"".join(folded(chr(byte))[:1].encode("latin-1", "replace") for byte in range(0x100))
-"""A table from bytes of Latin-1 to lower case letters without accents."""
-_WRITTEN_OUT = (
-    *((mark, b"  ") for mark in (b"\xfe\xff", b"\xff\xfe")),
-    *((letter.encode("latin-1"), folded(letter).encode()) for letter in "ÆæÞþ"),
-)
-"""Letters of Latin-1 that are folded to two, but for the double s; before them the marks of items, which have such."""
 _UTF_8 = re.compile(rb"[\xc2-\xcd\xe1\xe2\xef](?:(?<![\xe1\xe2\xef])|[\x80-\xbf])[\x80-\xbf]")
 """Latin letters with accents, joined or wide, accents that follow their letter, and punctuation, in UTF-8."""
 _LEADS = frozenset({*range(0xC2, 0xCE), 0xE1, 0xE2, 0xEF})
@@ -88,7 +89,7 @@ def check_changed(
     ``changed`` are those elements, joined; ``character_set`` is the value of (0008,0005) where it is not among them.
     """
     has_uid = _holds_uid(header, needles.uids)
-    if not has_uid and not _may_hold(changed, needles.words):
+    if not has_uid and not _may_hold(changed, needles.words, syntax, character_set):
         return
     data = memoryview(changed)
     search = _Search(needles.words, needles.uids if has_uid else frozenset(), rule_for)
@@ -174,7 +175,7 @@ class _Search:
 
     def _value(self, element: Element, rule: Rule, value: bytes, charset: bytes) -> None:
         vr = known_vr(element.tag) or element.vr
-        key = (rule, vr, element.tag == METHOD, charset, value)
+        key = (rule, vr, element.tag if element.tag in _VERSIONS else 0, charset, value)
         is_clean = key in self.words.checked
         if not is_clean and _holds(element.tag, vr, value, rule, self.words, charset):
             raise ResidueFound(f"An identifier is still in {name_of(element.tag)}.")
@@ -209,7 +210,11 @@ def _holds(tag: int, vr: bytes, value: bytes, rule: Rule, words: Words, charset:
         return any(part in words.numbers for part in _NOT_DIGITS.split(value.decode("latin-1")))
     if vr == b"TM" and all(_TIME.fullmatch(single.strip(b" \0")) for single in value.split(b"\\")):
         return False
-    return any(_text_holds(text, vr, rule, words) for text in texts_of(value, charset))
+    has_dates = vr not in _DATE_VRS and tag not in _VERSIONS
+    return any(
+        _text_holds(text, vr, rule, words) or (has_dates and _holds_short_date(text, words))
+        for text in texts_of(value, charset)
+    )
 
 
 def _text_holds(text: str, vr: bytes, rule: Rule, words: Words) -> bool:
@@ -227,7 +232,11 @@ def _holds_text(text: str, words: Words, passed_over: Collection[str], is_whole:
     plain = spaced(text)
     if _holds_words(plain, words, passed_over, is_whole) or _holds_digits(text, words):
         return True
-    return words.date is not None and words.date.search(plain) is not None
+    return any(pattern is not None and pattern.search(plain) for pattern in (words.within, words.date))
+
+
+def _holds_short_date(text: str, words: Words) -> bool:
+    return words.short_date is not None and words.short_date.search(folded(text)) is not None
 
 
 def _holds_words(plain: str, words: Words, passed_over: Collection[str], is_whole: bool) -> bool:
@@ -243,7 +252,8 @@ def _holds_phrase(plain: str, words: Words, passed_over: Collection[str]) -> boo
 def _holds_long_name(plain: str, words: Words, passed_over: Collection[str], is_whole: bool) -> bool:
     left = " ".join(word for word in plain.split(" ") if word not in passed_over)
     if is_whole:
-        return words.whole_long_names is not None and words.whole_long_names.search(left) is not None
+        is_alone = words.whole_long_names is not None and words.whole_long_names.search(left) is not None
+        return is_alone or any(name in left for name in words.long_names if len(name) >= _LONG_NAME)
     joined = left.replace(" ", "")
     return any(name in left or (len(name) > SHORT_NAME and name in joined) for name in words.long_names)
 
@@ -258,7 +268,8 @@ def _holds_digits(text: str, words: Words) -> bool:
 
 
 def _is_opaquely_in(value: bytes, charset: bytes, words: Words) -> bool:
-    """Whether bytes hold long names or identifiers as text, of one byte or two for each letter."""
+    """Whether bytes hold long names or identifiers as text, of one byte or two for each letter, or more among text."""
+    runs: set[str] = set()
     for text in _opaque_texts(value, charset):
         plain = folded(text)
         joined = "".join(letter for letter in plain if letter.isalnum())
@@ -266,7 +277,8 @@ def _is_opaquely_in(value: bytes, charset: bytes, words: Words) -> bool:
             return True
         if any(number.replace(" ", "") in joined for number in words.opaque):
             return True
-    return False
+        runs.update(_PRINTABLE.findall(text))
+    return any(_holds_text(run, words, device_words(), False) or _holds_short_date(run, words) for run in runs)
 
 
 def _opaque_texts(value: bytes, charset: bytes) -> Iterator[str]:
@@ -279,11 +291,94 @@ def _opaque_texts(value: bytes, charset: bytes) -> Iterator[str]:
         yield value[begin:].decode("utf-16-be", "replace")
 
 
-def _may_hold(header: bytes, words: Words) -> bool:
-    """Whether any needle could be anywhere in the bytes; nearly always not, and then nothing else is to be done."""
-    if _may_hold_as_latin_1(header, words):
+@dataclass(frozen=True, slots=True)
+class _Letters:
+    """What the bytes of a character set are as folded letters."""
+
+    table: bytes
+    """From bytes to ASCII in lower case without accents; a question mark for other letters."""
+    between: bytes
+    """All bytes that are neither letters nor digits."""
+    written_out: tuple[tuple[bytes, bytes], ...]
+    """Letters that are folded to two, but for the double s; before them the marks of items, which have such bytes."""
+
+
+def _letters_of(codec: str) -> _Letters:
+    letters = [bytes((byte,)).decode(codec, "replace") for byte in range(0x100)]
+    plain = [folded(letter) for letter in letters]
+    doubled = [byte for byte, two in enumerate(plain) if len(two) > 1 and two.isascii() and two != "ss"]
+    return _Letters(
+        b"".join(letter[:1].encode("ascii", "replace") or b" " for letter in plain),
+        bytes(byte for byte, letter in enumerate(letters) if not letter.isalnum()),
+        (
+            *((mark, b"  ") for mark in (b"\xfe\xff", b"\xff\xfe")),
+            *((bytes((byte,)), plain[byte].encode()) for byte in doubled),
+        ),
+    )
+
+
+_LATIN_1 = _letters_of("latin-1")
+
+
+@lru_cache(maxsize=256)
+def _declared_letters(charset: bytes) -> _Letters | None:
+    """Those of a value of (0008,0005), of Latin-1 also for UTF-8; None when letters have several bytes."""
+    try:
+        codec = codec_of(charset)
+    except RuleFailed:
+        return None
+    if codec in _READ_ANYWAY:
+        return _LATIN_1
+    return _letters_of(codec) if is_one_byte(codec) else None
+
+
+_READ_ANYWAY = frozenset({"iso8859", "latin_1", "UTF8"})
+
+
+def _may_hold(header: bytes, words: Words, syntax: Syntax, inherited: bytes) -> bool:
+    """Whether any needle could be anywhere in the bytes; nearly always not, and then nothing else is to be done.
+
+    Looks at them in Latin-1, in UTF-8, and in each character set that they, or what they are part of, declare.
+    """
+    if _may_hold_in(header, words, _LATIN_1):
         return True
-    return b"\xc2\x80" in header.translate(_SHAPES) and _may_hold_as_latin_1(_UTF_8.sub(_folded_bytes, header), words)
+    if b"\xc2\x80" in header.translate(_SHAPES) and _may_hold_in(_UTF_8.sub(_folded_bytes, header), words, _LATIN_1):
+        return True
+    charsets = {inherited, *_declared(header, syntax)}
+    return any(_may_hold_as_declared(header, words, charset) for charset in charsets)
+
+
+def _may_hold_as_declared(header: bytes, words: Words, charset: bytes) -> bool:
+    """Of letters that have several bytes or stand behind escapes nothing is known, so that they might."""
+    if b"\\" in charset and ESCAPE.search(header):
+        return True
+    letters = _declared_letters(charset)
+    if letters is None:
+        return not header.isascii() or b"\x1b" in header
+    return letters is not _LATIN_1 and _may_hold_in(header, words, letters)
+
+
+def _declared(header: bytes, syntax: Syntax) -> Iterator[bytes]:
+    """Yield the values of (0008,0005) at all levels; what only looks like one makes the search longer, not wrong."""
+    orders: tuple[Literal["little", "big"], ...] = ("little", "big") if syntax.big_endian else ("little",)
+    for order in orders:  # within UN, items are little endian always
+        tag = rules.SPECIFIC_CHARACTER_SET
+        begin = (tag >> 16).to_bytes(2, order) + (tag & 0xFFFF).to_bytes(2, order)
+        place = header.find(begin)
+        while place >= 0:
+            yield _value_behind(header, place + len(begin), order)
+            place = header.find(begin, place + len(begin))
+
+
+def _value_behind(header: bytes, place: int, order: Literal["little", "big"]) -> bytes:
+    """The value whose VR CS, or whose length without a VR, is at a place; of another VR no value that is a set."""
+    begin = place + 4
+    is_explicit = header.startswith(b"CS", place)
+    length = int.from_bytes(header[place + 2 : begin] if is_explicit else header[place:begin], order)
+    return header[begin : begin + length] if length <= _LONGEST_CHARACTER_SET else _UNKNOWN_SET
+
+
+_LONGEST_CHARACTER_SET, _UNKNOWN_SET = 1024, b"?"
 
 
 def _folded_bytes(found: re.Match[bytes]) -> bytes:
@@ -296,16 +391,19 @@ def _folded_letter(letter: bytes) -> bytes:
     return folded(letter.decode("utf-8")).encode("ascii", "replace")
 
 
-def _may_hold_as_latin_1(header: bytes, words: Words) -> bool:
-    for letter, written_out in _WRITTEN_OUT:
+def _may_hold_in(header: bytes, words: Words, letters: _Letters) -> bool:
+    for letter, written_out in letters.written_out:
         header = header.replace(letter, written_out)
-    joined = header.translate(_LATIN_1, _PUNCTUATION)
+    joined = header.translate(letters.table, letters.between)
     near = [anchor for anchor in words.anchors if anchor in joined]
-    is_short_near = any(name in joined for name in words.short_names)
-    if not near and not is_short_near:
+    is_name_near = any(name in joined for name in words.short_names)
+    is_date_near = any(date in joined for date in words.short_dates)
+    if not (near or is_name_near or is_date_near):
         return False
-    plain = _OWN_UID.sub(b" ", header).translate(_LATIN_1)
-    if is_short_near and words.short_name_bytes.search(plain):
+    plain = _OWN_UID.sub(b" ", header).translate(letters.table)
+    if is_name_near and words.short_name_bytes.search(plain):
+        return True
+    if is_date_near and words.short_date_bytes.search(plain):
         return True
     return any(_spread(anchor).search(plain) for anchor in near)
 

@@ -174,7 +174,7 @@ def changed_by(chance: random.Random, text: str) -> str:
     return unicodedata.normalize(chance.choice(["NFC", "NFD"]), spread)
 
 
-def holding(_header: bytes, _words: Words) -> bool:
+def holding(*_: object) -> bool:
     return True
 
 
@@ -215,3 +215,164 @@ def test_a_short_name_within_a_longer_word_calls_for_no_close_look(monkeypatch: 
     header = EXPLICIT_LITTLE.encoded(MAKER, b"LO", b"Scanner of a minute ")
     monkeypatch.delattr(residue, "read_elements")
     assert not is_refused(header, a_patient("Ann^Ute"))
+
+
+IN_OTHER_SETS = [
+    *(("ISO_IR 101", "iso8859_2", "Dvorak", "Dvořák"), ("ISO_IR 109", "iso8859_3", "Gorgez", "Ġorġeż")),
+    *(("ISO_IR 110", "iso8859_4", "Ozolins", "Ozoliņš"), ("ISO_IR 148", "iso8859_9", "Yildiz", "Y\u0131ld\u0131z")),
+    *(
+        ("GB18030", "gb18030", "Lucai", "Lücái"),
+        ("ISO 2022 IR 100\\ISO 2022 IR 101", "iso8859_2", "Dvorak", "\x1b-BDvořák"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("charset", "codec", "name", "text"), IN_OTHER_SETS)
+@pytest.mark.parametrize("syntax", [EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG])
+def test_a_plain_name_is_found_with_the_accents_of_a_declared_set(
+    charset: str, codec: str, name: str, text: str, syntax: Syntax
+) -> None:
+    words = a_patient(f"{name}^X")
+    device = syntax.encoded(MAKER, b"LO", padded(b"GE " + text.encode(codec)))
+    assert is_refused(syntax.encoded(0x00080005, b"CS", padded(charset.encode())) + device, words, syntax)
+    with pytest.raises(ResidueFound):
+        residue.check_changed(device, device, Needles(words), syntax, keeping, charset.encode())
+
+
+@pytest.mark.parametrize("declared", [b"ISO_IR 192", b"ISO_IR 13 "])
+@pytest.mark.parametrize("name", ["Müllerich", "Mullerich"])
+def test_latin_1_that_nobody_declared_is_found(declared: bytes, name: str) -> None:
+    header = EXPLICIT_LITTLE.encoded(0x00080005, b"CS", declared)
+    header += EXPLICIT_LITTLE.encoded(MAKER, b"LO", padded("GE Müllerich".encode("latin-1")))
+    assert is_refused(header, a_patient(f"{name}^X"))
+
+
+def test_a_name_in_latin_1_that_nobody_declared_is_searched_for() -> None:
+    header = EXPLICIT_LITTLE.encoded(MAKER, b"LO", padded(b"GE Mullerich"))
+    assert is_refused(header, words_of([(0x00100010, b"PN", "Müllerich^X".encode("latin-1"), b"ISO_IR 192")]))
+
+
+def test_each_piece_of_a_name_is_read_in_the_set_that_its_escape_calls() -> None:
+    name = "Müllerich^Jörg=".encode("latin-1") + b"\x1b-L" + "Мюллерих".encode("iso8859_5") + b"^\x1b$B;3ED\x1b(B"
+    words = words_of([(0x00100010, b"PN", name, b"ISO 2022 IR 100\\ISO 2022 IR 144\\ISO 2022 IR 87")])
+    assert {"mullerich", "muellerich", "мюллерих", "山田"} <= words.long_names
+
+
+SHORT_DATES = ["23.08.61", "23/8/61", "8/23/61", "61-08-23", "230861", "610823", "23 08 61", "23_08_61", "P19610823M"]
+
+
+@pytest.mark.parametrize("text", SHORT_DATES)
+def test_a_birth_date_with_two_digits_for_its_year_or_between_letters_is_found(text: str) -> None:
+    header = EXPLICIT_LITTLE.encoded(MAKER, b"LO", padded(f"GE {text}".encode()))
+    assert is_refused(header, a_patient("Vogt^X", birth_date="19610823"))
+    assert not is_refused(header, a_patient("Vogt^X", birth_date="19610824"))
+
+
+@pytest.mark.parametrize(
+    "text", ["2.3.61.4", "1.2.3.61", "VB2.3.61", "t1_2_3_61", "2:3:61", "0.2361", "12361", "2 3 61"]
+)
+def test_other_numbers_are_no_birth_date(text: str) -> None:
+    header = EXPLICIT_LITTLE.encoded(MAKER, b"LO", padded(text.encode()))
+    assert not is_refused(header, a_patient("Vogt^X", birth_date="19610302"))
+
+
+def test_the_version_of_software_is_no_date_with_two_digits_for_its_year() -> None:
+    header = EXPLICIT_LITTLE.encoded(0x00181020, b"LO", padded(b"syngo 2.3.61"))
+    assert not is_refused(header, a_patient("Vogt^X", birth_date="19610302"))
+    assert is_refused(EXPLICIT_LITTLE.encoded(MAKER, b"LO", padded(b"2.3.61")), a_patient("V^X", birth_date="19610302"))
+
+
+@pytest.mark.parametrize(
+    "written", ["1961-8-23", "19610823-", "19610823 12", "19610823120000", "23.8.1961", "8/23/1961"]
+)
+def test_a_birth_date_that_is_written_otherwise_is_searched_for(written: str) -> None:
+    header = EXPLICIT_LITTLE.encoded(MAKER, b"LO", padded(b"GE 23.08.1961"))
+    assert is_refused(header, a_patient("Vogt^X", birth_date=written))
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "text", ["Anna Voss 5.8.61", "VOSS^ANNA", "born 05.08.1961", "born 05.08.61", "tel 06221 5639001"]
+)
+def test_text_within_opaque_bytes_is_searched_like_text(text: str, encoding: str) -> None:
+    value = b"\0\1\2\3desc\0\1" + text.encode(encoding) + b"\0\0\1\2"
+    header = EXPLICIT_LITTLE.encoded(0x00282000, b"OB", value + b"\0" * (len(value) % 2))
+    words = words_of(
+        [
+            *((0x00100010, b"PN", b"Voss^Anna", b""), (0x00100030, b"DA", b"19610805", b"")),
+            (0x00102154, b"SH", b"06221 5639001", b""),
+        ]
+    )
+    assert is_refused(header, words)
+    assert not is_refused(header, a_patient("Vogt^Ute", birth_date="19610905"))
+
+
+def test_random_bytes_hold_nobody() -> None:
+    chance = random.Random(7)
+    words = a_patient("Voss^Anna")
+    assert not any(
+        is_refused(EXPLICIT_LITTLE.encoded(0x00282000, b"OB", chance.randbytes(4096)), words) for _ in range(30)
+    )
+
+
+@pytest.mark.parametrize("vr_and_tag", [(b"LO", MAKER), (b"CS", BODY_PART)])
+@pytest.mark.parametrize("text", ["XPATID4711", "PATID4711X", "SN10023456", "A10023456B"])
+def test_a_long_identifier_is_found_beside_letters_but_not_beside_digits(
+    text: str, vr_and_tag: tuple[bytes, int]
+) -> None:
+    vr, tag = vr_and_tag
+    words = words_of([(0x00100020, b"LO", b"PATID4711", b""), (0x00101000, b"LO", b"10023456", b"")])
+    assert is_refused(EXPLICIT_LITTLE.encoded(tag, vr, padded(text.encode())), words)
+    other = text.replace("4711", "47112").replace("10023456", "100234561")
+    assert not is_refused(EXPLICIT_LITTLE.encoded(tag, vr, padded(other.encode())), words)
+
+
+@pytest.mark.parametrize(("text", "is_found"), [("DRZWIRNBALD", True), ("OZWIRNBALD", True), ("THORAXA", False)])
+def test_a_long_name_is_found_within_a_word_of_a_code_string(text: str, is_found: bool) -> None:
+    header = EXPLICIT_LITTLE.encoded(BODY_PART, b"CS", padded(text.encode()))
+    assert is_refused(header, a_patient("Zwirnbald^Thorax")) is is_found
+
+
+SETS = {
+    "": "latin-1",
+    "ISO_IR 100": "latin-1",
+    "ISO_IR 101": "iso8859_2",
+    "ISO_IR 109": "iso8859_3",
+    "ISO_IR 110": "iso8859_4",
+    "ISO_IR 126": "iso8859_7",
+    "ISO_IR 144": "iso8859_5",
+    "ISO_IR 148": "iso8859_9",
+    "ISO_IR 13": "shift_jis",
+    "ISO_IR 192": "utf-8",
+    "GB18030": "gb18030",
+    "\\ISO 2022 IR 87": "iso2022_jp",
+}
+
+
+@pytest.mark.parametrize("charset", SETS)
+def test_in_every_character_set_the_quick_look_lets_through_what_the_close_look_finds(
+    charset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance, hits = random.Random(charset), 0
+    for name in ["Dvorak^Jiri", "Ozolins^Juris", "Lukasz^Agnes", "Voss^Ina", "Baek^Søren", "Иванов^Иван", "山田^太郎"]:
+        year, month, day = chance.randint(1930, 2020), chance.randint(1, 12), chance.randint(1, 28)
+        words = a_patient(name, birth_date=f"{year}{month:02}{day:02}")
+        dates = [f"{day}.{month}.{year % 100:02}", f"{year % 100:02}-{month:02}-{day:02}", f"P{year}{month:02}{day:02}"]
+        for said in [*name.split("^"), *dates, "XKIS4711081Y", "Quellenstr. 17b"]:
+            for written in (said, *(changed_by(chance, said) for _ in range(6))):
+                text, codec = written, chance.choice([SETS[charset], SETS[charset], "utf-8", "latin-1", "utf-16-le"])
+                tag, vr = chance.choice([(MAKER, b"LO"), (0x00282000, b"OB")])
+                if codec == "utf-16-le":  # of letters of two bytes, the quick look knows those of Latin-1
+                    text = text.encode("latin-1", "ignore").decode("latin-1")
+                value = padded(f"GE text {text}".encode(codec, "ignore"))
+                for syntax in (EXPLICIT_LITTLE, EXPLICIT_BIG, IMPLICIT_LITTLE):
+                    header = syntax.encoded(0x00080005, b"CS", padded(charset.encode())) + syntax.encoded(
+                        tag, vr, value
+                    )
+                    with monkeypatch.context() as patched:
+                        patched.setattr(residue, "_may_hold", holding)
+                        is_found = is_refused(header, words, syntax)
+                    words.checked.clear()
+                    assert not is_found or is_refused(header, words, syntax), (text, codec)
+                    hits += is_found
+    assert hits > 100

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import permutations
+from typing import TypeVar
 
 from dicom.deid import rules
 from dicom.deid.charsets import codec_of, decoded
@@ -480,7 +481,10 @@ def _date_in(text: str) -> tuple[str, str, str] | None:
     return (match["year"], day, month) if month > "12" >= day else (match["year"], month, day)
 
 
-def _orders(year: str, month: str, day: str) -> tuple[tuple[str, str, str], ...]:
+_Text = TypeVar("_Text", str, bytes)
+
+
+def _orders(year: _Text, month: _Text, day: _Text) -> tuple[tuple[_Text, _Text, _Text], ...]:
     return (year, month, day), (day, month, year), (month, day, year)
 
 

@@ -93,7 +93,7 @@ CASES = [
     Case("GET /v1/items/{item_id}/receipt", R, (404, 200, 200, 200)),
     Case("POST /v1/items/{item_id}/reset", T, (404, 409, 409, 409)),
     Case("DELETE /v1/items/{item_id}", T, (404, 204, 204, 204)),
-    Case("GET /v1/jobs/{job_id}/file", R, (404, 404, 403, 404)),
+    Case("GET /v1/jobs/{job_id}/file", R, (404, 404, 403, 403)),
     Case("POST /v1/batch-files/check", R, (200, 200, 200, 200), {"kind": "query"}, file=QUERY_FILE),
     Case("GET /v1/batch-files/{kind}/{form}.{ending}", R, (200, 200, 200, 200)),
     Case("POST /v1/batch-queries", S, (422, 201, 422, 422), {**PROJECT, "sources": ["PACS"]}, file=QUERY_FILE),

@@ -214,7 +214,9 @@ def test_colleagues_look_and_do_nothing(database: Database) -> None:
     job = in_state(database, State.FAILURE)
     item = jobs.items(database, colleague, job.id)[0]
     assert jobs.get(database, colleague, job.id) == job
-    assert jobs.receipt(database, colleague, item.id) == Receipt()
+    assert (item.study_uid, item.series_uids, item.patient_id) == ("", (), "")
+    with pytest.raises(NotPermitted):
+        jobs.receipt(database, colleague, item.id)
     assert jobs.actions(database, colleague, job) == jobs.item_actions(database, colleague, item) == frozenset()
     for do in DO.values():
         with pytest.raises(NotPermitted):

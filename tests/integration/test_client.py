@@ -282,9 +282,13 @@ def as_bytes(result: Any) -> bytes:
 
 
 def leaks(data: bytes, study: StudyFiles) -> set[str]:
-    """What tells who the patient is; what names the scanner is left in by the profile."""
+    """What tells who the patient is; what names the scanner is left in by the profile.
+
+    New UIDs are random numbers, which have any five digits now and then.
+    """
     identifying = {*study.planted, PATIENT, study.patient_name, STUDY} - study.devices
-    return {value for value in identifying if value.encode() in data}
+    told = re.sub(rb"2\.25\.[0-9]+", b"", data)
+    return {value for value in identifying if value.encode() in told}
 
 
 @pytest.mark.parametrize("ae_title", AE_TITLES)

@@ -275,10 +275,8 @@ def test_a_large_data_set_that_is_no_instance_is_a_lie() -> None:
         sender.send(INSTANCE)
 
 
-def test_a_full_scratch_folder_breaks_the_association_off_and_is_said_to_be_full(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    is_over = threading.Event()
+def sending_a_large_instance(is_over: threading.Event) -> Callable[[Peer], None]:
+    """A peer that begins to send a large instance, and tells when the association is over."""
 
     def script(peer: Peer) -> None:
         peer.read_message()
@@ -288,11 +286,19 @@ def test_a_full_scratch_folder_breaks_the_association_off_and_is_said_to_be_full
                 pass
         is_over.set()
 
+    return script
+
+
+def test_a_full_scratch_folder_breaks_the_association_off_and_is_said_to_be_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_over = threading.Event()
+
     def full(dir: Path, buffering: int) -> BufferedRandom:
         return Path("/dev/full").open("w+b", buffering=buffering)
 
     monkeypatch.setattr(scratch.tempfile, "TemporaryFile", full)
-    with a_peer(script) as server, GetRetriever(server, US, tmp_path) as retriever:
+    with a_peer(sending_a_large_instance(is_over)) as server, GetRetriever(server, US, tmp_path) as retriever:
         with pytest.raises(NoSpace, match="scratch folder"):
             retriever.retrieve(STUDY, lambda _: None)
         assert is_over.wait(10), "the server was not told"
@@ -303,20 +309,12 @@ def test_a_large_instance_that_may_not_go_on_growing_breaks_the_association_off(
     is_over = threading.Event()
     asked: list[int] = []
 
-    def script(peer: Peer) -> None:
-        peer.read_message()
-        with suppress(OSError):
-            peer.sock.sendall(peer.storing("1.2.3", LARGE, 1 << 17))
-            while peer.sock.recv(1000):
-                pass
-        is_over.set()
-
     def check_room(size_bytes: int) -> None:
         asked.append(size_bytes)
         raise NoSpace
 
     local = choose.Local(US, "RECV", Inbox(tmp_path / "inbox"), tmp_path / "is not even looked at", check_room)
-    with a_peer(script) as plain:
+    with a_peer(sending_a_large_instance(is_over)) as plain:
         server = replace(plain, study_root_get_support=True)
         with choose.retriever(server, local) as retriever, pytest.raises(NoSpace):
             retriever.retrieve(STUDY, lambda _: None)

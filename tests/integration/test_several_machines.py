@@ -5,8 +5,10 @@ instances by C-MOVE only, so it sends them to the receiver of the machine that a
 """
 
 import hashlib
+import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -75,11 +77,6 @@ class Site:
 
     def runs_at_work(self, job: Job) -> int:
         return sum(run.heard_at is not None for run in RunStore(self.installation.db).of_job(job.id))
-
-    def in_flight(self, job: Job) -> int:
-        """How many items are at work of which something is at the destination."""
-        at_work = [item for item in self.installation.items(job) if item.state is State.IN_PROGRESS]
-        return sum(bool(self.installation.receipt(item).stored) for item in at_work)
 
     def run_states(self, job: Job) -> Counter[str]:
         """How Prefect says that the runs of a job stand."""
@@ -198,6 +195,16 @@ def wishes(corpus: list[StudyFiles]) -> list[StudyWish]:
     return [StudyWish(study.study_uid, study.patient_id, pseudonym=f"SUBJ-{n}") for n, study in enumerate(corpus)]
 
 
+@contextmanager
+def frozen(archive: Peer) -> Generator[None]:
+    """Let an archive answer nobody for a while."""
+    archive.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        archive.process.send_signal(signal.SIGCONT)
+
+
 def digests(archive: Peer) -> dict[str, str]:
     return {uid: hashlib.sha256(file).hexdigest() for uid, file in archive.files().items()}
 
@@ -207,11 +214,13 @@ def test_a_machine_that_is_lost_in_the_middle_loses_nothing(
 ) -> None:
     """Its link is cut first, so nobody hears of its end: no connection is closed, and no word is said to Prefect."""
     job = a_site.submit(a_site.destination(a_destination), a_corpus)
-    wait_until(lambda: a_site.in_flight(job) >= 3, "items at work on both machines")
     _, lost = a_site.workers
-    lost.cut_link()
-    lost.kill()
-    assert a_site.states(job)[State.PENDING], "the loss came too late to prove anything"
+    wait_until(a_destination.sop_uids, "an instance at the destination")
+    with frozen(a_destination):  # no item can end meanwhile
+        wait_until(lambda: a_site.states(job)[State.IN_PROGRESS] == 2 * AT_A_TIME, "items at work on both machines")
+        lost.cut_link()
+        lost.kill()
+        assert a_site.states(job)[State.PENDING], "the loss came too late to prove anything"
     wait_until(lambda: a_site.has_ended(job), "the end of the job")
     a_site.assert_all_is_there(job, a_corpus)
     assert {item.attempts for item in a_site.installation.items(job)} == {1, 2}

@@ -6,6 +6,7 @@ It is for comparing only; nothing that is written to an output has passed throug
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import filterfalse
 
 _SPECIAL = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "\u0131": "i"})
 """Letters that Unicode does not decompose, the last a dotless i; ß is ss by case folding."""
@@ -20,7 +21,7 @@ def folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     plain = unicodedata.normalize("NFKD", text.replace("µ", "u")).casefold()
-    letters = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    letters = "".join(filterfalse(unicodedata.combining, plain))
     return unicodedata.normalize("NFC", letters).translate(_SPECIAL)
 
 

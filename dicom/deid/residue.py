@@ -6,14 +6,16 @@ value.
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Literal
 
 from dicom.deid import rules
 from dicom.deid.charsets import ESCAPE, codec_of, decoded, is_one_byte
 from dicom.deid.encoding import (
+    UNDEFINED_LENGTH,
     Element,
     Syntax,
     check_depth,
@@ -89,7 +91,7 @@ def check_changed(
     ``changed`` are those elements, joined; ``character_set`` is the value of (0008,0005) where it is not among them.
     """
     has_uid = _holds_uid(header, needles.uids)
-    if not has_uid and not _may_hold(changed, needles.words, syntax, character_set):
+    if not has_uid and not _may_hold(changed, needles.words, chain((character_set,), _declared(changed, syntax))):
         return
     data = memoryview(changed)
     search = _Search(needles.words, needles.uids if has_uid else frozenset(), rule_for)
@@ -111,7 +113,7 @@ def check_pseudonym(pseudonym: str, needles: Needles) -> None:
 
 def _may_be_in(text: str, words: Words) -> bool:
     """Whether a needle could be in a text; where none can, their patterns need not be made, which takes longest."""
-    joined = "".join(letter for letter in text.lower() if letter.isalnum()).encode()
+    joined = "".join(filter(str.isalnum, text.lower())).encode()
     return not text.isascii() or any(anchor in joined for anchor in (*words.anchors, *words.short_names))
 
 
@@ -203,7 +205,8 @@ def _holds(tag: int, vr: bytes, value: bytes, rule: Rule, words: Words, charset:
     if not value.strip(b" \0"):
         return False
     if vr in _BINARY_VRS or (vr == b"UN" and b"\0" in value.rstrip(b"\0")):
-        return len(value) >= _SHORTEST_OPAQUE and _is_opaquely_in(value, charset, words)
+        is_long = len(value) >= _SHORTEST_OPAQUE
+        return is_long and _may_hold(value, words, (charset,)) and _is_opaquely_in(value, charset, words)
     if vr in {b"IS", b"DS"} and not value.translate(None, _NUMBER_BYTES):
         return any(_number(single) in words.numbers for single in value.split(b"\\"))
     if vr == b"UI" and not value.translate(None, b"0123456789.\\ \0"):
@@ -272,7 +275,7 @@ def _is_opaquely_in(value: bytes, charset: bytes, words: Words) -> bool:
     runs: set[str] = set()
     for text in _opaque_texts(value, charset):
         plain = folded(text)
-        joined = "".join(letter for letter in plain if letter.isalnum())
+        joined = "".join(filter(str.isalnum, plain))
         if any(name in plain for name in words.long_names if len(name) >= SHORT_NAME or not name.isascii()):
             return True
         if any(number.replace(" ", "") in joined for number in words.opaque):
@@ -335,27 +338,26 @@ def _declared_letters(charset: bytes) -> _Letters | None:
 _READ_ANYWAY = frozenset({"iso8859", "latin_1", "UTF8"})
 
 
-def _may_hold(header: bytes, words: Words, syntax: Syntax, inherited: bytes) -> bool:
+def _may_hold(data: bytes, words: Words, charsets: Iterable[bytes]) -> bool:
     """Whether any needle could be anywhere in the bytes; nearly always not, and then nothing else is to be done.
 
-    Looks at them in Latin-1, in UTF-8, and in each character set that they, or what they are part of, declare.
+    Looks at them in Latin-1, in UTF-8, and in each of the character sets, values of (0008,0005).
     """
-    if _may_hold_in(header, words, _LATIN_1):
+    if _may_hold_in(data, words, _LATIN_1):
         return True
-    if b"\xc2\x80" in header.translate(_SHAPES) and _may_hold_in(_UTF_8.sub(_folded_bytes, header), words, _LATIN_1):
+    if b"\xc2\x80" in data.translate(_SHAPES) and _may_hold_in(_UTF_8.sub(_folded_bytes, data), words, _LATIN_1):
         return True
-    charsets = {inherited, *_declared(header, syntax)}
-    return any(_may_hold_as_declared(header, words, charset) for charset in charsets)
+    return any(_may_hold_as_declared(data, words, charset) for charset in set(charsets))
 
 
-def _may_hold_as_declared(header: bytes, words: Words, charset: bytes) -> bool:
+def _may_hold_as_declared(data: bytes, words: Words, charset: bytes) -> bool:
     """Of letters that have several bytes or stand behind escapes nothing is known, so that they might."""
-    if b"\\" in charset and ESCAPE.search(header):
+    if b"\\" in charset and ESCAPE.search(data):
         return True
     letters = _declared_letters(charset)
     if letters is None:
-        return not header.isascii() or b"\x1b" in header
-    return letters is not _LATIN_1 and _may_hold_in(header, words, letters)
+        return not data.isascii() or b"\x1b" in data
+    return letters is not _LATIN_1 and _may_hold_in(data, words, letters)
 
 
 def _declared(header: bytes, syntax: Syntax) -> Iterator[bytes]:
@@ -371,11 +373,18 @@ def _declared(header: bytes, syntax: Syntax) -> Iterator[bytes]:
 
 
 def _value_behind(header: bytes, place: int, order: Literal["little", "big"]) -> bytes:
-    """The value whose VR CS, or whose length without a VR, is at a place; of another VR no value that is a set."""
+    """The value whose VR CS, or whose length without a VR, is at a place; of another VR no value that is a set.
+
+    Nothing where a number stands that is no length within the header, as among the samples of a waveform.
+    """
     begin = place + 4
     is_explicit = header.startswith(b"CS", place)
     length = int.from_bytes(header[place + 2 : begin] if is_explicit else header[place:begin], order)
-    return header[begin : begin + length] if length <= _LONGEST_CHARACTER_SET else _UNKNOWN_SET
+    if length <= _LONGEST_CHARACTER_SET:
+        return header[begin : begin + length]
+    may_be_vr = header[place : place + 2].isupper()
+    is_no_length = begin + length > len(header) and length != UNDEFINED_LENGTH
+    return b"" if is_no_length and not may_be_vr else _UNKNOWN_SET
 
 
 _LONGEST_CHARACTER_SET, _UNKNOWN_SET = 1024, b"?"
@@ -391,16 +400,16 @@ def _folded_letter(letter: bytes) -> bytes:
     return folded(letter.decode("utf-8")).encode("ascii", "replace")
 
 
-def _may_hold_in(header: bytes, words: Words, letters: _Letters) -> bool:
+def _may_hold_in(data: bytes, words: Words, letters: _Letters) -> bool:
     for letter, written_out in letters.written_out:
-        header = header.replace(letter, written_out)
-    joined = header.translate(letters.table, letters.between)
+        data = data.replace(letter, written_out)
+    joined = data.translate(letters.table, letters.between)
     near = [anchor for anchor in words.anchors if anchor in joined]
     is_name_near = any(name in joined for name in words.short_names)
     is_date_near = any(date in joined for date in words.short_dates)
     if not (near or is_name_near or is_date_near):
         return False
-    plain = _OWN_UID.sub(b" ", header).translate(letters.table)
+    plain = _OWN_UID.sub(b" ", data).translate(letters.table)
     if is_name_near and words.short_name_bytes.search(plain):
         return True
     if is_date_near and words.short_date_bytes.search(plain):

@@ -239,6 +239,21 @@ def test_a_plain_name_is_found_with_the_accents_of_a_declared_set(
         residue.check_changed(device, device, Needles(words), syntax, keeping, charset.encode())
 
 
+def test_samples_that_look_like_the_tag_of_a_character_set_call_for_no_close_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    samples = b"\x08\0\x05\0" + b"\xfd\xff\xfa\xff" * 1000
+    monkeypatch.delattr(residue, "read_elements")
+    assert not is_refused(EXPLICIT_LITTLE.encoded(0x54001010, b"OW", samples), a_patient("Müllerich^X"))
+
+
+@pytest.mark.parametrize("vr", [b"LO", b"UN", b"OB"])
+def test_a_declared_set_of_another_vr_is_read(vr: bytes) -> None:
+    header = EXPLICIT_LITTLE.encoded(0x00080005, vr, padded(b"ISO_IR 101"))
+    header += EXPLICIT_LITTLE.encoded(MAKER, b"LO", padded("GE Dvořák".encode("iso8859_2")))
+    assert is_refused(header, a_patient("Dvořák^X"))
+
+
 @pytest.mark.parametrize("declared", [b"ISO_IR 192", b"ISO_IR 13 "])
 @pytest.mark.parametrize("name", ["Müllerich", "Mullerich"])
 def test_latin_1_that_nobody_declared_is_found(declared: bytes, name: str) -> None:

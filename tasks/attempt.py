@@ -78,7 +78,7 @@ class Attempt:
         self._ports: list[Port] = []
         self._is_dirty = False
         self._steps_at_work = 0
-        self._step_ended = threading.Condition(self.record)
+        self._step_ended = threading.Condition()  # not of the record, see ``stop``
 
     @property
     def item_id(self) -> int:
@@ -171,20 +171,20 @@ class Attempt:
     @contextmanager
     def working(self) -> Generator[None]:
         """Count a step as being at work. In a stopped attempt none begins: raises Canceled, which is never retried."""
-        with self.record:
+        with self._step_ended:
             if self._error is not None:
                 raise Canceled("The attempt was stopped.")
             self._steps_at_work += 1
         try:
             yield
         finally:
-            with self.record:
+            with self._step_ended:
                 self._steps_at_work -= 1
                 self._step_ended.notify_all()
 
     def is_quiet_within(self, timeout_s: float) -> bool:
         """Wait for the steps of a stopped attempt to end; one that waits for its next try is not at work."""
-        with self.record:
+        with self._step_ended:
             return self._step_ended.wait_for(lambda: not self._steps_at_work, timeout_s)
 
     @contextmanager

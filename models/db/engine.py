@@ -39,10 +39,15 @@ _PATIENCE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
     "options": "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
-    " -c tcp_user_timeout=20000 -c idle_in_transaction_session_timeout=60s",
+    " -c tcp_user_timeout=20000 -c idle_in_transaction_session_timeout=60s"
+    f" -c lock_timeout={_BUSY_TIMEOUT_S}s -c statement_timeout=300s",
 }
 """PostgreSQL on another machine: both sides notice a cut line within 20 seconds. Else the locks of a machine that is
-lost would hold everybody up for hours, and a worker without its database would wait for it as long."""
+lost would hold everybody up for hours, and a worker without its database would wait for it as long. Nobody waits for
+somebody else's lock longer than SQLite would have it, nor for an answer longer than any question of ours may take;
+migrations and restores do, see ``models.db.schema``."""
+_BUSY = frozenset({"25P03", "40001", "40P01", "53300", "55P03", "57014"})
+"""Transactions that were given up for others or for their time, no more connections, and who has waited in vain."""
 _AT_A_TIME = 400
 """How many values one statement compares with: older SQLites allow 999 parameters."""
 
@@ -297,7 +302,7 @@ def _translation(exc: DBAPIError | TimeoutError) -> AditError:
         return NoSpace("The disk of the database is full. Free some space.")
     if code in {"SQLITE_NOTADB", "SQLITE_CORRUPT"}:
         return Unreadable("The file of the database is damaged. Restore a backup: adit db-restore.")
-    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or code in {"40001", "40P01", "53300", "55P03"}:
+    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or code in _BUSY:
         return PeerBusy(f"The database is busy ({code}).")
     if isinstance(exc, OperationalError | InterfaceError) and code != "SQLITE_ERROR":
         return Unreachable(f"The database does not answer ({code}). Check that it runs, and ADIT_DATABASE_URL.")

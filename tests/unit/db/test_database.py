@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, time, timedelta, timezone
 from pathlib import Path
 from threading import Barrier
+from time import sleep
 
 import pytest
 from cryptography.fernet import Fernet
@@ -19,7 +20,7 @@ from models.db.audit import AuditStore
 from models.db.chores import ChoreStore
 from models.db.duties import DutyStore
 from models.db.endings import EndingStore
-from models.db.engine import Database, open_database
+from models.db.engine import Database, Lock, hold, open_database
 from models.db.escrow import EscrowStore
 from models.db.groups import GroupStore
 from models.db.holding import HoldingStore
@@ -58,7 +59,7 @@ from models.db.webhooks import NoticeStore, WebhookStore
 from models.domain.answers import Answer
 from models.domain.audit import DONE, AuditAction
 from models.domain.batch_requests import BatchFile
-from models.domain.errors import AditError, BadRequest, Bug, NotPermitted, Unreachable
+from models.domain.errors import AditError, BadRequest, Bug, NotPermitted, PeerBusy, Unreachable
 from models.domain.jobs import JobKind, State
 from models.domain.mails import MailState
 from models.domain.nodes import BudgetRule, Server, Stop, Window
@@ -381,6 +382,69 @@ def test_database_errors_quote_no_values(database: Database) -> None:
     with pytest.raises(Bug) as raised, database.transaction() as session:
         session.execute(text("INSERT INTO no_such_table VALUES (:patient)"), {"patient": secret})
     assert secret not in str(raised.value)
+
+
+def test_nobody_waits_for_ever_for_postgresql(database: Database) -> None:
+    if not _is_postgresql(database):
+        pytest.skip("SQLite waits 30 seconds for other writers, and asks no other machine")
+    for begin in (database.transaction, database.reading):
+        with begin() as session:
+            assert session.scalar(text("SHOW lock_timeout")) == "30s"
+            assert session.scalar(text("SHOW statement_timeout")) == "5min"
+    with pytest.raises(PeerBusy, match=r"busy \(57014\)"), database.transaction() as session:
+        session.execute(text("SET LOCAL statement_timeout = 1"))
+        session.execute(text("SELECT pg_sleep(60)"))
+    with database.transaction() as session, pytest.raises(PeerBusy, match=r"busy \(55P03\)"):
+        hold(session.connection(), Lock.SLOTS)
+        _wait_for(Lock.SLOTS, database)
+    with pytest.raises(PeerBusy, match=r"busy \(25P03\)"), database.transaction() as session:
+        session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 1"))
+        process = session.scalar(text("SELECT pg_backend_pid()"))
+        _wait_until_gone(process, database)
+        session.execute(text("SELECT 1"))
+
+
+def _is_postgresql(database: Database) -> bool:
+    with database.reading() as session:
+        return session.connection().dialect.name == "postgresql"
+
+
+def _wait_for(lock: Lock, database: Database) -> None:
+    """Wait for a lock that this thread has, as another process would, but not for long."""
+
+    def wait() -> None:
+        with database.transaction() as session:
+            session.execute(text("SET LOCAL lock_timeout = 1"))
+            hold(session.connection(), lock)
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(wait).result(60)
+
+
+def _wait_until_gone(process: int, database: Database) -> None:
+    """Wait until the server has ended a connection."""
+
+    def wait() -> None:
+        with database.reading() as session:
+            while session.scalar(text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid"), {"pid": process}):
+                sleep(0.01)
+                session.rollback()
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(wait).result(60)
+
+
+def test_migrations_and_restores_take_the_time_they_need(database: Database) -> None:
+    if not _is_postgresql(database):
+        pytest.skip("SQLite limits no statement")
+    limits = text("SELECT current_setting('lock_timeout') || ' ' || current_setting('statement_timeout')")
+    seen: list[object] = []
+    schema.upgrade(database._engine, lambda connection: seen.append(connection.scalar(limits)))
+    with database.refilled(lambda connection: connection.exec_driver_sql("RESET ALL")), database.reading() as session:
+        seen.append(session.scalar(limits))
+    with database.reading() as session:
+        seen.append(session.scalar(limits))
+    assert seen == ["0 0", "0 0", "30s 5min"]
 
 
 def test_a_database_that_is_not_there_is_unreachable(tmp_path: Path) -> None:

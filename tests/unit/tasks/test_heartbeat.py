@@ -96,6 +96,34 @@ def test_a_database_that_hangs_does_not_hold_up_the_end(an_attempt: Attempt, mon
     assert ended.wait(20), "the end has waited until it was over"
 
 
+def test_whether_steps_are_at_work_is_known_while_the_database_hangs(
+    an_attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A heartbeat that saves the receipt has it locked meanwhile; steps begin and end beside that."""
+    hangs, is_well, known = threading.Event(), threading.Event(), threading.Event()
+
+    def save_receipt(*_: object) -> None:
+        hangs.set()
+        assert is_well.wait(60)
+
+    def look() -> None:
+        with an_attempt.working():
+            assert not an_attempt.is_quiet_within(0)
+        assert an_attempt.is_quiet_within(0)
+        known.set()
+
+    monkeypatch.setattr(work, "renew", lambda *_: work.Signal.KEEP_GOING)
+    monkeypatch.setattr(work, "save_receipt", save_receipt)
+    an_attempt.touch()
+    with heartbeat(an_attempt):
+        assert hangs.wait(20)
+        threading.Thread(target=look, daemon=True).start()
+        try:
+            assert known.wait(20), "who asks has waited for the database"
+        finally:
+            is_well.set()
+
+
 def test_who_has_lost_the_lease_is_stopped(an_attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
     def save_receipt(*_: object) -> None:
         raise LeaseLost

@@ -42,8 +42,18 @@ from dicom.network.association import (
 from dicom.network.commands import Message, Operation
 from dicom.network.contexts import Context, Proposal
 from dicom.network.negotiation import longest_pdu
+from dicom.network.scratch import SPILL_BYTES, STEP_BYTES
 from dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from models.domain.errors import AssociationRejected, Canceled, PeerError, TimedOut, Unreachable, Unsupported
+from models.domain.errors import (
+    AditError,
+    AssociationRejected,
+    Canceled,
+    PeerError,
+    PeerLied,
+    TimedOut,
+    Unreachable,
+    Unsupported,
+)
 from models.domain.instances import Bytes
 from models.domain.nodes import Server
 
@@ -107,6 +117,11 @@ class ReactorAssociation(AcceptedContexts):
         self._wire: Wire | None = None
         self._peer_limit = MAX_PDU_BYTES
         self._last_activity = time.monotonic()
+        self._check_size: Callable[[int], None] | None = self._check_is_short
+        self._arrived_bytes = 0
+        """Of the message that is arriving, with what it is wrapped in."""
+        self._next_check_bytes = SPILL_BYTES
+        self._refusal: AditError | None = None
         self.is_aborted = False
 
     def open(self) -> None:
@@ -130,7 +145,8 @@ class ReactorAssociation(AcceptedContexts):
                     *SOCKET_RULES,
                     (evt.EVT_ESTABLISHED, _park_reactor),
                     (evt.EVT_DATA_SENT, self._note_activity),
-                    (evt.EVT_DATA_RECV, self._note_activity),
+                    (evt.EVT_DATA_RECV, self._note_arrival),
+                    (evt.EVT_DIMSE_RECV, self._note_message),
                 ],
             )
         except OSError as exc:
@@ -170,11 +186,15 @@ class ReactorAssociation(AcceptedContexts):
     def receive(
         self, timeout_s: float, scratch_dir: Path | None = None, check_room: Callable[[int], None] | None = None
     ) -> tuple[Message, int]:
-        """The next message and its context's number; pynetdicom keeps it in memory, however large it is.
+        """The next message and its context's number; pynetdicom keeps it in memory.
 
-        Raises TimedOut when not even a part of it came for so long, PeerError when the association broke, Canceled
-        after ``abort``.
+        ``check_room`` is asked as ScratchBuffer says, although no file grows: an instance that may not pass through a
+        file is not taken into memory either. Who expects no instances, without ``scratch_dir``, gets no large message.
+
+        Raises TimedOut when not even a part of it came for so long, PeerError when the association broke, PeerLied for
+        a large message where none is expected, what ``check_room`` raises, Canceled after ``abort``.
         """
+        self._check_size = check_room if scratch_dir is not None else self._check_is_short
         self._last_activity = time.monotonic()
         while True:
             found = self.poll(1.0)
@@ -281,11 +301,34 @@ class ReactorAssociation(AcceptedContexts):
     def _note_activity(self, _event: Event) -> None:
         self._last_activity = time.monotonic()
 
-    def _broken(self) -> PeerError | Canceled:
+    def _note_arrival(self, event: Event) -> None:
+        """Ask whether a large message may go on growing. This is pynetdicom's thread; the blocked call raises."""
+        self._last_activity = time.monotonic()
+        self._arrived_bytes += len(event.data)
+        wire, check = self._wire, self._check_size
+        if wire is None or check is None or self._arrived_bytes <= self._next_check_bytes or self._refusal is not None:
+            return
+        self._next_check_bytes = self._arrived_bytes + STEP_BYTES
+        try:
+            check(self._arrived_bytes)
+        except AditError as error:
+            self._refusal = error
+            wire.dimse.msg_queue.put((None, None))
+
+    def _note_message(self, _event: Event) -> None:
+        """What arrives from now on is of the next message."""
+        self._arrived_bytes, self._next_check_bytes = 0, SPILL_BYTES
+
+    def _check_is_short(self, _size_bytes: int) -> None:
+        raise PeerLied(f"{self.name} sent something that is no DICOM message.")
+
+    def _broken(self) -> AditError:
         """End what is left of a broken association and return the error to raise."""
         self.break_off()
         if self.is_aborted:
             return Canceled()
+        if self._refusal is not None:
+            return self._refusal
         return PeerError(f"{self.name} broke off the association.")
 
     def _why_not_open(self, wire: Wire, error: OSError | None, elapsed_s: float) -> PeerError | Canceled:

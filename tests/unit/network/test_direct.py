@@ -266,11 +266,12 @@ def test_a_large_instance_is_in_a_file_without_a_name_for_as_long_as_somebody_ha
     assert not open_files(str(tmp_path))
 
 
-def test_a_large_data_set_that_is_no_instance_is_a_lie() -> None:
+@pytest.mark.parametrize("uses_pynetdicom", [False, True], ids=["direct", "pynetdicom"])
+def test_a_large_data_set_that_is_no_instance_is_a_lie(uses_pynetdicom: bool) -> None:
     with (
         a_peer(after_the_request(lambda peer: peer.storing("1.2.3", LARGE, 1 << 17))) as server,
-        DimseSender(server, US) as sender,
-        pytest.raises(PeerLied),
+        DimseSender(replace(server, uses_pynetdicom=uses_pynetdicom), US) as sender,
+        pytest.raises(PeerLied, match="no DICOM message"),
     ):
         sender.send(INSTANCE)
 
@@ -305,7 +306,10 @@ def test_a_full_scratch_folder_breaks_the_association_off_and_is_said_to_be_full
     assert not open_files("/dev/full")
 
 
-def test_a_large_instance_that_may_not_go_on_growing_breaks_the_association_off(tmp_path: Path) -> None:
+@pytest.mark.parametrize("uses_pynetdicom", [False, True], ids=["direct", "pynetdicom"])
+def test_a_large_instance_that_may_not_go_on_growing_breaks_the_association_off(
+    uses_pynetdicom: bool, tmp_path: Path
+) -> None:
     is_over = threading.Event()
     asked: list[int] = []
 
@@ -315,11 +319,23 @@ def test_a_large_instance_that_may_not_go_on_growing_breaks_the_association_off(
 
     local = choose.Local(US, "RECV", Inbox(tmp_path / "inbox"), tmp_path / "is not even looked at", check_room)
     with a_peer(sending_a_large_instance(is_over)) as plain:
-        server = replace(plain, study_root_get_support=True)
+        server = replace(plain, study_root_get_support=True, uses_pynetdicom=uses_pynetdicom)
         with choose.retriever(server, local) as retriever, pytest.raises(NoSpace):
             retriever.retrieve(STUDY, lambda _: None)
         assert is_over.wait(10), "the server was not told"
     assert len(asked) == 1 and asked[0] > 8 << 20
+
+
+@pytest.mark.parametrize("uses_pynetdicom", [False, True], ids=["direct", "pynetdicom"])
+def test_the_room_is_asked_for_each_large_instance_anew(uses_pynetdicom: bool, tmp_path: Path) -> None:
+    asked: list[int] = []
+    pieces = [lambda peer, uid=uid: peer.storing(uid, LARGE, 1 << 17) for uid in ("1.2.3", "1.2.4")]
+    with (
+        a_peer(after_the_request(*pieces, Peer.storing, Peer.got)) as server,
+        GetRetriever(replace(server, uses_pynetdicom=uses_pynetdicom), US, tmp_path, asked.append) as retriever,
+    ):
+        retriever.retrieve(STUDY, lambda _: None)
+    assert [size > scratch.SPILL_BYTES for size in asked] == [True, True]
 
 
 @pytest.mark.parametrize("ending", [ABORT_PDU, b""])

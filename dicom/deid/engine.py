@@ -191,7 +191,7 @@ class Deidentifier:
         if fragments:
             residue.check_fragments(fragments, needles)
         tail = b"".join(self._walker.treated(data, elements[1:], syntax, level))
-        residue.check(tail, needles, syntax, self.policy.rule_for)
+        residue.check_changed(tail, tail, needles, syntax, self.policy.rule_for, level.character_set)
         return (tail,) if tail else ()
 
     def _marks(

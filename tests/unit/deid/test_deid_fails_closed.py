@@ -15,6 +15,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 
 from deployments.demo import studies
+from dicom.deid import walker
 from dicom.deid.engine import Deidentifier
 from dicom.deid.keys import LinkageKey
 from dicom.deid.policy import Policy, compiled
@@ -180,6 +181,18 @@ def test_elements_behind_the_pixels_are_treated_too() -> None:
     header = encoded(a_header(Rows=1, Columns=2, BitsAllocated=16))
     result = a_deidentifier().header(header + pixels + private + padding, EXPLICIT)
     assert result.endswith(pixels)
+
+
+def test_a_name_behind_the_pixels_is_found_in_the_instances_character_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No table lets any text stand there today; the search does not rely on that."""
+    monkeypatch.setattr(walker.safe_private, "kept", lambda _data, block: frozenset(each.tag for each in block))
+    name = "Цвирнбальд".encode("iso8859_5")
+    pixels = b"\xe0\x7f\x10\x00OW\x00\x00\x04\x00\x00\x00\x01\x02\x03\x04"
+    private = b"\xe1\x7f\x10\x00LO" + len(name).to_bytes(2, "little") + name
+    header = a_header(Rows=1, Columns=2, BitsAllocated=16, SpecificCharacterSet="ISO_IR 144")
+    header.PatientName = name.decode("iso8859_5")
+    with pytest.raises(ResidueFound):
+        a_deidentifier().header(encoded(header) + pixels + private, EXPLICIT)
 
 
 def test_a_name_in_disguise_does_not_pass() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import cast
 from xml.etree import ElementTree
 
-from dicom.mapping import give_back
+from dicom.mapping import in_slices
 from dicom.network.dicom_json import Item, count, items, parse_items, text
 from dicom.network.status import DUPLICATE, failure, is_out_of_resources
 from dicom.network.web import Answer, WebPort
@@ -66,11 +66,8 @@ def _slices(head: bytes, instance: EncodedInstance, tail: bytes) -> Iterator[byt
         yield b"".join((head, *instance.parts, tail))
         return
     yield head
-    for part in instance.parts:
-        view = memoryview(part).cast("B")
-        for begin in range(0, len(view), _SLICE_BYTES):
-            yield cast(bytes, view[begin : begin + _SLICE_BYTES])
-            give_back((view,))
+    for piece in in_slices(instance.parts):
+        yield cast(bytes, piece)
     yield tail
 
 

@@ -116,7 +116,7 @@ class Identifiers:
             tag, vr = element.tag, element.vr
             if vr == b"UN" or known_vr(tag) == b"PN":
                 vr = known_vr(tag) or vr
-            if vr == b"UI":
+            if vr == b"UI" and tag not in WANTED:  # an identifier is one under whatever VR somebody gave it
                 is_own_class = tag == rules.SOP_CLASS_UID and not depth
                 rule = Rule.KEEP if is_own_class else rule_for(tag, element.vr)
                 found.uids_under(rule).add(bytes(data[element.begin : element.stop]))

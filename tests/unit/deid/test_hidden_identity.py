@@ -55,6 +55,17 @@ def test_an_instance_of_the_study_passes_also_without_a_patient_id(study: StudyR
     check_identity(instance, study)
 
 
+@pytest.mark.parametrize("vr", [b"LO", b"UI", b"CS", b"AE", b"PN", b"DS", b"UN", b"OB"])
+def test_a_patient_id_is_searched_for_under_whatever_vr_it_was_written(vr: bytes) -> None:
+    header = encoded(a_header(Manufacturer="Maker PATID4711"))
+    written = b"\x10\x00\x20\x00LO\x0a\x00PATID4711 "
+    assert written in header
+    short = b"\x10\x00\x20\x00" + vr + b"\x0a\x00PATID4711 "
+    changed = raw(0x00100020, vr, b"PATID4711 ") if vr in {b"UN", b"OB"} else short
+    with pytest.raises(ResidueFound):
+        a_deidentifier().header(header.replace(written, changed), EXPLICIT)
+
+
 def test_what_stands_behind_the_study_uid_is_not_read_for_the_identity() -> None:
     instance = an_instance(a_header())
     data = bytes(instance.parts[0]) + b"broken"

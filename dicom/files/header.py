@@ -16,12 +16,15 @@ _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 _FIRST_LOOK_BYTES = 1 << 16
 _ENLARGE = 16
+_MOST_INFLATED_BYTES = 16 << 20
+"""Of a deflated data set; the attribute stands before all that is large, and a megabyte may hold a gigabyte."""
 
 
 def series_uid_of(instance: EncodedInstance) -> str:
     """The Series Instance UID (0020,000E) of an instance in any transfer syntax, deflated too.
 
-    Looks at the first 64 KiB, and further only when the attribute stands behind them.
+    Looks at the first 64 KiB, and further only when the attribute stands behind them; of what was deflated at 16 MiB
+    at most.
 
     Raises Unreadable when it is missing, no UID, or the data set is broken before it.
     """
@@ -72,4 +75,4 @@ def _find(head: bytes, syntax_uid: str) -> tuple[str, bool]:
 
 def _inflated(head: bytes) -> bytes:
     """What the first bytes of a deflated data set hold (PS3.5 section A.5)."""
-    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(head)
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(head, _MOST_INFLATED_BYTES)

@@ -1,5 +1,6 @@
 """The series of an instance is found in every encoding, without reading what stands behind."""
 
+import tracemalloc
 import zlib
 
 import pytest
@@ -83,3 +84,19 @@ def test_a_series_uid_that_is_none_is_unreadable() -> None:
     content = encoded(a_data_set("1.2.3.4"), EXPLICIT).replace(b"1.2.3.4", b"../../x")
     with pytest.raises(Unreadable):
         series_uid_of(an_instance(content, EXPLICIT))
+
+
+def test_what_is_deflated_to_a_thousandth_is_not_inflated_whole() -> None:
+    """One call for the first 64 KiB gives 64 MB, and the next one would give a gigabyte."""
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    head = encoded(a_data_set(filler_bytes=2), EXPLICIT).partition(b"\x09\x00\x01\x10")[0]
+    size = 160 << 20
+    content = deflate.compress(head + b"\x09\x00\x01\x10OB\0\0" + size.to_bytes(4, "little"))
+    content += b"".join(deflate.compress(bytes(1 << 20)) for _ in range(160)) + deflate.flush()
+    assert len(content) > 1 << 17
+    tracemalloc.start()
+    with pytest.raises(Unreadable):
+        series_uid_of(an_instance(content, DEFLATED))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 << 20

@@ -4,7 +4,6 @@ Owners and staff do things to a job. Members of a group that shows jobs of that 
 To all others a job does not exist.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.db.engine import Database
@@ -12,9 +11,9 @@ from models.db.jobs import JobStore
 from models.db.scopes import ScopeStore
 from models.domain.audit import AuditAction
 from models.domain.errors import NotFound, NotPermitted, Refused, WrongState
-from models.domain.job_actions import check_allows, check_item_allows
+from models.domain.job_actions import Stand, check_allows, check_item_allows
 from models.domain.job_rights import MAY_ADD, MAY_HURRY, MAY_SEE, MAY_SHOW_IDENTITY
-from models.domain.jobs import Item, ItemAction, Job, JobAction, Onlooker, State
+from models.domain.jobs import Item, ItemAction, Job, JobAction, JobKind, Onlooker
 from models.domain.people import Actor
 from models.domain.project import App
 from services import audit, project
@@ -62,22 +61,21 @@ def may_know_studies(actor: Actor, job: Job) -> bool:
     return _may_change(actor, job)
 
 
-def visible_item(db: Database, actor: Actor, item_id: int) -> Item:
-    """The item; raises NotFound, also when its job is not the actor's to see."""
+def visible_item(db: Database, actor: Actor, item_id: int) -> tuple[Job, Item]:
+    """The item and its job; raises NotFound, also when that is not the actor's to see."""
     item = JobStore(db).item(item_id)
     try:
-        visible(db, actor, item.job_id)
+        return visible(db, actor, item.job_id), item
     except NotFound:
         raise NotFound("There is no such item.") from None
-    return item
 
 
 def actions(db: Database, actor: Actor, job: Job) -> frozenset[JobAction]:
     """What the actor may do to the job as it is now."""
     if not _may_change(actor, job):
         return frozenset()
-    stand = _stand(db, actor, job)
-    return frozenset(action for action in JobAction if _refusal(actor, stand, action) is None)
+    view = _view(db, actor, job)
+    return frozenset(action for action in JobAction if _refusal(actor, view, action) is None)
 
 
 def item_actions(db: Database, actor: Actor, item: Item) -> frozenset[ItemAction]:
@@ -85,8 +83,8 @@ def item_actions(db: Database, actor: Actor, item: Item) -> frozenset[ItemAction
     job = visible(db, actor, item.job_id)
     if not _may_change(actor, job):
         return frozenset()
-    stand = _stand(db, actor, job, item)
-    return frozenset(action for action in ItemAction if _item_refusal(stand, item, action) is None)
+    view = _view(db, actor, job, item)
+    return frozenset(action for action in ItemAction if _item_refusal(view, item, action) is None)
 
 
 def permitted(db: Database, actor: Actor, job_id: int, action: JobAction) -> Job:
@@ -99,46 +97,33 @@ def permitted(db: Database, actor: Actor, job_id: int, action: JobAction) -> Job
     recorded = AuditAction.DELETE_JOB if action is JobAction.DELETE else AuditAction.CHANGE_JOB
     with audit.refusals_recorded(db, actor, recorded, f"job {job.id}: {action.value}"):
         _check_may_change(actor, job)
-        if refusal := _refusal(actor, _stand(db, actor, job), action):
+        if refusal := _refusal(actor, _view(db, actor, job), action):
             raise refusal
     return job
 
 
 def permitted_item(db: Database, actor: Actor, item_id: int, action: ItemAction) -> Item:
     """The item, which lets the actor do so; raises as ``permitted`` does."""
-    item = visible_item(db, actor, item_id)
-    job = JobStore(db).get(item.job_id)
+    job, item = visible_item(db, actor, item_id)
     subject = f"job {job.id}, item {item.position}: {action.value}"
     with audit.refusals_recorded(db, actor, AuditAction.CHANGE_JOB, subject):
         _check_may_change(actor, job)
-        if refusal := _item_refusal(_stand(db, actor, job, item), item, action):
+        if refusal := _item_refusal(_view(db, actor, job, item), item, action):
             raise refusal
     return item
 
 
 @dataclass(frozen=True, slots=True)
-class _Stand:
-    """How a job stands, or one item of it, as far as it matters to what may be done.
+class _View:
+    """A job as the actor finds it: how it, or one item of it, stands, and why nothing of it may begin now, if so."""
 
-    ``closed`` says why nothing of it may begin now.
-    """
-
-    job: Job
-    counts: Mapping[State, int]
-    has_delivered: bool
-    is_used: bool
+    kind: JobKind
+    stand: Stand
     closed: Refused | None
 
-    @property
-    def is_emptied(self) -> bool:
-        return self.job.emptied_at is not None
 
-
-def _stand(db: Database, actor: Actor, job: Job, item: Item | None = None) -> _Stand:
-    jobs = JobStore(db)
-    progress = jobs.progress(job.id)
-    delivered = jobs.has_delivered(job.id, item and item.id)
-    return _Stand(progress.job, progress.counts, delivered, jobs.is_used(job.id), _why_closed(db, actor, job))
+def _view(db: Database, actor: Actor, job: Job, item: Item | None = None) -> _View:
+    return _View(job.kind, JobStore(db).stand(job.id, item and item.id), _why_closed(db, actor, job))
 
 
 def _why_closed(db: Database, actor: Actor, job: Job) -> Refused | None:
@@ -174,28 +159,25 @@ def _check_may_change(actor: Actor, job: Job) -> None:
         raise NotPermitted("You may see this job; only its owner and staff may do something to it.")
 
 
-def _refusal(actor: Actor, stand: _Stand, action: JobAction) -> Refused | None:
+def _refusal(actor: Actor, job: _View, action: JobAction) -> Refused | None:
     if action in _STAFF_ONLY and not actor.is_staff:
         return NotPermitted(f"Only staff may {action.value} a job.")
-    if action is JobAction.HURRY and MAY_HURRY[stand.job.kind] not in actor.permissions:
+    if action is JobAction.HURRY and MAY_HURRY[job.kind] not in actor.permissions:
         return NotPermitted("You may not make jobs urgent.")
-    if action in _BEGINS and stand.closed is not None:
-        return stand.closed
+    if action in _BEGINS and job.closed is not None:
+        return job.closed
     try:
-        told = stand.has_delivered, stand.is_used, stand.is_emptied, stand.job.kind.only_asks
-        check_allows(action, stand.job.state, stand.counts, *told)
+        check_allows(action, job.stand)
     except WrongState as refusal:
         return refusal
     return None
 
 
-def _item_refusal(stand: _Stand, item: Item, action: ItemAction) -> Refused | None:
-    is_only = sum(stand.counts.values()) == 1
-    if action is ItemAction.RESET and stand.closed is not None:
-        return stand.closed
+def _item_refusal(job: _View, item: Item, action: ItemAction) -> Refused | None:
+    if action is ItemAction.RESET and job.closed is not None:
+        return job.closed
     try:
-        told = is_only, stand.has_delivered, stand.is_used, stand.is_emptied
-        check_item_allows(action, item.state, stand.job.state, *told)
+        check_item_allows(action, item.state, job.stand)
     except WrongState as refusal:
         return refusal
     return None

@@ -163,8 +163,8 @@ def items(
 
 def item(db: Database, actor: Actor, item_id: int) -> Item:
     """One item, as ``items`` shows it; raises NotFound, also when its job is not to be seen."""
-    (found,) = holding.told_items(db, [visible_item(db, actor, item_id)])
-    return _shown(actor, visible(db, actor, found.job_id), found)
+    job, found = visible_item(db, actor, item_id)
+    return _shown(actor, job, holding.told_items(db, [found])[0])
 
 
 def receipt(db: Database, actor: Actor, item_id: int) -> Receipt:
@@ -172,7 +172,7 @@ def receipt(db: Database, actor: Actor, item_id: int) -> Receipt:
 
     Raises NotPermitted for who may see the job but not the source's UIDs, which a receipt lists.
     """
-    _check_knows_studies(actor, visible(db, actor, visible_item(db, actor, item_id).job_id))
+    _check_knows_studies(actor, visible_item(db, actor, item_id)[0])
     return ReceiptStore(db).load(item_id)
 
 

@@ -13,6 +13,7 @@ from models.db.job_rows import counts_of, is_due, item_of, job_of, job_row
 from models.db.project import has_to_wait
 from models.db.tables import GroupPermissionRow, ItemRow, JobRow, MembershipRow, ReceiptRow, UserRow
 from models.domain.errors import NotFound
+from models.domain.job_actions import Stand
 from models.domain.job_rights import MAY_SEE
 from models.domain.jobs import EVERY_JOB, FINISHED, Item, Job, JobFilter, JobKind, JobProgress, Onlooker, State
 from models.domain.pace import LAST_ENDED, Pace, pace
@@ -123,16 +124,10 @@ class JobQuestions:
         with self._db.reading() as session:
             return session.scalar(select(func.count()).select_from(ItemRow).where(held)) or 0
 
-    def has_delivered(self, job_id: int, item_id: int | None = None) -> bool:
-        """Whether the receipts say that something of the job, or of one item of it, is at the destination."""
-        meant = ItemRow.job_id == job_id if item_id is None else ItemRow.id == item_id
+    def stand(self, job_id: int, item_id: int | None = None) -> Stand:
+        """How the job stands, for what may be done to it or to one item of it; raises NotFound."""
         with self._db.reading() as session:
-            return bool(session.scalar(select(has_delivered(meant))))
-
-    def is_used(self, job_id: int) -> bool:
-        """Whether the job is a check of which a transfer was made."""
-        with self._db.reading() as session:
-            return bool(session.scalar(select(is_used(job_id))))
+            return stand_of(session, job_row(session, job_id), item_id)
 
     def due_jobs(self, now: datetime | None = None) -> tuple[int, ...]:
         """Ids of jobs that have something to do and nobody who does it: urgent ones first, then the oldest.
@@ -181,14 +176,19 @@ def _pace(session: Session, job: Job, counts: Mapping[State, int], now: datetime
     return pace(begun_at, [end for end in last if end is not None], left, now)
 
 
-def has_delivered(chosen: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Whether the receipts of the chosen items say that something is at the destination."""
-    return exists().where(ReceiptRow.item_id == ItemRow.id, ReceiptRow.stored_count > 0, chosen)
-
-
-def is_used(job_id: int) -> ColumnElement[bool]:
-    """Whether a transfer was made of the check."""
-    return exists().where(JobRow.checked_by_job_id == job_id)
+def stand_of(session: Session, job: JobRow, item_id: int | None = None) -> Stand:
+    """How a job stands; what was delivered is told of the whole job, or of one item where it is named."""
+    meant = ItemRow.job_id == job.id if item_id is None else ItemRow.id == item_id
+    delivered = exists().where(ReceiptRow.item_id == ItemRow.id, ReceiptRow.stored_count > 0, meant)
+    is_used = exists().where(JobRow.checked_by_job_id == job.id)
+    return Stand(
+        state=job.state,
+        counts=counts_of(session, job.id),
+        has_delivered=bool(session.scalar(select(delivered))),
+        is_used=bool(session.scalar(select(is_used))),
+        is_emptied=job.emptied_at is not None,
+        only_asks=job.kind.only_asks,
+    )
 
 
 def _conditions(wanted: JobFilter, seen_by: Onlooker | None) -> list[ColumnElement[bool]]:

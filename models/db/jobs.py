@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.orm import Session
 
 from models.db.job_events import tell
-from models.db.job_questions import JobQuestions, has_delivered, is_used
+from models.db.job_questions import JobQuestions, stand_of
 from models.db.job_rows import (
     counts_of,
     derive,
@@ -135,7 +135,7 @@ class JobStore(JobQuestions, LeaseStore):
         with self._db.transaction() as session:
             job, row = _at_rest(session, self.item(item_id))
             if row.state in {State.SUCCESS, State.WARNING, State.FAILURE}:
-                check_item_allows(ItemAction.RESET, row.state, job.state, is_emptied=job.emptied_at is not None)
+                check_item_allows(ItemAction.RESET, row.state, stand_of(session, job, item_id))
                 _let_wait_again(session, ItemRow.id == item_id, {row.state}, keeps_attempts=False)
                 _wait_with_items(job)
             session.refresh(row)
@@ -148,8 +148,7 @@ class JobStore(JobQuestions, LeaseStore):
         """
         with self._db.transaction() as session:
             job, row = _at_rest(session, self.item(item_id))
-            used, is_emptied = _is_used(session, job.id), job.emptied_at is not None
-            check_item_allows(ItemAction.RESET, row.state, job.state, is_used=used, is_emptied=is_emptied)
+            check_item_allows(ItemAction.RESET, row.state, stand_of(session, job, item_id))
             _let_wait_again(session, ItemRow.id == item_id, {row.state}, keeps_attempts=False)
             _forget_delivery(session, ItemRow.id == item_id)
             _wait_with_items(job)
@@ -163,10 +162,7 @@ class JobStore(JobQuestions, LeaseStore):
         """
         with self._db.transaction() as session:
             job, row = _at_rest(session, self.item(item_id))
-            is_only = counts_of(session, job.id).total() == 1
-            delivered = bool(session.scalar(select(has_delivered(ItemRow.id == item_id))))
-            used = _is_used(session, job.id)
-            check_item_allows(ItemAction.DELETE, row.state, job.state, is_only, delivered, used)
+            check_item_allows(ItemAction.DELETE, row.state, stand_of(session, job, item_id))
             session.delete(row)
             session.flush()
             derive(session, job, self._db.clock())
@@ -213,14 +209,8 @@ class JobStore(JobQuestions, LeaseStore):
 def _row_that_allows(session: Session, action: JobAction, job_id: int) -> JobRow:
     """The job's row, locked; raises WrongState when the job does not let the action be done."""
     row = locked(session, job_id)
-    delivered = bool(session.scalar(select(has_delivered(ItemRow.job_id == job_id))))
-    told = delivered, _is_used(session, job_id), row.emptied_at is not None, row.kind.only_asks
-    check_allows(action, row.state, counts_of(session, job_id), *told)
+    check_allows(action, stand_of(session, row))
     return row
-
-
-def _is_used(session: Session, job_id: int) -> bool:
-    return bool(session.scalar(select(is_used(job_id))))
 
 
 def _at_rest(session: Session, item: Item) -> tuple[JobRow, ItemRow]:

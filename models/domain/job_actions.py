@@ -1,6 +1,7 @@
 """What may be done to a job or an item in which state: the one table, for stores, services and pages."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from models.domain.errors import WrongState
 from models.domain.jobs import FINISHED, ItemAction, JobAction, State
@@ -19,88 +20,75 @@ _EMPTIED = "Its patient data was removed because the job ended long ago, so that
 _USED = "A transfer was made of this check, so that it stays as it is. Hand the file in again for another one."
 
 
-def allows(
-    action: JobAction,
-    state: State,
-    counts: Mapping[State, int],
-    has_delivered: bool = False,
-    is_used: bool = False,
-    is_emptied: bool = False,
-    only_asks: bool = False,
-) -> bool:
-    """Whether a job in this state, with so many items in each state, lets the action be done.
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """How a job stands, with so many items in each state, as far as it matters to what may be done to it.
 
-    ``has_delivered`` says that something of it is at the destination already: then it is kept, as the proof of that.
-    ``is_used`` says that a transfer was made of this check, which then stays what the transfer was made of.
-    ``is_emptied`` says that what names patients was removed from it.
-    What ``only_asks`` has brought nothing anywhere, and may be deleted also when it has ended.
+    ``has_delivered`` says that something of it, or of the one item that is meant, is at the destination already: then
+    that is kept, as the proof of it. ``is_used`` says that a transfer was made of this check, which then stays what the
+    transfer was made of. ``is_emptied`` says that what names patients was removed from it. What ``only_asks`` has
+    brought nothing anywhere, and may be deleted also when it has ended.
     """
+
+    state: State
+    counts: Mapping[State, int]
+    has_delivered: bool = False
+    is_used: bool = False
+    is_emptied: bool = False
+    only_asks: bool = False
+
+
+def allows(action: JobAction, job: Stand) -> bool:
+    """Whether a job that stands so lets the action be done."""
     if action is JobAction.DELETE:
-        if only_asks and state in FINISHED:
-            return not is_used
-        begun = any(count for kept, count in counts.items() if kept is not State.PENDING)
-        return state in _UNBEGUN and not has_delivered and not begun
-    if state not in _ACTION_STATES[action] or ((is_used or is_emptied) and action in _BEGINS_AGAIN):
+        if job.only_asks and job.state in FINISHED:
+            return not job.is_used
+        begun = any(count for kept, count in job.counts.items() if kept is not State.PENDING)
+        return job.state in _UNBEGUN and not job.has_delivered and not begun
+    if job.state not in _ACTION_STATES[action] or ((job.is_used or job.is_emptied) and action in _BEGINS_AGAIN):
         return False
     if action is JobAction.RESUME:
-        return state is State.CANCELED or counts.get(State.CANCELED, 0) > 0
+        return job.state is State.CANCELED or job.counts.get(State.CANCELED, 0) > 0
     return True
 
 
-def check_allows(
-    action: JobAction,
-    state: State,
-    counts: Mapping[State, int],
-    has_delivered: bool = False,
-    is_used: bool = False,
-    is_emptied: bool = False,
-    only_asks: bool = False,
-) -> None:
+def check_allows(action: JobAction, job: Stand) -> None:
     """Raise WrongState, saying why, unless ``allows``."""
-    if allows(action, state, counts, has_delivered, is_used, is_emptied, only_asks):
+    if allows(action, job):
         return
-    if is_emptied and action in _BEGINS_AGAIN:
+    if job.is_emptied and action in _BEGINS_AGAIN:
         raise WrongState(_EMPTIED)
-    if is_used and action in _BEGINS_AGAIN:
+    if job.is_used and action in _BEGINS_AGAIN:
         raise WrongState(_USED)
-    if is_used and action is JobAction.DELETE:
+    if job.is_used and action is JobAction.DELETE:
         raise WrongState("A transfer was made of this check, which is kept with it.")
-    if action is JobAction.DELETE and state in _UNBEGUN:
-        reason = "Something of this job is at the destination already" if has_delivered else "Some items have begun"
+    if action is JobAction.DELETE and job.state in _UNBEGUN:
+        reason = "Something of this job is at the destination already" if job.has_delivered else "Some items have begun"
         raise WrongState(f"{reason}, so that it cannot be deleted. Cancel it instead.")
-    if action is JobAction.RESUME and state in FINISHED:
+    if action is JobAction.RESUME and job.state in FINISHED:
         raise WrongState("No item of this job was canceled, so there is nothing to resume.")
-    raise WrongState(f"A job that is {state.value} cannot be {_DONE[action]}.")
+    raise WrongState(f"A job that is {job.state.value} cannot be {_DONE[action]}.")
 
 
-def check_item_allows(
-    action: ItemAction,
-    state: State,
-    job: State,
-    is_only: bool = False,
-    has_delivered: bool = False,
-    is_used: bool = False,
-    is_emptied: bool = False,
-) -> None:
-    """Raise WrongState, saying why, unless an item lets the action be done.
+def check_item_allows(action: ItemAction, state: State, job: Stand) -> None:
+    """Raise WrongState, saying why, unless an item in this state of a job that stands so lets the action be done.
 
-    ``is_only`` says that its job has no other: without items a job would be called a success. ``is_used`` and
-    ``is_emptied`` are as for ``allows``.
+    The only item of a job is not deleted: without items a job would be called a success.
     """
-    if is_emptied:
+    if job.is_emptied:
         raise WrongState(_EMPTIED)
-    if is_used:
+    if job.is_used:
         raise WrongState(_USED)
-    if job is State.CANCELING:
+    if job.state is State.CANCELING:
         raise WrongState("The job is being canceled; wait until it has ended.")
     if action is ItemAction.RESET and state not in FINISHED:
         raise WrongState(f"An item that is {state.value} cannot be reset.")
     if action is ItemAction.DELETE:
         if state is not State.PENDING:
             raise WrongState(f"An item that is {state.value} cannot be deleted.")
-        if has_delivered:
+        if job.has_delivered:
             raise WrongState("Something of this item is at the destination already. Cancel the job instead.")
-        if is_only:
+        if sum(job.counts.values()) == 1:
             raise WrongState("It is the only item of its job. Delete the job instead.")
 
 

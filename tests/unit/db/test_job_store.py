@@ -344,7 +344,8 @@ def test_the_only_item_and_one_that_delivered_are_not_deleted(database: Database
     item, lease = claimed(jobs, job.id)
     ReceiptStore(database).save(lease, Receipt(expected={"1.2"}, received={"1.2"}, stored={"1.2"}))
     jobs.end_attempt(lease, State.PENDING, "again later")
-    assert jobs.has_delivered(job.id) and jobs.has_delivered(job.id, item.id)
+    other = jobs.items(job.id)[1].id
+    assert [jobs.stand(job.id, of).has_delivered for of in (None, item.id, other)] == [True, True, False]
     with pytest.raises(WrongState, match="at the destination"):
         jobs.delete_item(item.id)
 

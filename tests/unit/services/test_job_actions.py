@@ -194,6 +194,17 @@ def test_every_change_is_in_the_trail(database: Database) -> None:
     ]
 
 
+@pytest.mark.parametrize("look", [jobs.item, jobs.receipt])
+def test_whether_a_job_is_seen_is_asked_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch, look: Callable[[Database, Actor, int], object]
+) -> None:
+    item = JobStore(database).items(in_state(database, State.FAILURE).id)[0]
+    get, asked = JobStore.get, []
+    monkeypatch.setattr(JobStore, "get", lambda store, job_id: asked.append(job_id) or get(store, job_id))
+    look(database, OWNER, item.id)
+    assert asked == [item.job_id]
+
+
 def test_what_has_delivered_is_not_deleted(database: Database) -> None:
     job = in_state(database, State.PENDING)
     item, lease = claimed(database, job)

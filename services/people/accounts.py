@@ -11,7 +11,7 @@ from models.db.groups import GroupStore
 from models.db.people import UserStore
 from models.db.sessions import LinkStore, SessionStore
 from models.domain.audit import AuditAction
-from models.domain.errors import BadRequest, NotPermitted, WrongState
+from models.domain.errors import BadRequest, NotFound, NotPermitted, WrongState
 from models.domain.people import Actor, Profile, Standing, User
 from models.settings import Settings
 from services import audit
@@ -110,8 +110,7 @@ def update(db: Database, actor: Actor, user: User) -> User:
     Raises NotPermitted for anybody but superusers, NotFound, Outdated, BadRequest naming ``username``, ``groups`` and
     fields of the profile, and WrongState when superusers would deactivate themselves, or when none would be left.
     """
-    before = UserStore(db).get(user.id)
-    _check_is_superuser(db, actor, AuditAction.CHANGE_USER, _subject(before))
+    before = _known(db, actor, AuditAction.CHANGE_USER, user.id)
     if user.username != before.username:
         raise BadRequest.of({"username": "A username never changes."})
     wanted = replace(user, profile=cleaned(user.profile))
@@ -135,8 +134,7 @@ def approve(db: Database, settings: Settings, actor: Actor, user_id: int) -> Use
     Who has not confirmed the mail address may be anybody, so that has to come first; where there is no mail server, a
     superuser vouches for it. Raises NotPermitted for anybody but superusers, NotFound, WrongState.
     """
-    before = UserStore(db).get(user_id)
-    _check_is_superuser(db, actor, AuditAction.APPROVE_USER, _subject(before))
+    _known(db, actor, AuditAction.APPROVE_USER, user_id)
     with db.transaction():
         store = UserStore(db)
         user = store.get(user_id)
@@ -158,8 +156,7 @@ def deactivate(db: Database, actor: Actor, user_id: int) -> User:
 
     Raises NotPermitted for anybody but superusers, NotFound, and WrongState as ``update`` does.
     """
-    before = UserStore(db).get(user_id)
-    _check_is_superuser(db, actor, AuditAction.DEACTIVATE_USER, _subject(before))
+    before = _known(db, actor, AuditAction.DEACTIVATE_USER, user_id)
     with db.transaction():
         after = UserStore(db).change_active(user_id, False)
         _check_somebody_is_left(db, actor, before, after)
@@ -170,8 +167,7 @@ def deactivate(db: Database, actor: Actor, user_id: int) -> User:
 
 def activate(db: Database, actor: Actor, user_id: int) -> User:
     """Take a deactivation back; raises NotPermitted for anybody but superusers, or NotFound."""
-    before = UserStore(db).get(user_id)
-    _check_is_superuser(db, actor, AuditAction.CHANGE_USER, _subject(before))
+    before = _known(db, actor, AuditAction.CHANGE_USER, user_id)
     with db.transaction():
         after = UserStore(db).change_active(user_id, True)
         audit.record(db, actor, AuditAction.CHANGE_USER, f"{_subject(after)}{_flag_changes(db, before, after)}")
@@ -184,8 +180,8 @@ def send_reset(db: Database, settings: Settings, actor: Actor, user_id: int) -> 
     Raises NotPermitted for anybody but superusers, NotFound, and WrongState for an account that is deactivated or whose
     mail address is not confirmed.
     """
+    _known(db, actor, AuditAction.CHANGE_USER, user_id)
     known = UserStore(db).credentials_of(user_id)
-    _check_is_superuser(db, actor, AuditAction.CHANGE_USER, _subject(known.user))
     if known.user.standing in {Standing.DEACTIVATED, Standing.UNCONFIRMED}:
         raise WrongState(f"This account is {known.user.standing.value}.")
     with db.transaction():
@@ -196,6 +192,20 @@ def send_reset(db: Database, settings: Settings, actor: Actor, user_id: int) -> 
 def _check_is_staff(actor: Actor) -> None:
     if not actor.is_staff:
         raise NotPermitted("Only staff may see accounts.")
+
+
+def _known(db: Database, actor: Actor, action: AuditAction, user_id: int) -> User:
+    """The account, for superusers; to all others one that does not exist is refused like any, so that they learn none.
+
+    Raises NotPermitted, which is written down, or NotFound.
+    """
+    try:
+        found = UserStore(db).get(user_id)
+    except NotFound:
+        _check_is_superuser(db, actor, action, "unknown account")
+        raise
+    _check_is_superuser(db, actor, action, _subject(found))
+    return found
 
 
 def _check_is_superuser(db: Database, actor: Actor, action: AuditAction, subject: str) -> None:

@@ -11,7 +11,7 @@ from models.db.engine import Database
 from models.db.groups import GroupStore
 from models.db.people import UserStore
 from models.domain.audit import AuditAction
-from models.domain.errors import BadRequest, NotPermitted
+from models.domain.errors import BadRequest, NotFound, NotPermitted
 from models.domain.people import GUARDED, Actor, Group, NodeRight
 from services import audit
 
@@ -53,7 +53,7 @@ def update(db: Database, actor: Actor, group: Group) -> Group:
 
     Raises NotPermitted, NotFound, Outdated, or BadRequest naming ``name``, ``members`` or ``nodes``.
     """
-    before = GroupStore(db).get(group.id)
+    before = _known(db, actor, AuditAction.CHANGE_GROUP, group.id)
     with audit.refusals_recorded(db, actor, AuditAction.CHANGE_GROUP, f"group {before.name}"):
         _check_may_change(actor, before, group)
     group = _checked(group)
@@ -65,7 +65,7 @@ def update(db: Database, actor: Actor, group: Group) -> Group:
 
 def delete(db: Database, actor: Actor, group_id: int) -> None:
     """Remove a group, whose members lose what it gave; raises NotPermitted or NotFound."""
-    subject = f"group {GroupStore(db).get(group_id).name}"
+    subject = f"group {_known(db, actor, AuditAction.DELETE_GROUP, group_id).name}"
     with audit.refusals_recorded(db, actor, AuditAction.DELETE_GROUP, subject), db.transaction():
         _check_may_change(actor, GroupStore(db).delete(group_id))  # what it was at its end, and not before
         audit.record(db, actor, AuditAction.DELETE_GROUP, subject)
@@ -84,6 +84,7 @@ def check_may_update_access(db: Database, actor: Actor, node_id: int, group_ids:
     """
     store = GroupStore(db)
     with audit.refusals_recorded(db, actor, AuditAction.CHANGE_GROUP, f"groups of node {node_id}"):
+        _check_is_staff(actor)
         _check_may_change(actor, *(store.get(group_id) for group_id in group_ids))
 
 
@@ -95,6 +96,7 @@ def update_access(db: Database, actor: Actor, node_id: int, rights: Mapping[int,
     store = GroupStore(db)
     changed = {group_id: replace(right, node_id=node_id) for group_id, right in rights.items()}
     with audit.refusals_recorded(db, actor, AuditAction.CHANGE_GROUP, f"groups of node {node_id}"), db.transaction():
+        _check_is_staff(actor)
         before = [store.get(group_id) for group_id in changed]
         _check_may_change(actor, *before)
         store.update_access(node_id, changed)
@@ -102,6 +104,16 @@ def update_access(db: Database, actor: Actor, node_id: int, rights: Mapping[int,
         _check_may_change(actor, *after)  # nobody can make them guarded any more until this is done
         for old, new in zip(before, after, strict=True):
             _record(db, actor, old, new, "")
+
+
+def _known(db: Database, actor: Actor, action: AuditAction, group_id: int) -> Group:
+    """The group; raises NotFound, or NotPermitted for others than staff, who shall not learn which groups there are."""
+    try:
+        return GroupStore(db).get(group_id)
+    except NotFound:
+        with audit.refusals_recorded(db, actor, action, "unknown group"):
+            _check_is_staff(actor)
+        raise
 
 
 def _check_is_staff(actor: Actor) -> None:

@@ -240,6 +240,19 @@ def test_everybody_changes_what_their_rights_allow(site: Site, case: Case, name:
     check(site, case, name)
 
 
+def test_who_may_not_administer_does_not_learn_what_there_is(site: Site) -> None:
+    """Whatever an address names, who is refused gets the same answer as for what does not exist."""
+    site.token("root")  # the token with the id 1 belongs to somebody else
+    token = site.token("ada")
+    for case in CASES:
+        if case.template.startswith("/v1/admin/") and "_id}" in case.template:
+            elsewhere = re.sub(r"/\d+", "/4711", case.path)
+            known, unknown = (site.ask(case.method, path, token, **case.sent) for path in (case.path, elsewhere))
+            is_refused = known.status_code in {403, 404}
+            assert is_refused is (case.statuses[PEOPLE.index("ada")] != 200), case.call
+            assert not is_refused or (known.status_code, known.text) == (unknown.status_code, unknown.text), case.call
+
+
 def test_staff_without_administer_is_nobody_special(site: Site) -> None:
     token = site.token("root", Operation.READ, Operation.TRANSFER)
     assert site.ask("GET", "/v1/jobs/1", token).status_code == 404

@@ -229,3 +229,22 @@ def test_what_staff_tries_with_accounts_is_refused_and_written_down(
         line = audit.entries(database, SHELL)[0]
         assert (line.actor, line.action, line.subject, line.outcome) == (actor.name, action, subject, "NotPermitted")
     assert UserStore(database).get(user.id) == user
+
+
+def test_to_others_unknown_accounts_are_refused_like_any_and_that_is_written_down(
+    database: Database, settings: Settings, root: Actor
+) -> None:
+    nobody = replace(a_user(database), id=4711)
+    acts: list[Callable[[Actor], object]] = [
+        lambda actor: accounts.update(database, actor, nobody),
+        lambda actor: accounts.approve(database, settings, actor, 4711),
+        lambda actor: accounts.deactivate(database, actor, 4711),
+        lambda actor: accounts.activate(database, actor, 4711),
+        lambda actor: accounts.send_reset(database, settings, actor, 4711),
+    ]
+    for act in acts:
+        with pytest.raises(NotPermitted):
+            act(Actor("x"))
+        assert subjects(database)[0] == "unknown account"
+        with pytest.raises(NotFound):
+            act(root)

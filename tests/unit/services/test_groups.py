@@ -117,6 +117,18 @@ def test_others_see_and_change_nothing(database: Database) -> None:
     assert groups.names(database, STAFF) == {group.id: "x"}
 
 
+def test_to_others_unknown_groups_are_refused_like_any_and_that_is_written_down(database: Database) -> None:
+    for act in (
+        lambda: groups.update(database, USER, Group("x", id=4711)),
+        lambda: groups.delete(database, USER, 4711),
+        lambda: groups.check_may_update_access(database, USER, 1, [4711]),
+        lambda: groups.update_access(database, USER, 1, {4711: NodeRight(1)}),
+    ):
+        with pytest.raises(NotPermitted):
+            act()
+    assert subjects(database) == [*["groups of node 1"] * 2, *["unknown group"] * 2]
+
+
 def test_the_page_of_a_node_gives_it_to_groups(database: Database) -> None:
     source, folder = add_nodes(database)
     one, two = (groups.add(database, STAFF, Group(name)) for name in ("one", "two"))

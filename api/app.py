@@ -47,7 +47,13 @@ def application(settings: Settings, db: Database) -> FastAPI:
             await in_thread(context.usage.flush)
 
     app = FastAPI(
-        title="ADIT", version="1", lifespan=lifespan, openapi_url=description.ADDRESS, docs_url=None, redoc_url=None
+        title="ADIT",
+        version="1",
+        lifespan=lifespan,
+        openapi_url=description.ADDRESS,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # the address of a redirect would repeat the query, which may name a patient
     )
     app.state.context = context
     app.add_middleware(Traffic)

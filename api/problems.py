@@ -80,6 +80,7 @@ _OTHER_CODES = {
     405: ("MethodNotAllowed", "This address does not take such requests."),
     413: ("TooLarge", "The request is too large."),
 }
+_OF_THE_BODY = {400: "it cannot be read.", 413: "it is too large."}
 _SENTENCES = {
     "missing": "it is needed.",
     "extra_forbidden": "it has a field that is not known.",
@@ -173,7 +174,8 @@ async def _not_served(_request: Request, error: Exception) -> JSONResponse:
     """What the framework refuses; its own words are dropped, since they may quote the request."""
     assert isinstance(error, HTTPException)
     code, detail = _OTHER_CODES.get(error.status_code, ("Refused", HTTPStatus(error.status_code).phrase + "."))
-    return answer(error.status_code, code, detail, headers=error.headers)
+    named = {"body": _OF_THE_BODY[error.status_code]} if error.status_code in _OF_THE_BODY else None
+    return answer(error.status_code, code, detail, named, headers=error.headers)
 
 
 async def _not_valid(_request: Request, error: Exception) -> JSONResponse:

@@ -50,7 +50,7 @@ def check_accepts(header: str, *offers: Offer) -> None:
 def _ranges(header: str) -> Iterator[tuple[str, Mapping[str, str]]]:
     """Each media range with its parameters, without those of quality zero."""
     for found in _RANGES.findall(header):
-        name, *pieces = (piece.strip() for piece in _PIECES.findall(found))
+        name, *pieces = [piece.strip() for piece in _PIECES.findall(found)] or [""]
         parameters = dict(_parameter(piece) for piece in pieces)
         if not re.fullmatch(r"0(\.0*)?", parameters.get("q", "1")):
             yield name.lower(), parameters

@@ -85,9 +85,10 @@ class _Uploads:
             with self._places.taken(caller.actor.user_id):
                 return await self._stored(storage, upload)
         except WrongType as error:
-            raise Problem(415, "UnsupportedMediaType", error.message) from error
+            named = {"Content-Type": error.message}
+            raise Problem(415, "UnsupportedMediaType", error.message, named) from error
         except TooLarge as error:
-            raise Problem(413, "TooLarge", error.message) from error
+            raise Problem(413, "TooLarge", error.message, error.problems) from error
 
     async def _stored(self, storage: Storage, upload: Upload) -> Response:
         try:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from dicom.files.spool import Spool
 from dicom.network import choose, multipart, scratch
@@ -45,6 +45,8 @@ from services.gateway import access, addresses
 from services.local_side import local_side
 from services.searching import search_access
 from services.searching.visits import Visit
+
+B = TypeVar("B", bound=BadRequest)
 
 DOES_NOT_MATCH = 0xA900
 """The data set does not fit what is said about it (PS3.4 table B.2-1): another study than the address, another UID."""
@@ -155,7 +157,7 @@ class Storage:
                 except ServerStopped as stopped:
                     raise ServerStopped(f"{stopped.message} {self._so_far()}") from stopped
             if not report.count:
-                raise BadRequest("The body has no part, so nothing was stored.")
+                raise _of_the_body(BadRequest, "The body has no part, so nothing was stored.")
             report.retrieve_url = self._study_url()
         return report
 
@@ -169,7 +171,8 @@ class Storage:
             except HeadTooLong as error:
                 raise self._too_large(error.message) from error
             except PeerError as error:
-                raise BadRequest(f"The body is not a complete multipart message. {self._so_far()}") from error
+                sentence = f"The body is not a complete multipart message. {self._so_far()}"
+                raise _of_the_body(BadRequest, sentence) from error
             if part is None:
                 return
             if self._report.count >= MOST_PARTS:
@@ -183,7 +186,7 @@ class Storage:
         Spool(self._settings.spool_dir).check_room(scratch.STEP_BYTES, self._settings.spool_reserve_mb * 1_000_000)
 
     def _too_large(self, reason: str) -> TooLarge:
-        return TooLarge(f"{reason} {self._so_far()}")
+        return _of_the_body(TooLarge, f"{reason} {self._so_far()}")
 
     def _take(self, part: memoryview, delivery: "_Delivery") -> None:
         try:
@@ -316,6 +319,13 @@ def _watched(chunks: Iterable[bytes], delivery: _Delivery) -> Iterator[bytes]:
     for chunk in chunks:
         delivery.rest()
         yield chunk
+
+
+def _of_the_body(kind: type[B], sentence: str) -> B:
+    """The error, which names the body as what is wrong."""
+    error = kind(sentence)
+    error.problems = {"body": sentence}
+    return error
 
 
 def _place(instance: EncodedInstance) -> Place | None:

@@ -256,6 +256,7 @@ def test_a_broken_body_is_refused_and_what_was_stored_before_is_said(
     answer = post(client, f"{server.ae_title}/stowrs/studies", content)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["errors"].keys() == {"body"}
     assert len(an_archive.sop_uids()) == stored
     assert stored == 0 or "stored before that: 1" in answer.text
 

@@ -81,11 +81,29 @@ def test_what_a_route_did_not_expect_is_a_problem_too(
         ("GET", "/docs", 404, "NotFound"),
         ("GET", "/redoc", 404, "NotFound"),
         ("PATCH", "/v1/me", 405, "MethodNotAllowed"),
+        ("GET", "/v1/me/", 404, "NotFound"),
+        ("GET", "/dicom-web/PACS/qidors/studies/", 404, "NotFound"),
     ],
 )
 def test_what_is_not_there_is_a_problem_too(site: Site, method: str, path: str, status: int, code: str) -> None:
     answer = site.ask(method, path, site.token("ada"))
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_nobody_is_sent_on_to_an_address_that_repeats_whom_they_asked_for(site: Site) -> None:
+    answer = site.ask("GET", "/dicom-web/PACS/qidors/studies/?PatientName=Doe")
+    assert (answer.status_code, "location" in answer.headers) == (404, False)
+    assert "Doe" not in answer.text
+
+
+def test_a_body_that_cannot_be_read_is_named(site: Site) -> None:
+    token, headers = site.token("ada"), {"content-type": "application/json"}
+    for content, status, sentence in (
+        (b'{"source": "\xff"}', 400, "it cannot be read."),
+        (b" " * (6 * 2**20), 413, "it is too large."),
+    ):
+        answer = site.ask("POST", "/v1/jobs", token, content=content, headers=headers)
+        assert (answer.status_code, answer.json()["errors"]) == (status, {"body": sentence})
 
 
 def test_a_field_is_named_by_its_path_unless_the_name_may_be_anything() -> None:

@@ -22,16 +22,23 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.client.schemas.sorting import DeploymentSort
 from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import parameter_schema
+from prefect.utilities.schema_tools.validation import validate
 from prefect.workers.process import ProcessWorker
+from pydantic import ValidationError
 
 from deployments import prefect_server
 from deployments.daemon import run
-from models.domain.errors import TimedOut
+from deployments.plan_file import checked_plan
+from models.domain.errors import BadRequest, TimedOut
+from models.domain.jobs import JobKind
 from models.settings import settings
 from services import prefect_status
-from services.deployment_plan import DeploymentPlan, PlannedDeployment, PlannedQueue, Schedule, planned
-from services.orchestration import OURS
+from services.chores.roster import CHORES
+from services.deployment_plan import PREFECT_YAML, DeploymentPlan, PlannedDeployment, PlannedQueue, Schedule
+from services.orchestration import BROADCAST_DEPLOYMENT, MAINTENANCE_QUEUE, OURS, RECOVERED_QUEUE, queue_for
 
+_FILE = PREFECT_YAML.name
+_CHORE = "flows.chore.chore"
 _FORMER_QUEUE = "urgent"
 _READY_WITHIN_S = 120.0
 _AT_MOST = 200
@@ -50,9 +57,8 @@ def main() -> None:
 
     Raises TimedOut when it does not answer, NotPermitted when it wants another password, BadRequest for a wrong plan.
     """
-    plan = planned(settings())
-    for deployment in plan.deployments:
-        _flow(deployment.entrypoint)  # the import takes longer than all the rest: do it while the server starts
+    plan = checked_plan(settings())
+    check_flows(plan)  # the import takes longer than all the rest: do it while the server starts
     _wait_until_ready()
     prefect_status.has_pool(settings())  # unlike readiness, that takes the password
     with get_client(sync_client=True) as client:
@@ -73,6 +79,72 @@ def set_up(client: SyncPrefectClient, plan: DeploymentPlan) -> list[str]:
         left += not told
     done += _remove_others(client, plan)
     return [*done, f"{left} of {len(plan.deployments)} deployments are as they should be." if left else "Deployed."]
+
+
+def check_flows(plan: DeploymentPlan) -> None:
+    """Raise BadRequest, naming the entry, unless each flow is there and takes what it gets, and jobs find theirs."""
+    found = {deployment.name: _checked(deployment) for deployment in plan.deployments}
+    for kind in JobKind:
+        for queue in (queue_for(kind, urgent=False), queue_for(kind, urgent=True)):
+            _check_has_queue(plan, queue)
+    _check_has_queue(plan, RECOVERED_QUEUE)
+    _check_has_queue(plan, MAINTENANCE_QUEUE)
+    for wanted in (*(kind.deployment for kind in JobKind), BROADCAST_DEPLOYMENT):
+        flow, _, name = wanted.partition("/")
+        if name not in found:
+            raise BadRequest(f"{_FILE}: the deployment {name} is missing.")
+        if found[name].name != flow:
+            raise BadRequest(
+                f"{_FILE}: deployment {name}: entrypoint: the flow there is {found[name].name}, not {flow}."
+            )
+
+
+def _check_has_queue(plan: DeploymentPlan, name: str) -> None:
+    if name not in {queue.name for queue in plan.queues}:
+        raise BadRequest(f"{_FILE}: work pool {plan.pool}: the queue {name} is missing.")
+
+
+def _checked(wanted: PlannedDeployment) -> Flow[..., Any]:
+    """The flow of a deployment; raises BadRequest when there is none, or when it could not be run like this."""
+    place = f"{_FILE}: deployment {wanted.name}"
+    try:
+        flow = _imported(wanted.entrypoint)
+    except (ImportError, AttributeError) as exc:
+        raise BadRequest(f"{place}: entrypoint: there is no {wanted.entrypoint}.") from exc
+    if not isinstance(flow, Flow):
+        raise BadRequest(f"{place}: entrypoint: {wanted.entrypoint} is no flow.")
+    flow = cast(Flow[..., Any], flow)
+    known = parameter_schema(flow).model_dump_for_openapi()
+    if unknown := [str(name) for name in wanted.parameters if name not in known.get("properties", {})]:
+        raise BadRequest(f"{place}: parameters: {flow.name} has no {', '.join(unknown)}.")
+    # what has no times is started with parameters of its own
+    is_started_by_others = wanted.schedule is None
+    for error in validate(dict(wanted.parameters), known, ignore_required=is_started_by_others):
+        name = ".".join(map(str, error.path))
+        # its words, without the value
+        words = error.message if error.validator == "required" else f"{name} is not what {flow.name} takes"
+        raise BadRequest(f"{place}: parameters: {words}.")
+    _check_chore(place, wanted)
+    if wanted.schedule is not None:
+        _check_times(place, wanted.schedule)
+    return flow
+
+
+def _check_chore(place: str, wanted: PlannedDeployment) -> None:
+    """Pages and alarms look for a chore under the name of its deployment."""
+    if wanted.entrypoint != _CHORE or wanted.parameters.get("name") == wanted.name in CHORES:
+        return
+    if wanted.name in CHORES:
+        raise BadRequest(f"{place}: parameters: name: {wanted.name} is needed.")
+    raise BadRequest(f"{place}: there is no such chore. There are: {', '.join(CHORES)}.")
+
+
+def _check_times(place: str, schedule: Schedule) -> None:
+    """Prefect understands some crontabs in another way than we do, or not at all."""
+    try:
+        _schedule(schedule)
+    except ValidationError as exc:
+        raise BadRequest(f"{place}: schedules: {schedule.cron!r} is no crontab for Prefect.") from exc
 
 
 def _wait_until_ready() -> None:
@@ -227,8 +299,12 @@ def _words(values: Mapping[str, Any]) -> str:
 
 def _flow(entry_point: str) -> Flow[..., Any]:
     """The flow at a dotted entry point."""
+    return cast(Flow[..., Any], _imported(entry_point))
+
+
+def _imported(entry_point: str) -> object:
     module, _, name = entry_point.rpartition(".")
-    return cast(Flow[..., Any], getattr(import_module(module), name))
+    return getattr(import_module(module), name)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from models.domain.errors import Interrupted, TimedOut, Unreachable
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOOK_EVERY_S = 0.1
 _LOG_LIMIT_BYTES = 10_000_000
+_LAST_WORDS_BYTES = 2_000
 _LONGEST_DELAY_S = 30.0
 _KILL_WITHIN_S = 5.0
 _KILLED = 128
@@ -96,12 +97,17 @@ class Supervisor:
         self._children[program.name] = self._spawn(program, is_kept=True)
 
     def complete(self, program: Program, timeout_s: float) -> None:
-        """Run a program once, to its end. Raises Unreachable when it fails, TimedOut when it takes too long."""
+        """Run a program once, to its end.
+
+        Raises Unreachable with its last words when it fails, TimedOut when it takes too long.
+        """
+        already_there = _size(program.log)
         child = self._children[program.name] = self._spawn(program, is_kept=False)
         self.wait_until(lambda: child.process.poll() is not None, timeout_s, program.name)
         del self._children[program.name]
         if child.process.returncode:
-            raise Unreachable(f"{program.name}: {_outcome(child.process.returncode)}. See {program.log}.")
+            words = _last_words(program.log, already_there)
+            raise Unreachable(f"{program.name}: {_outcome(child.process.returncode)}.{words} See {program.log}.")
 
     def see_out(self, program: Program) -> int:
         """Run a program until it ends or a signal asks for the end; return its exit status, 0 on request."""
@@ -234,6 +240,22 @@ def _outcome(status: int) -> str:
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
     return f"ended with status {status}"
+
+
+def _size(log: Path | None) -> int:
+    return log.stat().st_size if log is not None and log.exists() else 0
+
+
+def _last_words(log: Path | None, already_there: int) -> str:
+    """The last line that was added to a log, with a blank before it; empty when there is none."""
+    if log is None or not log.exists():
+        return ""
+    with log.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        begun = already_there if already_there <= size else 0  # else it was rotated meanwhile
+        file.seek(max(begun, size - _LAST_WORDS_BYTES))
+        lines = file.read().decode(errors="replace").split("\n")
+    return next((f" {line.strip()}" for line in reversed(lines) if line.strip()), "")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import typer
 
 from deployments import installation, ports, prefect_server, programs, stack
 from deployments.commands.session import DataDir
+from deployments.plan_file import checked_plan
 from deployments.screen import errors_shown
 from models.domain.errors import Interrupted
 
@@ -20,6 +21,7 @@ def init(data_dir: DataDir = None) -> None:
     """Prepare database, first administrator and Prefect's deployments, and end; done twice it changes nothing."""
     with _until_stopped():
         settings = installation.open_settings(data_dir, makes_key=True)
+        checked_plan(settings)
         programs.migrate(settings)
         programs.become(settings, "prefect-setup", *stack.module("prefect_setup"))
 

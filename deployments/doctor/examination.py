@@ -20,6 +20,7 @@ OF_SETTINGS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
     storage.file_system,
     storage.secrets,
     storage.spool,
+    prefect.plan,
     prefect.server,
     nodes.profiles,
 )

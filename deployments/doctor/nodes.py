@@ -8,10 +8,9 @@ from cryptography import x509
 from deployments.doctor import programs, storage
 from deployments.doctor.findings import Finding, Installation, ok, problem, warning
 from dicom.deid import policy, profile
-from models.db.nodes import NodeStore
 from models.db.quotas import QuotaStore
-from models.domain.errors import AditError, ProfileInvalid
-from models.domain.nodes import Folder, Server
+from models.domain.errors import ProfileInvalid
+from models.domain.nodes import Server
 from models.domain.people import operator
 from models.settings import Settings
 from services.checks import connections, folder_checks
@@ -21,7 +20,7 @@ _DOCTOR = operator("(doctor)")
 
 def folders(here: Installation) -> Iterator[Finding]:
     """Look whether each folder can be written to, and has room left in its quota."""
-    for folder in (node for node in NodeStore(here.db).list(with_credentials=False) if isinstance(node, Folder)):
+    for folder in here.folders:
         what = f"Folder {folder.name}"
         bad = [found for found in folder_checks.findings(here.db, here.settings, folder) if not found.is_ok]
         for found in bad:
@@ -45,7 +44,7 @@ def quotas(here: Installation) -> Iterator[Finding]:
 def certificates(here: Installation) -> Iterator[Finding]:
     """Look whether the files for TLS are there, and their certificates last."""
     trusted = [("Prefect's authority", here.settings.prefect_ca_file)] if here.settings.prefect_ca_file else []
-    for server in _servers(here):
+    for server in here.servers:
         if server.tls is not None:
             trusted += [
                 (f"Server {server.name}", Path(file))
@@ -73,7 +72,7 @@ def profiles(settings: Settings) -> Iterator[Finding]:
 
 def servers(here: Installation) -> Iterator[Finding]:
     """Connect to each server and try what is switched on, where that is asked for; nothing of a patient is read."""
-    for server in _servers(here) if here.asks_nodes else ():
+    for server in here.servers if here.asks_nodes else ():
         what = f"Server {server.name}"
         bad = [found for found in connections.test(here.db, here.settings, _DOCTOR, server.id) if not found.is_ok]
         for found in bad:
@@ -114,11 +113,3 @@ def _lasting(what: str, file: Path) -> Iterator[Finding]:
         yield problem(what, f"There is no certificate in {file}, or it is not in PEM form.", remedy)
     else:
         yield programs.expiry(what, min(found, key=lambda one: one.not_valid_after_utc), remedy)
-
-
-def _servers(here: Installation) -> Iterator[Server]:
-    try:
-        nodes = NodeStore(here.db).list(with_credentials=False)
-    except AditError:
-        return
-    yield from (node for node in nodes if isinstance(node, Server))

@@ -1,17 +1,25 @@
 """Looks at Prefect: whether its server answers to our password, knows our deployments, and has heard of a worker."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from deployments import plan_file
 from deployments.doctor.findings import Finding, ok, problem, warning
 from models.domain.errors import AditError, NotPermitted
 from models.settings import Settings
 from services import prefect_status
-from services.deployment_plan import planned
+from services.deployment_plan import PREFECT_YAML, planned
 
 _START = "Start adit up, or adit prefect-server, and look at ADIT_PREFECT_HOST, _PORT and _URL."
 _DEPLOY = "Run adit deploy, or start adit up again."
+
+
+def plan(settings: Settings) -> Iterator[Finding]:
+    """Look whether ``prefect.yaml`` can be understood."""
+    if wrong := plan_file.complaint(settings):
+        yield problem("Plan", wrong, f"Correct {PREFECT_YAML}, then run adit deploy.")
 
 
 def server(settings: Settings) -> Iterator[Finding]:
@@ -39,6 +47,8 @@ def _deployments(settings: Settings) -> Iterator[Finding]:
     if not prefect_status.has_pool(settings):
         yield problem("Deployments", "Prefect has no work pool for our flows.", _DEPLOY)
         return
+    if plan_file.complaint(settings):
+        return  # told by the check of the plan
     there = prefect_status.deployments(settings)
     wanted = planned(settings).deployments
     missing = sorted(one.name for one in wanted if one.name not in there)
@@ -61,10 +71,11 @@ def _differs(found: Any, entrypoint: str, queue: str) -> bool:
 
 
 def _workers(settings: Settings) -> Iterator[Finding]:
-    if alive := prefect_status.alive(settings):
+    heard = prefect_status.workers(settings)
+    since = datetime.now(UTC) - prefect_status.HEARD_WITHIN
+    if alive := [name for name, heard_at in heard.items() if heard_at >= since]:
         yield ok("Workers", f"Heard of: {', '.join(sorted(alive))}.")
         return
-    heard = prefect_status.workers(settings)
     last = f" The last sign came at {max(heard.values()):%Y-%m-%d %H:%M} UTC." if heard else ""
     remedy = "Start adit up, or adit worker on any machine, and look into its log."
     yield problem("Workers", f"Prefect has not heard of any, so no job goes on.{last}", remedy)

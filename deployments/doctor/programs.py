@@ -15,8 +15,7 @@ from deployments import ports
 from deployments.doctor.environment import LOOPBACK
 from deployments.doctor.findings import Finding, Installation, ok, problem, warning
 from dicom.network import choose, echo
-from models.db.nodes import NodeStore
-from models.db.signs import Sign, SignStore
+from models.db.signs import Sign
 from models.domain.errors import AditError, AssociationRejected
 from models.domain.nodes import Server, Timeouts
 from models.settings import Settings
@@ -43,7 +42,7 @@ def dispatcher(here: Installation) -> Iterator[Finding]:
 def versions(here: Installation) -> Iterator[Finding]:
     """Look whether programs of other versions work on the same database."""
     ours = version("adit")
-    others = [sign for sign in SignStore(here.db).list() if sign.version != ours and _is_alive(here, sign)]
+    others = [sign for sign in here.signs if sign.version != ours and _is_alive(here, sign)]
     for sign in others:
         words = f"The {sign.program} of {sign.machine} is of version {sign.version}, and this program of {ours}."
         yield warning("Versions", words, "Install the same version on all machines, and start it again there.")
@@ -59,10 +58,10 @@ def receiver(here: Installation) -> Iterator[Finding]:
             return
         words = f"Nothing listens on port {settings.receiver_port}, so C-MOVE brings nothing."
         remedy = "Start adit up, or adit receiver, and look into its log."
-        is_needed = any(choose.needs_receiver(server) for server in _servers(here))
+        is_needed = any(choose.needs_receiver(server) for server in here.servers)
         yield (problem if is_needed else warning)("Receiver", words, remedy)
         return
-    yield _echoed(settings, [server.ae_title for server in _servers(here)])
+    yield _echoed(settings, [server.ae_title for server in here.servers])
 
 
 def web(here: Installation) -> Iterator[Finding]:
@@ -184,12 +183,8 @@ def _distrust(error: BaseException) -> ssl.SSLCertVerificationError | None:
     return cause
 
 
-def _servers(here: Installation) -> Sequence[Server]:
-    return [node for node in NodeStore(here.db).list(with_credentials=False) if isinstance(node, Server)]
-
-
 def _alive(here: Installation, program: str) -> Sequence[Sign]:
-    return [sign for sign in SignStore(here.db).list() if sign.program == program and _is_alive(here, sign)]
+    return [sign for sign in here.signs if sign.program == program and _is_alive(here, sign)]
 
 
 def _is_alive(here: Installation, sign: Sign) -> bool:
@@ -197,7 +192,7 @@ def _is_alive(here: Installation, sign: Sign) -> bool:
 
 
 def _last(here: Installation, program: str) -> str:
-    seen = [sign.seen_at for sign in SignStore(here.db).list() if sign.program == program]
+    seen = [sign.seen_at for sign in here.signs if sign.program == program]
     return f" since {max(seen):%Y-%m-%d %H:%M:%S} UTC" if seen else ""
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
+from deployments import plan_file
 from deployments.doctor import storage
 from deployments.doctor.findings import Finding, Installation, ok, problem, warning
 from models.db.alarms import AlarmStore
@@ -60,6 +61,8 @@ def refusals(here: Installation) -> Iterator[Finding]:
 
 def chores(here: Installation) -> Iterator[Finding]:
     """Look whether scheduled work fails, or is not done any more; what was never done may be new."""
+    if plan_file.complaint(here.settings):
+        return  # told by the check of the plan
     found = overview.troubles(here.db, here.settings, None)
     for title, words in found.values():
         remedy = "Mend that, then have it done now: Administration, Scheduled work."
@@ -71,6 +74,8 @@ def chores(here: Installation) -> Iterator[Finding]:
 def backup(here: Installation) -> Iterator[Finding]:
     """Look whether there is a backup of the last two times at which one is made, and a place for the next one."""
     settings = here.settings
+    if plan_file.complaint(settings):
+        return  # told by the check of the plan
     chore = planned(settings).deployment("backup")
     schedule = chore.schedule if chore else None
     place = backups.directory(settings)

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import delete, text, update
+from sqlalchemy import Engine, delete, event, text, update
 from typer.testing import CliRunner
 
 from deployments.cli import app
@@ -549,6 +549,25 @@ def test_a_seeded_fault_is_named_with_its_remedy(
 def test_one_fault_is_not_taken_for_several(house: House, seed: Callable[[House], None]) -> None:
     seed(house)
     assert len([finding for finding in house.examined() if finding.level is not Level.OK]) == 1
+
+
+def test_nothing_is_asked_for_twice(house: House) -> None:
+    house.prefect.workers = {}
+    house.prefect.asked.clear()
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_others: object) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        house.examined()
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert len(house.prefect.asked) == len(set(house.prefect.asked)), house.prefect.asked
+    assert sum("FROM program_signs" in statement for statement in statements) == 1
+    folder_checks_too = 1  # it asks which folders there are beside the one that it looks at
+    assert sum("FROM nodes LEFT OUTER JOIN" in statement for statement in statements) == 1 + folder_checks_too
 
 
 def test_servers_are_asked_only_when_somebody_wants_that(house: House) -> None:

@@ -162,7 +162,7 @@ import runpy, sys
 from models.domain.errors import BadRequest
 from services import deployment_plan
 
-def planned(settings):
+def planned(settings, path):
     raise BadRequest("prefect.yaml: there is no queue nowhere.")
 
 deployment_plan.planned = planned

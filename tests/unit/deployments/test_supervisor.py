@@ -132,3 +132,30 @@ def test_programs_end_when_the_supervisor_is_killed(supervise: Callable[..., Run
     running.process.kill()
     running.process.wait()
     running.wait_for(lambda: running.below() == set())
+
+
+COMPLETES = """
+import os, sys
+from pathlib import Path
+from deployments.supervisor import Program, Supervisor
+from models.domain.errors import Unreachable
+
+log = Path("setup.log").absolute()
+with Supervisor(print, Path.cwd()) as supervisor:
+    try:
+        supervisor.complete(Program("setup", (sys.executable, "-c", sys.argv[1]), dict(os.environ), log), 60)
+    except Unreachable as error:
+        print(error.message)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [("print('why\\n'); exit(2)", " why"), ("exit(2)", "")], ids=["words", "none"]
+)
+def test_the_last_words_of_a_program_that_has_failed_are_told(tmp_path: Path, code: str, words: str) -> None:
+    log = tmp_path / "setup.log"
+    log.write_text("words of an earlier one\n")
+    command = [sys.executable, "-c", COMPLETES, code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    assert told == f"setup: ended with status 2.{words} See {log}.\n"

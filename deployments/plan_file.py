@@ -1,0 +1,203 @@
+"""Looks at ``prefect.yaml`` before anything is done with it: what an administrator has mistyped is told in one line.
+
+What stands there is the plan of ``services.deployment_plan``; whether the flows exist that it names, only a process
+that may import Prefect can tell: see ``prefect_setup``.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
+
+from models.domain.errors import BadRequest
+from models.settings import Settings
+from services.deployment_plan import PREFECT_YAML, DeploymentPlan, planned
+from services.prefect_status import POOL
+
+_SETTING = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+_CRON_FIELDS = 5
+_WORDS = {
+    "extra_forbidden": " is not understood",
+    "missing": " is missing",
+    "model_type": ": these are no keys with values",
+    "too_long": ": one is enough",
+    "too_short": ": one is needed",
+}
+"""How we call what pydantic has found; else its own words stand behind the place."""
+_LISTS = {"work_pools": "work pool", "queues": "queue", "deployments": "deployment"}
+
+
+def checked_plan(settings: Settings, path: Path = PREFECT_YAML) -> DeploymentPlan:
+    """The plan of this installation; raises BadRequest, naming the file and the entry, for whatever is wrong with it.
+
+    Takes milliseconds: it is done before a program is started or the database is touched.
+    """
+    document = _document(path)
+    try:
+        found = _File.model_validate(document, context=settings)
+    except ValidationError as exc:
+        raise BadRequest(" ".join(_sentence(path, document, error) for error in exc.errors())) from None
+    if wrong := next(_contradictions(found), None):
+        raise BadRequest(f"{path.name}: {wrong}")
+    plan = planned(settings, path)
+    for deployment in plan.deployments:
+        if deployment.schedule and next(deployment.schedule.after(datetime.now(UTC)), None) is None:
+            raise BadRequest(f"{path.name}: {deployment.name}: {deployment.schedule.cron!r} never comes.")
+    return plan
+
+
+def complaint(settings: Settings) -> str:
+    """What is wrong with the file; empty when nothing is."""
+    try:
+        checked_plan(settings)
+    except BadRequest as error:
+        return error.message
+    return ""
+
+
+def _document(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise BadRequest(f"{path} cannot be read: {(exc.strerror or 'unknown trouble').lower()}.") from exc
+    except yaml.MarkedYAMLError as exc:
+        where = f" in line {exc.problem_mark.line + 1}" if exc.problem_mark else ""
+        raise BadRequest(f"{path.name}: this is no YAML{where}: {exc.problem or exc.context}.") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise BadRequest(f"{path.name}: this is no YAML, or not in UTF-8.") from None
+
+
+def _filled(value: object, info: ValidationInfo) -> object:
+    """The setting whose place a value keeps, or the value."""
+    named = _SETTING.fullmatch(value) if isinstance(value, str) else None
+    if named is None:
+        return value
+    if named[1] not in Settings.model_fields:
+        raise ValueError(f"there is no setting {named[1]}")
+    return getattr(cast(Settings, info.context), named[1])
+
+
+_Text = Annotated[str, BeforeValidator(_filled)]
+_Name = Annotated[str, Field(pattern=r"^\w[\w .-]*$", max_length=100), BeforeValidator(_filled)]
+_Limit = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_filled)]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Queue(_Entry):
+    name: _Name
+    concurrency_limit: _Limit | None = None
+
+
+class _Pool(_Entry):
+    name: _Name
+    queues: Annotated[list[_Queue], Field(min_length=1)]
+
+
+class _Place(_Entry):
+    name: _Name
+    work_queue_name: _Name
+
+
+class _Times(_Entry):
+    cron: _Text
+    timezone: _Text = "UTC"
+    active: Annotated[bool, BeforeValidator(_filled)] = True
+
+    @field_validator("cron")
+    @classmethod
+    def _has_five_fields(cls, value: str) -> str:
+        if len(value.split()) != _CRON_FIELDS:
+            raise ValueError("not of the form minute hour day month weekday, such as 30 1 * * *")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise ValueError("no time zone, such as Europe/Berlin") from None
+        return value
+
+
+class _Deployment(_Entry):
+    name: _Name
+    entrypoint: _Text
+    work_pool: _Place
+    description: _Text = ""
+    tags: list[_Text] = []
+    parameters: dict[str, Any] = {}
+    schedules: Annotated[list[_Times], Field(max_length=1)] = []
+    concurrency_limit: _Limit | None = None
+
+    @field_validator("entrypoint")
+    @classmethod
+    def _is_dotted(cls, value: str) -> str:
+        if "." not in value or not all(part.isidentifier() for part in value.split(".")):
+            raise ValueError("not of the form flows.module.function")
+        return value
+
+
+class _File(_Entry):
+    name: Any = None
+    prefect_version: Annotated[Any, Field(alias="prefect-version")] = None
+    pull: None = None
+    work_pools: Annotated[list[_Pool], Field(min_length=1, max_length=1)]
+    deployments: Annotated[list[_Deployment], Field(min_length=1)]
+
+
+def _contradictions(found: _File) -> Iterator[str]:
+    """What is wrong with entries that are right, each by itself."""
+    (pool,) = found.work_pools
+    if pool.name != POOL:
+        yield f"the work pool is called {pool.name}, and the programs ask for {POOL}."
+    for name in _twice(queue.name for queue in pool.queues):
+        yield f"the queue {name} stands there twice."
+    for name in _twice(deployment.name for deployment in found.deployments):
+        yield f"the deployment {name} stands there twice."
+    for deployment in found.deployments:
+        if deployment.work_pool.name != pool.name:
+            yield f"{deployment.name}: there is no work pool {deployment.work_pool.name}."
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _sentence(path: Path, document: object, error: ErrorDetails) -> str:
+    """The file, the entry and the key, and what is wrong with it; the value may be a setting, and is left out."""
+    place = ": ".join([path.name, *_steps(document, error["loc"])])
+    if (words := _WORDS.get(error["type"])) is not None:
+        return f"{place}{words}."
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{place}: {message[:1].lower()}{message[1:]}."
+
+
+def _steps(document: object, location: Sequence[int | str]) -> Iterator[str]:
+    """How people call the places on the way to an error: entries of a list by their names, if they have any."""
+    value: Any = document
+    for number, step in enumerate(location):
+        value = _within(value, step)
+        if isinstance(step, int):
+            called = _LISTS.get(str(location[number - 1]), "number")
+            name = _within(value, "name")
+            yield f"{called} {name if isinstance(name, str) else step + 1}"
+        elif step not in _LISTS or number == len(location) - 1:
+            yield step
+
+
+def _within(value: Any, step: int | str) -> Any:
+    try:
+        return value[step]
+    except (LookupError, TypeError):
+        return None

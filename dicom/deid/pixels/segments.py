@@ -61,6 +61,7 @@ _ENCODERS = re.compile(rb"..(?:Created by OpenJPEG version|Kakadu-v|JasPer Versi
 """What encoders write about themselves, behind the two bytes that tell the kind of comment."""
 _CODESTREAM_BOXES = frozenset({b"jp2c", b"jxlc", b"jxlp"})
 _TELLING_BOXES = frozenset({b"xml ", b"uuid", b"uinf", b"Exif", b"jumb", b"brob", b"asoc", b"jp2i"})
+_SIGNATURES, _LONGEST_SIGNATURE = frozenset(box[4:] for box in _BOXES), 5
 
 
 _NO_MARKER, _UNKNOWN, _PICTURE = 0, -1, -2
@@ -89,7 +90,8 @@ class Fragments:
     ``table`` is the Basic Offset Table, ``pieces`` are the other fragments. ``comments`` are what is said that is not
     needed to read the picture, each once, to be searched for identifiers as text. Left out are JFIF and Adobe segments
     and what encoders write about themselves. ``unknown`` are bytes that are no text as a whole, within which there may
-    be some: fragments that begin no frame, the end of RLE, and what is long behind the end of a frame.
+    be some: fragments that begin no frame, the end of RLE and of JPEG XL, boxes of unknown meaning, and what is long
+    behind the end of a frame.
     ``has_metadata``: a frame carries EXIF, XMP, IPTC, XML, a thumbnail or a second picture; ``has_picture_behind``:
     another frame begins behind the end of one. ``can_be_searched``: the syntax, or how the fragments begin, tells where
     text may be.
@@ -318,7 +320,9 @@ def _segments(frame: memoryview) -> Iterator[Segment]:
         yield from _jpeg_2000(frame)
     elif bytes(frame[:12]) in _BOXES:
         yield from _boxes(frame)
-    elif start != _XL:
+    elif start == _XL:
+        yield _tail(frame)
+    else:
         raise _broken()
 
 
@@ -381,10 +385,14 @@ def _marker_segments(frame: memoryview, position: int, last: frozenset[int]) -> 
 
 
 def _boxes(frame: memoryview) -> Iterator[Segment]:
-    """Boxes that tell something, as segments of their type, and the segments of the codestream within."""
+    """Boxes that tell something, as segments of their type, the segments of the codestream within, and all others.
+
+    Of codestreams of JPEG XL and of what others mean nothing is known, and behind the last box there is none.
+    """
     position = 0
     for _ in range(_MOST_SEGMENTS):
         if position + 8 > len(frame):
+            yield from _behind_end(frame[position:])
             return
         length, kind, head = (
             int.from_bytes(frame[position : position + 4]),
@@ -395,14 +403,27 @@ def _boxes(frame: memoryview) -> Iterator[Segment]:
             length, head = int.from_bytes(frame[position + 8 : position + 16]), 16
         stop = position + length if length else len(frame)
         if stop < position + head:
-            return  # an even length is reached by a zero, which is no box
-        content = frame[position + head : stop]
-        if kind in _TELLING_BOXES:
-            yield Segment(int.from_bytes(kind), content)
-        elif kind in _CODESTREAM_BOXES and bytes(content[:2]) == _SOC:
-            yield from _jpeg_2000(content)
+            yield from _behind_end(frame[position:])
+            return
+        yield from _box(kind, frame[position + head : stop])
         position = stop
     raise _broken()
+
+
+def _box(kind: bytes, content: memoryview) -> Iterator[Segment]:
+    if kind in _TELLING_BOXES:
+        yield Segment(int.from_bytes(kind), content)
+    elif kind in _CODESTREAM_BOXES and bytes(content[:2]) == _SOC:
+        yield from _jpeg_2000(content)
+    elif kind in _CODESTREAM_BOXES:
+        yield _tail(content)
+    elif kind + bytes(content[:_LONGEST_SIGNATURE]) not in _SIGNATURES:
+        yield _text_or_unknown(content)
+
+
+def _tail(data: memoryview) -> Segment:
+    """The last bytes of what only decoding it could tell the end of."""
+    return Segment(_UNKNOWN, data[-_LOOKED_AT:])
 
 
 def _broken() -> Unreadable:

@@ -18,6 +18,7 @@ from dicom.deid.unknown_bytes import is_within
 from models.domain.instances import EncodedInstance
 from tests import pictures
 from tests.pictures import EXPLICIT, JPEG_2000, JPEG_BASELINE, JPEG_LOSSLESS, RLE
+from tests.unit.deid.pixels.test_frame_comments import box
 from tests.unit.deid.test_compressed_templates import (
     FRAMES,
     PIXELS,
@@ -34,6 +35,8 @@ from tests.unit.deid.test_templates import a_deidentifier, encoded, next_one, ou
 NAME = b"Berentzen^Hanna"
 PATIENT_NAME = 0x00100010
 KINDS = ("dx_jpeg", "jpeg_2000_mr", "rle_ct")
+JPEG_XL = "1.2.840.10008.1.2.4.110"
+SIGNATURE = b"\r\n\x87\n"
 RETIRED_JPEG, UNKNOWN = "1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.999"
 MPEG_4, ENCAPSULATED_UNCOMPRESSED = "1.2.840.10008.1.2.4.102", "1.2.840.10008.1.2.1.98"
 TEXT = NAME + b"."
@@ -312,6 +315,43 @@ def test_what_is_behind_the_end_of_a_frame_is_searched_however_long(behind: byte
     frame = frame_of(an_original("dx_jpeg")).rstrip(b"\0")
     assert result_of(with_pixels("dx_jpeg", frame + behind)) == "ResidueFound"
     assert result_of(with_pixels("dx_jpeg", frame + noise_of(9000))) == ""
+
+
+def in_boxes(before: bytes = b"", behind: bytes = b"", codestream: bytes = b"") -> bytes:
+    frame = codestream or frame_of(an_original("jpeg_2000_mr"))
+    return box(b"jP  ", SIGNATURE) + box(b"ftyp", b"jp2 \0\0\0\0jp2 ") + before + box(b"jp2c", frame) + behind
+
+
+def test_frames_in_boxes_pass() -> None:
+    assert result_of(with_pixels("jpeg_2000_mr", in_boxes())) == ""
+    naked = b"\xff\x0a" + noise_of(600)
+    boxed = box(b"JXL ", SIGNATURE) + box(b"ftyp", b"jxl \0\0\0\0jxl ") + box(b"jxlc", naked)
+    for frame in (naked, boxed):
+        assert result_of(with_pixels("jpeg_2000_mr", frame, transfer_syntax_uid=JPEG_XL)) == ""
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        in_boxes(before=box(b"free", TEXT)),
+        in_boxes(before=box(b"jp2h", box(b"res ", TEXT))),
+        in_boxes(before=box(b"free", noise_of(9000) + TEXT + b" " * 40 + noise_of(900))),
+        in_boxes(before=box(b"jP  ", SIGNATURE + TEXT)),
+        in_boxes(behind=box(b"abcd", TEXT)),
+        in_boxes(behind=b"\0\0\0\2abcd" + TEXT),
+        in_boxes(behind=bytes(8) + TEXT),
+        in_boxes(codestream=b"\0" + TEXT),
+    ],
+)
+def test_text_in_and_behind_boxes_that_tell_nothing_of_the_picture_is_refused(frame: bytes) -> None:
+    assert result_of(with_pixels("jpeg_2000_mr", frame)) == "ResidueFound"
+
+
+@pytest.mark.parametrize("is_boxed", [True, False])
+def test_text_behind_a_picture_of_jpeg_xl_is_refused(is_boxed: bool) -> None:
+    naked = b"\xff\x0a" + noise_of(600) + TEXT
+    frame = box(b"JXL ", SIGNATURE) + box(b"jxlc", naked) if is_boxed else naked
+    assert result_of(with_pixels("jpeg_2000_mr", frame, transfer_syntax_uid=JPEG_XL)) == "ResidueFound"
 
 
 def test_a_second_picture_behind_the_end_of_a_frame_waits_for_a_person() -> None:

@@ -47,8 +47,8 @@ def allows(action: JobAction, job: Stand) -> bool:
         return job.state in _UNBEGUN and not job.has_delivered and not begun
     if job.state not in _ACTION_STATES[action] or ((job.is_used or job.is_emptied) and action in _BEGINS_AGAIN):
         return False
-    if action is JobAction.RESUME:
-        return job.state is State.CANCELED or job.counts.get(State.CANCELED, 0) > 0
+    if action is JobAction.RESUME:  # one that was canceled while its last item ended has none
+        return job.counts.get(State.CANCELED, 0) > 0
     return True
 
 

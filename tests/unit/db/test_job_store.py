@@ -350,6 +350,16 @@ def test_the_only_item_and_one_that_delivered_are_not_deleted(database: Database
         jobs.delete_item(item.id)
 
 
+def test_a_job_that_was_canceled_too_late_is_not_resumed_to_wait_for_ever(database: Database, jobs: JobStore) -> None:
+    job = add_job(database)
+    _, lease = claimed(jobs, job.id)
+    jobs.cancel(job.id)
+    jobs.end_attempt(lease, State.SUCCESS, "done")
+    with pytest.raises(WrongState, match="nothing to resume"):
+        jobs.resume(job.id)
+    assert jobs.get(job.id).state is State.CANCELED
+
+
 def test_a_job_of_which_something_arrived_is_kept(database: Database, jobs: JobStore) -> None:
     job = add_job(database)
     _, lease = claimed(jobs, job.id)

@@ -8,7 +8,7 @@ from models.domain.jobs import FINISHED, Job, JobKind, JobProgress, State
 from models.domain.pace import Pace
 from models.domain.people import Actor, Permission
 from models.domain.project import App
-from services import jobs, nodes, project
+from services import jobs, nodes, profiles, project
 from ui import context
 from ui.parts import amounts, status, times
 from ui.parts.escape import escape_markdown
@@ -29,11 +29,19 @@ def facts_of(job: Job, actor: Actor) -> Mapping[str, str]:
         "Project": job.project_name,
         "Ethics committee approval": job.ethics_application_id,
         "Trial": " | ".join(filter(None, [job.trial_protocol_id, job.trial_protocol_name])),
-        "De-identification": "none: the identity is kept" if job.keep_identity else job.profile,
+        "De-identification": _rules(job),
         "Created": times.moment(job.created_at),
         "Mail when it has ended": "yes" if job.send_finished_mail else "",
         "Patient data removed": times.moment(job.emptied_at) if job.emptied_at else "",
     }
+
+
+def _rules(job: Job) -> str:
+    """By what the data is treated, as the form called it; by the profile's bare name where that is gone."""
+    if job.keep_identity:
+        return "none: the identity is kept"
+    titles = {choice.name: choice.title for choice in profiles.choices(context.settings())}
+    return titles.get(job.profile, job.profile)
 
 
 def show_run_link(job: Job, actor: Actor) -> None:

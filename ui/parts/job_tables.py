@@ -12,6 +12,8 @@ from ui.parts.tables import Column, Look, states_column
 _MOST_LINES = 6
 _MOMENT, _COUNT = 140, 95
 """Pixels of columns that are empty to begin with: a table keeps the widths that it was first drawn with."""
+_NUMBER, _KIND = 60, 140
+"""Pixels of columns that are the same in every list."""
 
 Counts = Mapping[int, Mapping[State, int]]
 """How many items are in which state, by the job's id."""
@@ -20,12 +22,12 @@ Counts = Mapping[int, Mapping[State, int]]
 def jobs_look(counts: Counts, with_owner: bool = False, empty: str = "There are no jobs.") -> Look[Job]:
     """Jobs with the button that opens them. ``counts`` may be filled after this, as long as it is before drawing."""
     columns = [
-        Column[Job]("Job", lambda job: job.id, st.column_config.NumberColumn(format="%d", width="small")),
+        Column[Job]("Job", lambda job: job.id, st.column_config.NumberColumn(format="%d", width=_NUMBER)),
         states_column("State", _job_state),
-        Column[Job]("Kind", lambda job: status.kind_word(job.kind)),
+        Column[Job]("Kind", lambda job: status.kind_word(job.kind), st.column_config.TextColumn(width=_KIND)),
         Column[Job]("Items", lambda job: _items(job, counts.get(job.id, {}))),
         Column[Job]("Trial", lambda job: job.trial_protocol_id),
-        Column[Job]("Created", lambda job: times.moment(job.created_at)),
+        Column[Job]("Created", lambda job: times.moment(job.created_at), st.column_config.TextColumn(width=_MOMENT)),
         Column[Job]("Ended", lambda job: times.moment(job.ended_at), st.column_config.TextColumn(width=_MOMENT)),
     ]
     if with_owner:
@@ -39,40 +41,59 @@ def lines_of(lines: Sequence[int]) -> str:
     return f"{shown} and {len(lines) - _MOST_LINES} more" if len(lines) > _MOST_LINES else shown
 
 
-def questions_look(names: Mapping[int, str]) -> Look[Item]:
-    """The items of a job that only asks; ``names`` are those of the servers, told where there are several."""
+def questions_look(names: Mapping[int, str], with_patients: bool = True) -> Look[Item]:
+    """The items of a job that only asks; ``names`` are those of the servers, told where there are several.
+
+    Without ``with_patients`` it is for somebody who may not know them, nor what a row of the file is called.
+    """
     columns = [
-        Column[Item]("Item", lambda item: item.position, st.column_config.NumberColumn(format="%d", width="small")),
+        Column[Item]("Item", lambda item: item.position, st.column_config.NumberColumn(format="%d", width=_NUMBER)),
         states_column("State", _item_state),
         Column[Item]("Lines", lambda item: lines_of(item.lines), st.column_config.TextColumn(width="small")),
-        Column[Item]("Row ID", lambda item: item.row_id),
+    ]
+    if with_patients:
+        columns.append(Column[Item]("Row ID", lambda item: item.row_id))
+    if len(names) > 1:
+        columns.append(Column[Item]("Server", lambda item: names.get(item.source_id, "?")))
+    columns += [
         Column[Item]("Message", lambda item: item.message, st.column_config.TextColumn(width="large")),
         Column[Item]("Attempts", lambda item: item.attempts, st.column_config.NumberColumn(width="small")),
         Column[Item]("Ended", lambda item: times.moment(item.ended_at), st.column_config.TextColumn(width=_MOMENT)),
     ]
-    if len(names) > 1:
-        columns.insert(4, Column[Item]("Server", lambda item: names.get(item.source_id, "?")))
     return Look(columns, "Items of the job", lambda item: item.id, "item", button="Open")
 
 
-def items_look(receipts: Mapping[int, ReceiptSummary], with_lines: bool = False) -> Look[Item]:
-    """Items with the button that opens them; ``receipts`` are by the item's id, and may be filled before drawing."""
+def items_look(
+    receipts: Mapping[int, ReceiptSummary],
+    with_lines: bool = False,
+    with_patients: bool = True,
+    with_studies: bool = True,
+) -> Look[Item]:
+    """Items with the button that opens them; ``receipts`` are by the item's id, and may be filled before drawing.
+
+    ``with_patients`` and ``with_studies`` say what its reader may know: what is kept from one has no column.
+    """
     columns = [
-        Column[Item]("Item", lambda item: item.position, st.column_config.NumberColumn(format="%d", width="small")),
+        Column[Item]("Item", lambda item: item.position, st.column_config.NumberColumn(format="%d", width=_NUMBER)),
         states_column("State", _item_state),
-        Column[Item]("Patient ID", lambda item: item.patient_id),
-        Column[Item]("Pseudonym", lambda item: item.pseudonym),
-        Column[Item]("Series", lambda item: str(len(item.series_uids) or "all")),
+    ]
+    if with_lines:
+        columns.append(
+            Column[Item]("Lines", lambda item: lines_of(item.lines), st.column_config.TextColumn(width="small"))
+        )
+    if with_lines and with_patients:
+        columns.append(Column[Item]("Row ID", lambda item: item.row_id))
+    if with_patients:
+        columns.append(Column[Item]("Patient ID", lambda item: item.patient_id))
+    columns.append(Column[Item]("Pseudonym", lambda item: item.pseudonym))
+    if with_studies:
+        columns.append(Column[Item]("Series", lambda item: str(len(item.series_uids) or "all")))
+    columns += [
         Column[Item]("Stored", lambda item: _stored(receipts.get(item.id)), st.column_config.TextColumn(width=_COUNT)),
         Column[Item]("Message", lambda item: item.message, st.column_config.TextColumn(width="medium")),
         Column[Item]("Attempts", lambda item: item.attempts, st.column_config.NumberColumn(width="small")),
         Column[Item]("Ended", lambda item: times.moment(item.ended_at), st.column_config.TextColumn(width=_MOMENT)),
     ]
-    if with_lines:
-        columns[2:2] = [
-            Column[Item]("Lines", lambda item: lines_of(item.lines), st.column_config.TextColumn(width="small")),
-            Column[Item]("Row ID", lambda item: item.row_id),
-        ]
     return Look(columns, "Items of the job", lambda item: item.id, "item", button="Open")
 
 

@@ -8,7 +8,7 @@ from models.domain.jobs import FINISHED, Item, Job, JobKind, State
 from models.domain.people import Actor
 from models.domain.receipts import ReceiptSummary
 from services import jobs, nodes
-from services.job_access import may_know_patients
+from services.job_access import may_know_patients, may_know_studies
 from ui import context, session
 from ui.parts import check_outcome, item_facts, job_facts, links, query_results, tables
 from ui.parts.facts import show_facts
@@ -75,7 +75,12 @@ def show_items(total: int, me: Actor) -> None:
         receipts.update(jobs.receipt_summaries(db, me, job_id, found))
         return found
 
-    look = items_look(receipts, with_lines=job.checked_by_job_id is not None)
+    look = items_look(
+        receipts,
+        with_lines=job.checked_by_job_id is not None,
+        with_patients=may_know_patients(me, job),
+        with_studies=may_know_studies(me, job),
+    )
     open_item(tables.paged_table(total, load, look, "items"))
 
 
@@ -87,7 +92,8 @@ def show_questions(total: int, me: Actor) -> None:
 
     names = nodes.names(db)
     asked_servers = {source: names.get(source, "?") for source, _ in jobs.nodes(db, me, job_id)}
-    open_item(tables.paged_table(total, load, questions_look(asked_servers), "items"))
+    look = questions_look(asked_servers, with_patients=may_know_patients(me, job))
+    open_item(tables.paged_table(total, load, look, "items"))
 
 
 def open_item(picked: tables.Picked[Item]) -> None:

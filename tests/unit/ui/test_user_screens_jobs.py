@@ -11,7 +11,7 @@ from models.domain.people import Actor, Group, Permission
 from models.domain.project import App, AppState
 from models.domain.receipts import Receipt
 from models.domain.requests import StudyWish, TransferRequest
-from services import holding, jobs, nodes, project
+from services import holding, jobs, nodes, profiles, project
 from services.people import groups
 from tests.app_pages import Site, click, told
 from tests.people import a_user
@@ -109,6 +109,26 @@ def test_members_of_a_group_see_pseudonyms_but_neither_patients_nor_the_uids_of_
     assert not {"1.2.3", "PID1.2.3"} & set(told(app).split())
 
 
+def test_what_is_kept_from_members_of_a_group_has_no_column(site: Site) -> None:
+    ada, bob = a_researcher(site), a_researcher(site, "bob")
+    shows = frozenset({Permission.VIEW_SELECTIVE_TRANSFER})
+    groups.add(site.db, site.shell, Group("Shared", shows, frozenset({ada.id, bob.id})))
+    theirs = a_job(site, bob)
+    for user, sees in ((bob, {"Patient ID", "Series"}), (ada, set[str]())):
+        site.sign_in(user)
+        headings = set(site.open("job", id=str(theirs.id)).dataframe[0].value)
+        assert headings & {"Patient ID", "Series"} == sees
+        assert {"State", "Pseudonym", "Stored", "Message"} <= headings
+
+
+def test_the_rules_of_a_job_have_the_name_of_the_form(site: Site) -> None:
+    user = a_researcher(site)
+    (rules, *_) = [choice for choice in profiles.choices(site.settings) if choice.name == "research"]
+    job = a_job(site, user, profile="research")
+    site.sign_in(user)
+    assert rules.title in told(site.open("job", id=str(job.id)))
+
+
 def test_the_filters_of_the_list_stand_in_its_address(site: Site) -> None:
     user = a_researcher(site)
     one, two = a_job(site, user, trial_protocol_id="LUNG"), a_job(site, user, trial_protocol_id="HEART")
@@ -155,7 +175,7 @@ def test_a_job_tells_what_was_asked_for_and_how_far_it_is(site: Site) -> None:
     assert f"Job {job.id}" in words
     assert "PACS to Research" in words
     assert "LUNG | *Lung*" in words
-    assert "research" in words
+    assert "Research" in words.splitlines()
     assert column(app, "Stored") == ["9 of 9", ""]
     assert column(app, "Patient ID") == ["PID1.2.3", "PID1.2.4"]
 

@@ -77,7 +77,7 @@ class PlayedArchive:
             yield found
         if self.stands_still:
             self.stood_still.set()
-            assert self.aborted.wait(30)
+            assert self.aborted.wait(240)
             raise Canceled
 
     def find_series(self, study: StudyRef) -> Iterator[SeriesFound]:

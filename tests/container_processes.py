@@ -7,10 +7,10 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import yaml
 from deployments import docker
 from tests.databases import POSTGRESQL, Cluster
 from tests.peers import end, free_port
+from tests.waiting import wait_until
 
 ROOT = docker.ROOT
 PATIENCE_S = 600
@@ -56,29 +57,33 @@ class Containers:
         words = self.service(name)["healthcheck"]["test"][1:]
         program = [sys.executable if words[0] == "python" else words[0], *words[1:]]
         asked = subprocess.run(
-            program, cwd=self.workspace, env=self.environment(name), capture_output=True, check=False, timeout=120
+            program,
+            cwd=self.workspace,
+            env=self.environment(name),
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE_S,
         )
         return asked.returncode == 0
 
     def wait_until_healthy(self, *names: str) -> None:
-        limit = time.monotonic() + PATIENCE_S
         for name in names:
-            while not self.is_healthy(name):
-                assert time.monotonic() < limit, f"{name} did not get healthy: {self.tail(name)}"
-                if self.started[name].poll() is not None:  # what it waits for took too long
-                    self.start(name)
-                time.sleep(0.5)
+            wait_until(partial(self._gets_healthy, name), f"health of {name}", PATIENCE_S, partial(self.tail, name))
+
+    def _gets_healthy(self, name: str) -> bool:
+        if self.started[name].poll() is not None:  # what it waits for took too long
+            self.start(name)
+        return self.is_healthy(name)
 
     def complete(self, name: str) -> None:
         """Start a service that ends by itself; as the compose file says, again when it has failed."""
-        limit = time.monotonic() + PATIENCE_S
-        while time.monotonic() < limit:
+
+        def is_complete() -> bool:
             self.start(name)
-            while self.started[name].poll() is None and time.monotonic() < limit:
-                time.sleep(0.2)
-            if self.started[name].returncode == 0:
-                return
-        raise AssertionError(f"{name} did not complete: {self.tail(name)} {self.tail('prefect-server')}")
+            return self.started[name].wait(PATIENCE_S) == 0
+
+        told = lambda: f"{self.tail(name)} {self.tail('prefect-server')}"  # noqa: E731
+        wait_until(is_complete, f"the completion of {name}", PATIENCE_S, told)
 
     def call(self, *words: str) -> str:
         """Run the command in the workspace, as an administrator does."""

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from models.db.engine import Database
+from tests.waiting import wait_until
 
 POSTGRESQL = Path("/usr/lib/postgresql/15/bin")
 MASTER_KEY = Fernet.generate_key().decode()
@@ -82,7 +82,7 @@ class Cluster:
     def crash(self) -> None:
         """Stop it at once: whoever is connected loses what they have not committed."""
         self._process.send_signal(signal.SIGQUIT)
-        self._process.wait(30)
+        self._process.wait(240)
 
     def new_database(self, template: str | None = None) -> str:
         """The URL of an empty database, or of a copy of another one, to which nobody is connected."""
@@ -101,20 +101,20 @@ class Cluster:
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGINT)
-        self._process.wait(30)
+        self._process.wait(240)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _wait(self) -> None:
-        for _ in range(600):
+        def answers() -> bool:
             if self._process.poll() is not None:
                 raise RuntimeError("PostgreSQL ended at once")
             try:
                 self.execute("SELECT 1")
             except psycopg.OperationalError:
-                time.sleep(0.05)
-            else:
-                return
-        raise RuntimeError("PostgreSQL does not answer")
+                return False
+            return True
+
+        wait_until(answers, "an answer of PostgreSQL")
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(self._command(program, *arguments), cwd=self.directory, check=True, capture_output=True)

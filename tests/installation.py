@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from deployments.demo.studies import StudyFiles
@@ -13,7 +14,7 @@ from flows.questions import ask_through
 from flows.steps import as_function
 from models.db.engine import Database, open_database
 from models.domain.jobs import Item, Job, JobKind
-from models.domain.nodes import Folder, Node, Server
+from models.domain.nodes import Folder, Node, Server, Timeouts
 from models.domain.people import operator
 from models.domain.receipts import Receipt
 from models.domain.requests import StudyWish, TransferRequest
@@ -24,6 +25,8 @@ from tests.databases import MASTER_KEY, put_tables
 from tests.peers import Peer, free_port
 
 TESTER = operator("tester")
+PATIENT = Timeouts(*[timedelta(hours=1)] * 4)
+"""Of a server that stands still in a test: no time-out ends what something else is to end."""
 
 DIMSE_GET = {"study_root_find_support": True, "study_root_get_support": True, "store_scp_support": True}
 DIMSE_MOVE = {"study_root_find_support": True, "study_root_move_support": True, "store_scp_support": True}

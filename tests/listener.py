@@ -4,11 +4,12 @@ import contextlib
 import json
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.waiting import wait_until
 
 
 @dataclass
@@ -44,12 +45,9 @@ class Listener:
     def url(self) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}/adit?for=tests"
 
-    def wait_for(self, count: int, timeout_s: float = 120) -> list[Told]:
+    def wait_for(self, count: int) -> list[Told]:
         """What was told, as soon as it is so much."""
-        limit = time.monotonic() + timeout_s
-        while len(self.told) < count:
-            assert time.monotonic() < limit, f"{len(self.told)} of {count} requests have come"
-            time.sleep(0.05)
+        wait_until(lambda: len(self.told) >= count, f"request {count}", told=lambda: f"{len(self.told)} have come.")
         return self.told[:]
 
 

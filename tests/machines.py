@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,7 +88,7 @@ class Machine:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for process in self._programs.values():
-            process.wait(30)
+            process.wait(240)
 
     def _reap(self) -> None:
         for process in self._programs.values():
@@ -167,14 +167,6 @@ def network(directory: Path) -> Iterator[Network]:
         for machine in reversed(made.machines):
             machine.end()
         _remove(made.bridge)
-
-
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 240) -> None:
-    """Wait for something to come true; the limit is for what never does."""
-    limit = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < limit, f"{what} did not come in {timeout_s:.0f} s"
-        time.sleep(0.1)
 
 
 def _remove(bridge: str) -> None:

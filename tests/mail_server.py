@@ -4,7 +4,7 @@ import contextlib
 import datetime
 import ipaddress
 import ssl
-import time
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.peers import free_port
+from tests.waiting import wait_until
 
 USER, PASSWORD = "adit", "s3cret/with:odd@signs"
 
@@ -56,15 +57,25 @@ class MailServer:
     def to(self, address: str) -> list[Letter]:
         return [letter for letter in self.letters if letter.recipients == [address]]
 
-    def wait_for(self, address: str, subject: str = "", timeout_s: float = 60) -> Letter:
+    def wait_for(self, address: str, subject: str = "") -> Letter:
         """The newest mail to the address whose subject holds the text, as soon as it is there."""
-        limit = time.monotonic() + timeout_s
-        while time.monotonic() < limit:
-            for letter in reversed(self.to(address)):
-                if subject in str(letter.message["Subject"]):
-                    return letter
-            time.sleep(0.1)
-        raise AssertionError(f"no mail to {address} about {subject or 'anything'}")
+
+        def found() -> list[Letter]:
+            return [letter for letter in self.to(address) if subject in str(letter.message["Subject"])]
+
+        wait_until(found, f"a mail to {address} about {subject or 'anything'}", 500)
+        return found()[-1]
+
+    @contextlib.contextmanager
+    def hesitates_at(self, number: int) -> Iterator[None]:
+        """Keep the letter of this number, and answer nobody any more until the context is left."""
+        goes_on = threading.Event()
+        self.on_data = lambda letter: "" if len(self.letters) < number else _nothing_after(goes_on)
+        try:
+            yield
+        finally:
+            self.on_data = lambda letter: ""
+            goes_on.set()
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
         if answer := self.on_recipient(address):
@@ -86,12 +97,17 @@ class MailServer:
 def mail_server(port: int = 0, tls: ssl.SSLContext | None = None, **options: Any) -> Iterator[MailServer]:
     """Run a server. With ``tls`` it speaks TLS from the start; ``options`` are those of aiosmtpd's SMTP."""
     server = MailServer(port or free_port())
-    controller = Controller(server, "127.0.0.1", server.port, ssl_context=tls, **options)
+    controller = Controller(server, "127.0.0.1", server.port, ssl_context=tls, ready_timeout=120, **options)
     controller.start()
     try:
         yield server
     finally:
         controller.stop()
+
+
+def _nothing_after(event: threading.Event) -> str:
+    event.wait()
+    return ""
 
 
 def only_with_password(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:

@@ -6,34 +6,54 @@ import os
 import signal
 import socket
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
+
+from tests.waiting import wait_until
 
 ORTHANC = "/usr/sbin/Orthanc"
 DICOMWEB_PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 DCMTK = Path("/usr/bin")
+_PORTS = range(20_000, 32_000)
+_marks: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """A loopback port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nothing listens on, which no other process of tests gets as long as this one lives.
+
+    It is none of those that the kernel chooses for outgoing connections.
+    """
+    for port in Random().choices(_PORTS, k=1000):
+        if _is_ours(port):
+            return port
+    raise RuntimeError("no port is free")
 
 
-def wait_for_port(port: int, process: subprocess.Popen[bytes], timeout_s: float = 60) -> None:
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
+def _is_ours(port: int) -> bool:
+    """Take a port, by an abstract name that the kernel gives to one process only, and frees at its end."""
+    mark = socket.socket(socket.AF_UNIX)
+    try:
+        mark.bind(f"\0adit-tests-port-{port}")
+        with socket.socket() as probe:
+            probe.bind(("", port))
+    except OSError:
+        mark.close()
+        return False
+    _marks.append(mark)
+    return True
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    def answers() -> bool:
         if process.poll() is not None:
             raise RuntimeError(f"{process.args} ended with {process.returncode}")
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise RuntimeError(f"{process.args} does not listen on port {port}")
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(answers, f"{process.args} on port {port}")
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -41,7 +61,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(120)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -65,7 +85,7 @@ class Peer:
         """Call Orthanc's REST API; ``body`` bytes are sent as they are, anything else as JSON."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data=data, method=method)
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=240) as answer:
             content = answer.read()
         with contextlib.suppress(ValueError):
             return json.loads(content)
@@ -87,9 +107,19 @@ class Peer:
         assert isinstance(found, list)
         result: dict[str, bytes] = {}
         for entry in found:
-            with urllib.request.urlopen(f"{self.url}/instances/{entry['ID']}/file", timeout=60) as answer:
+            with urllib.request.urlopen(f"{self.url}/instances/{entry['ID']}/file", timeout=240) as answer:
                 result[entry["MainDicomTags"]["SOPInstanceUID"]] = answer.read()
         return result
+
+
+@contextlib.contextmanager
+def frozen(archive: Peer) -> Iterator[None]:
+    """Let an archive answer nobody for a while."""
+    archive.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        archive.process.send_signal(signal.SIGCONT)
 
 
 UNCHECKED = {"DicomCheckCalledAet": False}

@@ -51,7 +51,7 @@ class PlayedSource:
 
     def wait(self) -> None:
         """Stand still as a server that does not answer, until somebody breaks the connection."""
-        assert self.aborted.wait(30), "nobody has broken the connection"
+        assert self.aborted.wait(240), "nobody has broken the connection"
         raise Canceled
 
     def find_studies(self, query: StudyQuery) -> Iterator[StudyFound]:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from deployments.prefect_server import environment, is_ready, server_command
 from models.settings import Settings
 from tests.peers import end, free_port
+from tests.waiting import wait_until
 
-READY_WITHIN_S = 120
 AUTH = "tester:only-for-tests"
 """User and password of the server."""
 
@@ -42,8 +41,5 @@ def client_of(api_url: str) -> SyncPrefectClient:
 
 
 def _wait_until_ready(settings: Settings, process: subprocess.Popen[bytes]) -> None:
-    limit = time.monotonic() + READY_WITHIN_S
-    while not is_ready(settings):
-        assert process.poll() is None, "the Prefect server has ended"
-        assert time.monotonic() < limit, "the Prefect server did not get ready"
-        time.sleep(0.2)
+    wait_until(lambda: is_ready(settings) or process.poll() is not None, "the Prefect server")
+    assert process.poll() is None, "the Prefect server has ended"

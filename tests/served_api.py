@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,6 +20,7 @@ from models.domain.tokens import TokenWish
 from services.people import actors, groups, tokens
 from tests.installation import TESTER, Installation
 from tests.people import a_user
+from tests.waiting import wait_until
 
 DAY = timedelta(days=1)
 EVERY_WEB_RIGHT = frozenset({Permission.WEB_QUERY, Permission.WEB_RETRIEVE, Permission.WEB_STORE})
@@ -59,7 +59,7 @@ class ServedApi:
     def client(self, token: str = "", **headers: str) -> httpx.Client:
         """Raw HTTP with a token; paths are below ``/api/dicom-web/``."""
         shown = {"Authorization": f"Token {token}"} if token else {}
-        client = httpx.Client(base_url=f"{self.url}/dicom-web/", headers={**shown, **headers}, timeout=60)
+        client = httpx.Client(base_url=f"{self.url}/dicom-web/", headers={**shown, **headers}, timeout=240)
         self.clients.append(client)
         return client
 
@@ -84,10 +84,8 @@ def served_api(installation: Installation, port: int) -> Iterator[ServedApi]:
     thread.start()
     running = ServedApi(installation, f"http://127.0.0.1:{port}/api")
     try:
-        end = time.monotonic() + 30
-        while not server.started:
-            assert thread.is_alive() and time.monotonic() < end
-            time.sleep(0.02)
+        wait_until(lambda: server.started or not thread.is_alive(), "the start of the server")
+        assert server.started
         yield running
     finally:
         for client in running.clients:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ from pathlib import Path
 from models.domain.jobs import FINISHED, Job
 from tests.installation import TESTER, Installation
 from tests.peers import free_port
+from tests.waiting import wait_until
 
-UP_TIMEOUT_S = 180
+UP_TIMEOUT_S = 500
 
 
 @dataclass
@@ -42,14 +42,18 @@ class Stack:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def wait_until(self, condition: Callable[[], bool], what: str, timeout_s: float = 240) -> None:
-        end = time.monotonic() + timeout_s
-        while not condition():
-            assert self.process.poll() is None, f"adit up has ended: {self.tail()}"
-            assert time.monotonic() < end, f"{what} did not come in {timeout_s} s: {self.tail()}"
-            time.sleep(0.1)
+    def wait_until(self, condition: Callable[[], object], what: str, timeout_s: float = UP_TIMEOUT_S) -> None:
+        """Wait for something to come true while the stack runs."""
 
-    def wait_for_end(self, job: Job, timeout_s: float = 240) -> None:
+        def is_so() -> bool:
+            if condition():
+                return True
+            assert self.process.poll() is None, f"adit up has ended: {self.tail()}"
+            return False
+
+        wait_until(is_so, what, timeout_s, self.tail)
+
+    def wait_for_end(self, job: Job, timeout_s: float = UP_TIMEOUT_S) -> None:
         from services import jobs
 
         self.wait_until(
@@ -100,12 +104,12 @@ def stack(directory: Path, **options: object) -> Iterator[Stack]:
         )
     running = Stack(installation, process, prefect_port, log)
     try:
-        running.wait_until(lambda: "ready" in log.read_text(errors="replace").lower(), "readiness", UP_TIMEOUT_S)
+        running.wait_until(lambda: "ADIT is ready" in log.read_text(errors="replace"), "readiness")
         yield running
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(60)
+            process.wait(240)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

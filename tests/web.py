@@ -25,16 +25,17 @@ from models.domain.people import Profile, User
 from models.settings import Settings
 from services.people import accounts, passwords
 from tests.peers import free_port
+from tests.waiting import wait_until
 
 PASSWORD = "correct-horse-7"
-READY_WITHIN_S = 60.0
+PATIENCE_S = 120.0
 
 
 class Browser(httpx.Client):
     """A browser as far as cookies and headers go; it follows no redirects."""
 
     def __init__(self, url: str, **headers: str) -> None:
-        super().__init__(base_url=url, headers={"accept": "text/html", "origin": url, **headers}, timeout=30)
+        super().__init__(base_url=url, headers={"accept": "text/html", "origin": url, **headers}, timeout=PATIENCE_S)
 
     def plant(self, name: str, value: str) -> None:
         """Set a cookie in the place of the one that the server would set."""
@@ -74,7 +75,7 @@ class Page:
         self.connection.send(said.SerializeToString())
         return self.read()
 
-    def read(self, timeout_s: float = 30) -> str:
+    def read(self, timeout_s: float = PATIENCE_S) -> str:
         """Read until the script has ended; raises ConnectionClosed."""
         self.shown = ""
         while True:
@@ -89,7 +90,7 @@ class Page:
             elif kind == "script_finished":
                 return self.shown
 
-    def close_code(self, within_s: float) -> int:
+    def close_code(self, within_s: float = PATIENCE_S) -> int:
         """The code by which the server closes the socket, whatever it still says before."""
         limit = time.monotonic() + within_s
         with contextlib.suppress(TimeoutError):
@@ -150,7 +151,7 @@ class Web:
             additional_headers=said,
             compression=None,
             max_size=None,
-            open_timeout=20,
+            open_timeout=PATIENCE_S,
             close_timeout=1,
             proxy=None,
         )
@@ -165,9 +166,18 @@ def _staff(user: User) -> User:
     return replace(user, is_staff=True)
 
 
+WITHOUT_LOOKS = """
+from deployments import daemon, web
+from ui import gate
+gate._LOOK_EVERY_S = 1e6
+daemon.run(web.main)
+"""
+"""The web process whose idle sockets do not look by themselves: only who is told closes them."""
+
+
 @contextlib.contextmanager
-def web(directory: Path, **options: object) -> Iterator[Web]:
-    """Start `adit web` in a directory, and end it with SIGTERM. Alice is a superuser, bob is nobody."""
+def web(directory: Path, program: str = "", **options: object) -> Iterator[Web]:
+    """Start `adit web`, or a program in its place, and end it with SIGTERM. Alice is a superuser, bob is nobody."""
     port = free_port()
     chosen = {
         "data_dir": directory,
@@ -184,8 +194,8 @@ def web(directory: Path, **options: object) -> Iterator[Web]:
     environment = inherited | {f"ADIT_{name.upper()}": str(value) for name, value in chosen.items()}
     log = directory / "web.log"
     with log.open("wb") as output:
-        command = [sys.executable, "-m", "deployments.cli", "web"]
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+        command = ["-c", program] if program else ["-m", "deployments.cli", "web"]
+        process = subprocess.Popen([sys.executable, *command], env=environment, stdout=output, stderr=output)
     running = Web(settings, db, process, log)
     running.user("bob")
     try:
@@ -197,18 +207,17 @@ def web(directory: Path, **options: object) -> Iterator[Web]:
         db.close()
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(120)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
 def _wait(running: Web) -> None:
-    limit = time.monotonic() + READY_WITHIN_S
-    while True:
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"{running.url}/health", trust_env=False).is_success:
-                return
+    def is_healthy() -> bool:
         assert running.process.poll() is None, running.log.read_text()
-        assert time.monotonic() < limit, running.log.read_text()
-        time.sleep(0.1)
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"{running.url}/health", trust_env=False).is_success
+        return False
+
+    wait_until(is_healthy, "the web process", told=running.log.read_text)

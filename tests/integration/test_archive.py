@@ -44,7 +44,7 @@ def archive(directory: Path, move_to: Mapping[str, int] | None = None) -> Iterat
 
 def run(tool: str, peer: Peer, *arguments: object, called: str = "ARCHIVE") -> subprocess.CompletedProcess[bytes]:
     command = [DCMTK / tool, "-aec", called, "127.0.0.1", str(peer.port), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, timeout=60, env={**os.environ, "TCP_NODELAY": "1"})
+    return subprocess.run(command, capture_output=True, timeout=240, env={**os.environ, "TCP_NODELAY": "1"})
 
 
 def failed(got: subprocess.CompletedProcess[bytes]) -> int:

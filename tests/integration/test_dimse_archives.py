@@ -25,6 +25,7 @@ from models.domain.instances import EncodedInstance, Verdict
 from models.domain.nodes import Server
 from models.domain.refs import Level, PatientQuery, Selection, StudyQuery, StudyRef
 from tests.peers import Peer, dcmqrscp, free_port, orthanc, storescp
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("bulk_engine")
 
@@ -169,13 +170,13 @@ def test_a_search_inside_a_search_disturbs_neither(a_site: Site) -> None:
 
 
 def test_an_iteration_that_is_left_early_leaves_no_thread_and_the_finder_usable(a_site: Site) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with DimseFinder(server_of(a_site.archive), US) as finder:
         results = finder.find_studies(StudyQuery())
         assert len(list(islice(results, 1))) == 1
         results.close()  # type: ignore[attr-defined]
         assert len(list(finder.find_studies(StudyQuery()))) == len(a_site.corpus)
-    assert threading.active_count() == before
+    wait_until(lambda: set(threading.enumerate()) <= before, "the end of its threads")
 
 
 def test_the_patient_root_model_alone_works_when_the_patient_is_given(a_site: Site) -> None:

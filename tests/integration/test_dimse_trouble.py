@@ -4,7 +4,6 @@ import os
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -46,7 +45,9 @@ from models.domain.errors import (
 from models.domain.instances import EncodedInstance, Verdict
 from models.domain.nodes import Server, Timeouts
 from models.domain.refs import Level, Selection, StudyQuery, StudyRef
+from tests.installation import PATIENT
 from tests.peers import free_port
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("bulk_engine")
 
@@ -65,10 +66,7 @@ def a_study(tmp_path_factory: pytest.TempPathFactory) -> StudyFiles:
 def no_threads_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
-    end = time.monotonic() + 10
-    while (left := set(threading.enumerate()) - before) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not left
+    wait_until(lambda: set(threading.enumerate()) <= before, "the end of all threads")
 
 
 @contextmanager
@@ -191,7 +189,7 @@ def test_what_the_sink_raises_comes_out_unchanged_and_the_association_is_broken_
         with pytest.raises(WriteFailed) as caught:
             retriever.retrieve(a_selection(a_study), sink)
         assert caught.value is error
-        assert aborted.wait(10)
+        assert aborted.wait(240)
 
 
 def test_an_archive_that_dies_during_c_get_is_a_peer_error_and_the_next_call_reconnects(a_study: StudyFiles) -> None:
@@ -221,7 +219,7 @@ def test_a_silent_archive_times_out(a_study: StudyFiles) -> None:
 
     def answer(_event: evt.Event) -> Iterator[object]:
         yield 1
-        silence.wait(20)
+        silence.wait(240)
 
     with (
         scripted((evt.EVT_C_GET, answer)) as server,
@@ -255,10 +253,12 @@ def test_a_server_that_talks_something_else_is_an_error_of_the_peer() -> None:
         speaker.join(10)
 
 
-def test_abort_from_another_thread_ends_each_blocked_call_soon(a_study: StudyFiles, tmp_path: Path) -> None:
+def test_abort_from_another_thread_ends_each_blocked_call_whatever_its_time_out(
+    a_study: StudyFiles, tmp_path: Path
+) -> None:
     def silent(_event: evt.Event) -> Iterator[object]:
         started.set()
-        release.wait(30)
+        release.wait(240)
         yield 0
 
     def calls(server: Server) -> Iterator[tuple[DimsePort, Callable[[], object]]]:
@@ -273,15 +273,13 @@ def test_abort_from_another_thread_ends_each_blocked_call_soon(a_study: StudyFil
     started, release = threading.Event(), threading.Event()
     inbox = Inbox(tmp_path)
     with inbox.served(), scripted(*handlers) as server:
-        for port, call in calls(server):
+        for port, call in calls(replace(server, timeouts=PATIENT)):
             started.clear()
-            aborter = threading.Thread(target=lambda port=port: started.wait(20) and port.abort())  # type: ignore[misc]
+            aborter = threading.Thread(target=lambda port=port: started.wait(240) and port.abort())  # type: ignore[misc]
             aborter.start()
             with port:
-                begun = time.monotonic()
                 with pytest.raises(Canceled):
                     call()
-                assert time.monotonic() - begun < 10, "the time-outs are 60 s"
                 with pytest.raises(Canceled):
                     call()
             aborter.join(10)
@@ -390,7 +388,7 @@ def test_no_answer_to_c_store_times_out(a_study: StudyFiles) -> None:
     release = threading.Event()
 
     def silent(_event: evt.Event) -> int:
-        release.wait(20)
+        release.wait(240)
         return 0
 
     with scripted((evt.EVT_C_STORE, silent)) as server:

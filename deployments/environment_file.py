@@ -1,7 +1,8 @@
 """The file `.env` beside `example.env`: what stands in both, what an update has brought, and how a line is changed.
 
-Values are what stands behind the equals sign, to the end of the line: containers read the file, too, and take quotes
-for a part of the value.
+Values are what stands behind the equals sign, to the end of the line. Four read them, each by rules of its own: our
+programs (python-dotenv), the calls of Docker made from here, PostgreSQL's container (a line of sed), and the compose
+plugin. ``misread`` finds the lines of which they would not all make the same.
 """
 
 import os
@@ -15,6 +16,8 @@ from pathlib import Path
 from models.domain.errors import BadRequest, NotFound
 
 _LINE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
+_ANY_LINE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_.]*)=(?P<value>.*)", re.DOTALL)
+_OURS = ("ADIT_", "STACK_")
 _OWNER, _GROUP, _EVERYBODY = 0o600, 0o040, 0o007
 _OTHERS_BITS = 0o027
 """A group may read the file: that of the user under whom programs of systemd run; it may not change it."""
@@ -30,7 +33,7 @@ class Comparison:
     """Whose default has changed since ``.env`` was settled: before, and now."""
     unknown: tuple[str, ...] = ()
     """In ``.env`` only: mistyped, or no setting any more."""
-    quoted: tuple[str, ...] = ()
+    misread: Mapping[str, str] = field(default_factory=dict[str, str])
     twice: tuple[str, ...] = ()
     is_open: bool = False
     """Whether other users of the machine may read the file."""
@@ -50,7 +53,7 @@ def compare(env: Path, example: Path, settled: Path) -> Comparison:
         new=tuple(name for name in examples if name not in names),
         changed={name: (before[name], now) for name, now in examples.items() if before.get(name, now) != now},
         unknown=tuple(dict.fromkeys(name for name in names if name not in examples)),
-        quoted=quoted(env),
+        misread=misread(env),
         twice=tuple(sorted({name for name in names if names.count(name) > 1})),
         is_open=is_open(env),
     )
@@ -66,9 +69,35 @@ def closing(path: Path) -> str:
     return f"chmod g-w,o= {path}"
 
 
-def quoted(path: Path) -> tuple[str, ...]:
-    """Names whose values stand in quotes."""
-    return tuple(name for name, value in _lines(_read(path)) if value[:1] in {"'", '"'})
+def misread(path: Path, by_compose: bool = False) -> Mapping[str, str]:
+    """Why not all who read the file would read the same, by the name of the value, or by the line that has none.
+
+    The compose plugin, which only development uses, also puts something else in the place of a name behind ``$``.
+    """
+    found: dict[str, str] = {}
+    for number, line in enumerate(_raw(path).split("\n"), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _ANY_LINE.fullmatch(line)
+        name = match["name"] if match else ""
+        if match is None or len(line.splitlines()) > 1 or (name != name.upper() and name.upper().startswith(_OURS)):
+            found[f"line {number}"] = "not of the form NAME=value, with nothing before the name and behind it"
+        elif why := _ambiguity(match["value"], by_compose):
+            found[name] = why
+    return found
+
+
+def _ambiguity(value: str, by_compose: bool) -> str:
+    """What is read in several ways; empty when nothing is."""
+    if value[:1] in {"'", '"', "`"}:
+        return "quotes would be a part of the value in containers"
+    if value != value.strip():
+        return "white space around the value, or a line end of Windows, would be a part of it for PostgreSQL"
+    if re.search(r"(^|\s)#", value):
+        return "what is behind # would be left out by some programs, and be a part of the value for others"
+    if "${" in value or (by_compose and "$" in value):
+        return "some programs would put something else in the place of what is behind $"
+    return ""
 
 
 def begin(env: Path, example: Path, settled: Path) -> None:
@@ -101,8 +130,13 @@ def _lines(text: str) -> list[tuple[str, str]]:
 
 
 def _read(path: Path) -> str:
+    return _raw(path).replace("\r\n", "\n")
+
+
+def _raw(path: Path) -> str:
+    """The text with its line ends as they are."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8")
     except FileNotFoundError as exc:
         raise NotFound(f"There is no {path}. Begin with adit init-workspace in the clone of the project.") from exc
     except (OSError, UnicodeDecodeError) as exc:

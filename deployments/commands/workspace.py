@@ -149,7 +149,7 @@ def _sentence(error: ErrorDetails) -> str:
 def _wrong(env_file: Path) -> list[str]:
     found = environment_file.compare(env_file, EXAMPLE, _settled(env_file))
     lines = [f"wrong: {problem}" for problem in problems_of(env_file)]
-    lines += [f"unsafe: {name}: quotes would be a part of the value in containers." for name in found.quoted]
+    lines += [f"unsafe: {name}: {why}." for name, why in found.misread.items()]
     lines += [f"wrong: {name} stands there twice; the last one counts." for name in found.twice]
     if found.is_open:
         lines.append(f"unsafe: others may read or change {env_file}: {environment_file.closing(env_file)}")

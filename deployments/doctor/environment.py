@@ -49,6 +49,14 @@ def file_is_private(_settings: Settings) -> Iterator[Finding]:
         yield ok(".env", "Only you and its group can read it.")
 
 
+def file_is_read_alike(_settings: Settings) -> Iterator[Finding]:
+    """Look for values in ``.env`` that containers would read in another way than programs that run without any."""
+    if not _FILE.exists():
+        return
+    for name, why in environment_file.misread(_FILE).items():
+        yield warning(".env", f"{name}: {why}.", "Write it in another way: nothing but the value behind the =.")
+
+
 def production(settings: Settings) -> Iterator[Finding]:
     """Look whether an installation that others reach has the values of one that is for trying things out."""
     if settings.is_production:

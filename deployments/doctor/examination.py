@@ -14,6 +14,7 @@ from models.settings import Settings
 
 OF_SETTINGS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
     environment.file_is_private,
+    environment.file_is_read_alike,
     environment.production,
     storage.directory,
     storage.disk,

@@ -61,7 +61,7 @@ def test_secrets_are_in_no_printed_call() -> None:
         (
             "ADIT_MAIL_FROM=adit@localhost",
             "ADIT_MAIL_FROM='adit@localhost'",
-            "quotes around the values of ADIT_MAIL_FROM",
+            "ADIT_MAIL_FROM: quotes would be a part of the value",
         ),
         ("ADIT_WEB_URL=https", "ADIT_WEB_URL=http", "web_url"),
         ("ADIT_LEASE_S=20", "ADIT_LEASE_S=no", "ADIT_LEASE_S"),

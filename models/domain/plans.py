@@ -56,8 +56,13 @@ class Plan:
 
     @property
     def announced_count(self) -> int | None:
-        """How many instances the source announced: the larger of its list and its count; None when it gave neither."""
-        return known_total(planned.announced_count for planned in self.series)
+        """How many instances the source announced: the largest of its lists and counts; None when it gave none.
+
+        The count of a whole study tells of a series that the source has not listed.
+        """
+        of_series = known_total(planned.announced_count for planned in self.series)
+        of_study = self.study.instance_count if self.whole_study else None
+        return max((n for n in (of_series, of_study) if n is not None), default=None)
 
     def selections(self, done: Set[str]) -> Iterator[Selection]:
         """Yield the fewest requests that fetch what is not in ``done`` (SOP Instance UIDs).

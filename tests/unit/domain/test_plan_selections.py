@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.domain.plans import Plan, PlannedSeries
+from models.domain.receipts import Completeness, Receipt
 from models.domain.refs import InstanceFound, Level, Selection, SeriesFound, StudyFound
 
 CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
@@ -15,8 +16,8 @@ def a_series(number: int, instances: int | None, announced: int | None = None) -
     return PlannedSeries(SeriesFound("1", uid, "CT", instance_count=announced), listed)
 
 
-def a_plan(*series: PlannedSeries, whole_study: bool = True) -> Plan:
-    return Plan(StudyFound("1", "P1"), series, whole_study=whole_study)
+def a_plan(*series: PlannedSeries, whole_study: bool = True, announced: int | None = None) -> Plan:
+    return Plan(StudyFound("1", "P1", instance_count=announced), series, whole_study=whole_study)
 
 
 SERIES = st.lists(st.none() | st.integers(1, 4), min_size=1, max_size=4).map(
@@ -97,3 +98,20 @@ def test_the_larger_of_list_and_count_is_announced() -> None:
     assert a_plan(a_series(1, 2, announced=3)).announced_count == 3
     assert a_plan(a_series(1, 4, announced=3)).announced_count == 4
     assert a_plan(a_series(1, 4), a_series(2, None)).announced_count is None
+
+
+def test_a_study_that_counts_more_than_its_series_have_is_not_called_complete() -> None:
+    """Some archives cut their list of series."""
+    plan = a_plan(a_series(1, 2), a_series(2, 1), announced=4)
+    assert plan.announced_count == 4
+    all_listed = set(plan.expected or ())
+    receipt = Receipt(all_listed, plan.announced_count, all_listed, stored=all_listed, confirmed=all_listed)
+    assert receipt.verdict is Completeness.UNKNOWN
+    unlisted = a_plan(a_series(1, None), announced=4)
+    receipt = Receipt(None, unlisted.announced_count, all_listed, stored=all_listed, confirmed=all_listed)
+    assert receipt.verdict is Completeness.SHORT
+
+
+def test_the_count_of_a_study_says_nothing_of_chosen_series() -> None:
+    assert a_plan(a_series(1, 2), whole_study=False, announced=9).announced_count == 2
+    assert a_plan(a_series(1, 4), announced=3).announced_count == 4

@@ -10,7 +10,7 @@ from deployments.demo.studies import identifying_values
 from models.db.nodes import NodeStore
 from models.domain.jobs import State
 from models.domain.nodes import Folder
-from models.domain.people import NodeRight, Permission
+from models.domain.people import Group, NodeRight, Permission
 from services import jobs
 from tests.accessibility import serious_problems
 from tests.clinic import PASSWORD, ROOT, Clinic, Window
@@ -209,6 +209,20 @@ def test_jobs_of_others_do_not_exist(a_clinic: Clinic) -> None:
         browser.sign_in("vera", PASSWORD)
         for path in (f"/files/receipts/{item.id}.json", "/files/audit.csv"):
             assert browser.get(path).status_code in {403, 404}, path
+
+
+def test_the_window_of_a_laptop_has_room_for_all_columns_of_the_jobs_of_a_group(a_clinic: Clinic) -> None:
+    wu, lise = a_clinic.person("wu"), a_clinic.person("lise")
+    shows = frozenset({Permission.VIEW_SELECTIVE_TRANSFER})
+    a_clinic.groups.add(Group("Physics", shows, frozenset({wu.id, lise.id})))
+    a_clinic.submit("wu", a_clinic.mr[0], trial_protocol_id="BETA-1")
+    with a_clinic.window("lise") as lises:
+        lises.page.set_viewport_size({"width": 1280, "height": 800})
+        lises.open("/jobs?groups=true")
+        expect(lises.table("Jobs").place.get_by_text("wu", exact=True).first).to_be_attached()
+        table = lises.page.locator(".dvn-scroller").first
+        expect(table).to_be_visible()
+        assert table.evaluate("table => table.scrollWidth - table.clientWidth") == 0
 
 
 def test_every_page_is_accessible(a_clinic: Clinic) -> None:

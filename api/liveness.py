@@ -12,13 +12,14 @@ from starlette.types import Receive
 from api.threads import QUICK, in_thread
 from models.domain.errors import AditError, NotPermitted
 
+NO_LONGER = "The token was revoked, has expired, or may not do this any more."
 LOOK_EVERY_S = 3.0
 _MOST_FAILED_LOOKS = 5
 """A database that does not answer for a moment ends no answer; one that is gone does."""
 
 
 async def until_dead(is_alive: Callable[[], bool]) -> None:
-    """Return when the token has been revoked or has expired; ``is_alive`` is asked in threads."""
+    """Return when the caller may not go on: the token or a right was lost. ``is_alive`` is asked in threads."""
     failed = 0
     while failed < _MOST_FAILED_LOOKS:
         await anyio.sleep(LOOK_EVERY_S)
@@ -40,7 +41,7 @@ class Watch:
     def check(self) -> None:
         """Raise NotPermitted when the token does not count any more."""
         if self.is_revoked:
-            raise NotPermitted("The token was revoked, or has expired.")
+            raise NotPermitted(NO_LONGER)
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ async def unless_hung_up(
 ) -> T:
     """What the work returns or raises. ``stop`` is called from another thread, and should let the work end soon.
 
-    ``is_alive`` is asked now and then whether the token still counts; raises NotPermitted when it does not any more.
+    ``is_alive`` is asked now and then whether the caller may go on; raises NotPermitted when not.
     Only for requests whose body has been read or does not matter.
     """
     async with watching(receive, stop, is_alive) as watch:

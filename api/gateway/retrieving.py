@@ -30,7 +30,6 @@ from services.gateway.converting import Converted
 from services.gateway.places import Places
 from services.gateway.retrieving import Retrieval
 from services.gateway.terms import Terms, Wanted
-from services.people import tokens
 
 _RECEIPT_AS_PART = "part"
 _MOST_PARAMETERS = 20
@@ -128,7 +127,7 @@ class _Retrievals:
             _check(request, query, *accepting.INSTANCES)
             has_receipt = _wants_receipt(x_adit_receipt)
             retrieval = await self._retrieval(caller, ae_title, wanted, query)
-            return self._answer(caller, retrieval, lambda begun: _instances(begun, has_receipt))
+            return self._answer(retrieval, lambda begun: _instances(begun, has_receipt))
 
         return instances
 
@@ -145,7 +144,7 @@ class _Retrievals:
             _check(request, query, *accepting.METADATA)
             retrieval = await self._retrieval(caller, ae_title, wanted, query, "as metadata")
             has_receipt = _wants_receipt(x_adit_receipt)
-            return self._answer(caller, retrieval, lambda begun: _metadata(begun, has_receipt))
+            return self._answer(retrieval, lambda begun: _metadata(begun, has_receipt))
 
         return metadata
 
@@ -156,7 +155,7 @@ class _Retrievals:
             """The volumes as NIfTI files, the description of each before it."""
             _check(request, query, *accepting.VOLUMES)
             retrieval = await self._retrieval(caller, ae_title, wanted, query, "as NIfTI", converting.WITHOUT_VOLUMES)
-            return self._answer(caller, retrieval, self._volumes)
+            return self._answer(retrieval, self._volumes)
 
         return nifti
 
@@ -193,9 +192,8 @@ class _Retrievals:
             without,
         )
 
-    def _answer(self, caller: Caller, retrieval: Retrieval, opening: Opening) -> Response:
-        db, token_id = self._context.db, caller.token.id
-        return Streamed(retrieval, opening, lambda: tokens.is_alive(db, token_id), self._threads)
+    def _answer(self, retrieval: Retrieval, opening: Opening) -> Response:
+        return Streamed(retrieval, opening, retrieval.may_go_on, self._threads)
 
 
 def _check(request: Request, query: Parameters, *offers: Offer) -> None:

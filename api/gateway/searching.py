@@ -17,7 +17,6 @@ from models.domain.refs import Level
 from models.domain.tokens import Operation
 from services.gateway import queries, searching
 from services.gateway.searching import WebFound
-from services.people import tokens
 
 _Asks = Annotated[Caller, Depends(needs(Operation.SEARCH))]
 _ABOUT = (
@@ -88,7 +87,7 @@ async def _answer(
         lambda: _told(search.run()),
         search.stop,
         SLOW,
-        lambda: tokens.is_alive(context.db, caller.token.id),
+        search.may_go_on,
     )
 
 

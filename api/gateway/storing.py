@@ -20,7 +20,6 @@ from models.domain.tokens import Operation
 from services.gateway import storing
 from services.gateway.places import Places
 from services.gateway.storing import Storage, Stored, TooLarge, WrongType
-from services.people import tokens
 
 AT_ONCE = 8
 """How many uploads one process takes at the same time."""
@@ -76,12 +75,12 @@ class _Uploads:
 
     async def answer(self, request: Request, caller: Caller, ae_title: str, study: str = "") -> Response:
         here, upload = self._context, upload_of(request)
-        upload.is_alive = lambda: tokens.is_alive(here.db, caller.token.id)
         try:
             check_accepts(request.headers.get("accept", ""), *METADATA)
             content_type = request.headers.get("content-type", "")
             arguments = (here.db, here.settings, caller.actor, ae_title, content_type, study)
             storage = await in_thread(storing.storage, *arguments)
+            upload.is_alive = storage.may_go_on
             with self._places.taken(caller.actor.user_id):
                 return await self._stored(storage, upload)
         except WrongType as error:

@@ -15,7 +15,7 @@ from anyio import CapacityLimiter, to_thread
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.liveness import until_dead
+from api.liveness import NO_LONGER, until_dead
 from api.streams import within_a_minute
 from models.domain.errors import AditError, Canceled, NotPermitted
 from models.domain.instances import Bytes
@@ -45,7 +45,7 @@ Opening = Callable[[Retrieval], AbstractContextManager[Opened]]
 
 
 class Streamed(Response):
-    """The answer of one retrieval. ``is_alive`` is asked in threads whether the caller's token still counts."""
+    """The answer of one retrieval. ``is_alive`` is asked in threads whether the caller may go on."""
 
     def __init__(
         self, retrieval: Retrieval, opening: Opening, is_alive: Callable[[], bool], threads: CapacityLimiter
@@ -102,7 +102,7 @@ class Streamed(Response):
 
     async def _while_alive(self) -> None:
         await until_dead(self._is_alive)
-        self._retrieval.stop(NotPermitted("The token was revoked, or has expired."))
+        self._retrieval.stop(NotPermitted(NO_LONGER))
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await to_thread.run_sync(function, limiter=self._threads, abandon_on_cancel=True)

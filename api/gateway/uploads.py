@@ -8,6 +8,7 @@ from anyio import from_thread
 from fastapi import Request
 from starlette.types import Message, Receive
 
+from api.liveness import NO_LONGER
 from models.domain.errors import Canceled, NotPermitted, TimedOut
 
 LONGEST_SILENCE_S = 60.0
@@ -24,7 +25,7 @@ class Upload(Iterator[bytes]):
 
     A chunk is empty when nothing has come for a few seconds, so that whoever reads can let go of what others need.
     Raises Canceled when the caller hangs up, TimedOut when nothing worth mentioning comes for a minute, NotPermitted
-    soon after the caller's token is dead, which is asked of ``is_alive``.
+    soon after the caller may not go on, which is asked of ``is_alive``.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -42,7 +43,7 @@ class Upload(Iterator[bytes]):
         if time.monotonic() - self._looked_at > _LOOK_EVERY_S:
             self._looked_at = time.monotonic()
             if not self.is_alive():
-                raise NotPermitted("The token was revoked, or has expired.")
+                raise NotPermitted(NO_LONGER)
         return from_thread.run(self._next)
 
     async def drain(self) -> None:

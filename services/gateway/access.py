@@ -14,6 +14,7 @@ from models.domain.nodes import Server
 from models.domain.people import Actor, Permission
 from models.domain.project import App
 from services import audit, holding, project
+from services.people import tokens
 
 NO_SERVER = "There is no server with this AE title among those that you may use."
 _AE_TITLE = re.compile(r"[\x20-\x7e]{1,16}")
@@ -37,6 +38,18 @@ def source(db: Database, actor: Actor, ae_title: str, permission: Permission) ->
 def destination(db: Database, actor: Actor, ae_title: str) -> Server:
     """The server to store on, with its credentials; raises as ``source`` does, of the actor's destinations."""
     return _reached(db, actor, ae_title, Permission.WEB_STORE, actor.access.may_write)
+
+
+def may_go_on(db: Database, actor: Actor, server: Server, *permissions: Permission) -> bool:
+    """Whether somebody may still do what they have begun at a server, for which they need all these permissions.
+
+    It is asked now and then while it lasts, since what a group gives may be taken away meanwhile.
+    """
+    now = tokens.actor_now(db, actor)
+    if now is None:
+        return False
+    may_use = now.access.may_write if Permission.WEB_STORE in permissions else now.access.may_read
+    return now.permissions.issuperset(permissions) and may_use(server.id)
 
 
 def _reached(

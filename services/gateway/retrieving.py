@@ -152,6 +152,13 @@ class Retrieval(Iterator[EncodedInstance]):
         expected = None if plan.expected is None else len(plan.expected)
         return Delivery(expected, self._sent, {self._target_uid(uid): reason for uid, reason in left_out.items()})
 
+    def may_go_on(self) -> bool:
+        """Whether whose retrieval it is may still have it, on these terms."""
+        needed = [Permission.WEB_RETRIEVE]
+        if self._terms.keep_identity:
+            needed.append(Permission.SELECTIVE_UNPSEUDONYMIZED)
+        return access.may_go_on(self._db, self._actor, self._server, *needed)
+
     def check(self) -> None:
         """Raise why it was stopped, if it was."""
         self._visit.check()

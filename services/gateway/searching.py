@@ -68,6 +68,10 @@ class WebSearch:
         """End the search, whoever waits for it."""
         self._visit.stop()
 
+    def may_go_on(self) -> bool:
+        """Whether whose search it is may still search there."""
+        return access.may_go_on(self._db, self._actor, self._server, Permission.WEB_QUERY)
+
     def run(self) -> WebFound:
         """What is found, at most what the query and the server's settings allow.
 

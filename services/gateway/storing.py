@@ -38,7 +38,7 @@ from models.domain.errors import (
 )
 from models.domain.instances import LARGEST_BYTES, EncodedInstance, Verdict
 from models.domain.nodes import Server
-from models.domain.people import Actor
+from models.domain.people import Actor, Permission
 from models.domain.refs import is_uid
 from models.settings import Settings
 from services.gateway import access, addresses
@@ -136,6 +136,10 @@ class Storage:
         self._visit = Visit(db, server, has_place=True)
         self._local = local_side(settings)
         self._details: dict[str, str] = {}
+
+    def may_go_on(self) -> bool:
+        """Whether whose storage it is may still store there."""
+        return access.may_go_on(self._db, self._actor, self._server, Permission.WEB_STORE)
 
     def run(self, chunks: Iterable[bytes]) -> Stored:
         """Send on every instance in the body, and tell what has become of each; whatever the chunks raise ends it.

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from models.db.engine import Database
+from models.db.groups import GroupStore
+from models.db.people import UserStore
 from models.db.tokens import TokenStore
 from models.domain.audit import AuditAction
 from models.domain.errors import BadRequest, NotFound, NotPermitted
@@ -76,6 +78,15 @@ def bearer(db: Database, token: str, address: str) -> Bearer | None:
 def is_alive(db: Database, token_id: int) -> bool:
     """Whether a token that was good at the beginning of a long answer still is; costs one question."""
     return TokenStore(db).is_alive(token_id)
+
+
+def actor_now(db: Database, actor: Actor) -> Actor | None:
+    """What somebody who came in by a token may do now; None when it does not count any more. Costs four questions."""
+    token = actor.token
+    if token is None or not is_alive(db, token.id):
+        return None
+    user = UserStore(db).get(token.user_id)
+    return _cut_down(actors.of_user(user, GroupStore(db).rights(user.id), actor.address), token)
 
 
 def add(db: Database, actor: Actor, wish: TokenWish) -> NewToken:

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -24,7 +25,7 @@ from models.domain.nodes import Server
 from models.domain.people import Permission
 from services import audit
 from services.gateway.retrieving import NOT_LISTED
-from services.people import actors, tokens
+from services.people import accounts, actors, groups, tokens
 from tests.installation import DIMSE_GET, TESTER, Installation
 from tests.peers import Peer, free_port
 from tests.played_source import PlayedSource, play, played_ct
@@ -286,6 +287,36 @@ def test_a_token_that_is_revoked_gets_nothing_more(
         list(pieces)
     assert is_told(an_api, "NotPermitted")
     assert client.get(path(a_source)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("lost", "status"),
+    [("right", 403), ("identity", 403), ("source", 404), ("membership", 403), ("account", 401)],
+)
+def test_who_loses_in_the_middle_what_a_retrieval_needs_gets_nothing_more(
+    an_api: ServedApi, a_pacs: Server, a_source: PlayedSource, monkeypatch: pytest.MonkeyPatch, lost: str, status: int
+) -> None:
+    monkeypatch.setattr(liveness, "LOOK_EVERY_S", 0.05)
+    db = an_api.installation.db
+    user = an_api.person(f"loser-{lost}", RIGHTS | {Permission.SELECTIVE_UNPSEUDONYMIZED}, sources=[a_pacs])
+    group = next(group for group in groups.list(db, TESTER) if user.id in group.members)
+    less = {
+        "right": replace(group, permissions=group.permissions - {Permission.WEB_RETRIEVE}),
+        "identity": replace(group, permissions=group.permissions - {Permission.SELECTIVE_UNPSEUDONYMIZED}),
+        "source": replace(group, nodes=frozenset()),
+        "membership": replace(group, members=frozenset()),
+    }
+    client, wanted = an_api.client(an_api.token(user)), path(a_source).partition("?")[0]
+    a_source.before = lambda number: a_source.wait() if number == 3 else None
+    with pytest.raises(httpx.RemoteProtocolError), client.stream("GET", wanted) as answer:
+        next(pieces := answer.iter_raw())
+        if lost == "account":
+            accounts.deactivate(db, TESTER, user.id)
+        else:
+            groups.update(db, TESTER, less[lost])
+        list(pieces)
+    assert is_told(an_api, "NotPermitted")
+    assert client.get(wanted).status_code == status
 
 
 @pytest.mark.parametrize("form", ["", "/nifti"])

@@ -128,6 +128,19 @@ def test_a_token_loses_a_right_when_its_owner_does(database: Database, actor: Ac
     assert (found.actor.permissions, found.actor.access) == (frozenset(), NodeAccess())
 
 
+def test_what_somebody_may_do_now_follows_groups_account_and_token(
+    database: Database, actor: Actor, source: int
+) -> None:
+    begun = shown(database, actor, nodes=frozenset({source})).actor
+    assert tokens.actor_now(database, begun) == begun
+    (group,) = groups.list(database, SHELL)
+    groups.update(database, SHELL, replace(group, permissions=frozenset()))
+    assert tokens.actor_now(database, begun) == replace(begun, permissions=frozenset())
+    accounts.deactivate(database, SHELL, actor.user_id or 0)
+    assert tokens.actor_now(database, begun) is None
+    assert tokens.actor_now(database, actor) is None, "who came in without a token has none that counts"
+
+
 # -- limits -------------------------------------------------------------------------------------------------------
 
 

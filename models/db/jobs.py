@@ -30,7 +30,7 @@ from models.db.job_rows import (
 )
 from models.db.leases import CANCELED_TEXT, LeaseStore
 from models.db.tables import AnswerRow, ItemRow, JobRow, ReceiptRow, ReviewRow
-from models.domain.errors import WrongState
+from models.domain.errors import NotFound, WrongState
 from models.domain.job_actions import check_allows, check_item_allows
 from models.domain.jobs import FINISHED, Item, ItemAction, Job, JobAction, State
 from models.domain.requests import TransferRequest
@@ -216,7 +216,9 @@ def _row_that_allows(session: Session, action: JobAction, job_id: int) -> JobRow
 def _at_rest(session: Session, item: Item) -> tuple[JobRow, ItemRow]:
     """The job's row, locked, and the item's row as it is now."""
     job = locked(session, item.job_id)
-    row = session.get_one(ItemRow, item.id, populate_existing=True)
+    row = session.get(ItemRow, item.id, populate_existing=True)
+    if row is None:  # somebody has deleted it while this waited for the job
+        raise NotFound("There is no such item.")
     if row.state is State.IN_PROGRESS or job.state is State.CANCELING:
         raise WrongState("A worker has this item; wait until its attempt has ended.")
     return job, row

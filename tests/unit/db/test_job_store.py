@@ -1,5 +1,6 @@
 """Jobs and items: claiming, leases, ending, and what people do to jobs."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -358,6 +359,18 @@ def test_a_job_that_was_canceled_too_late_is_not_resumed_to_wait_for_ever(databa
     with pytest.raises(WrongState, match="nothing to resume"):
         jobs.resume(job.id)
     assert jobs.get(job.id).state is State.CANCELED
+
+
+@pytest.mark.parametrize("change", [JobStore.delete_item, JobStore.reset_item, JobStore.reopen_item, JobStore.at_rest])
+def test_an_item_that_somebody_else_deletes_at_the_same_moment_is_not_found(
+    database: Database, jobs: JobStore, monkeypatch: pytest.MonkeyPatch, change: Callable[[JobStore, int], object]
+) -> None:
+    """As two clicks do: the second has read the item, and waits for the first to let go of the job."""
+    item = jobs.items(add_job(database, studies=3).id)[1]
+    jobs.delete_item(item.id)
+    monkeypatch.setattr(JobStore, "item", lambda *_: item)
+    with pytest.raises(NotFound):
+        change(jobs, item.id)
 
 
 def test_a_job_of_which_something_arrived_is_kept(database: Database, jobs: JobStore) -> None:

@@ -1,5 +1,7 @@
 """One item: query, then retrieve, pseudonymize and store at the same time, then confirm; and what becomes of it."""
 
+import logging
+import time
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
@@ -21,8 +23,12 @@ from tasks.retrieve import retrieve
 from tasks.step import Step
 from tasks.store import store
 
+log = logging.getLogger(__name__)
+
 QUIET_WITHIN_S = 60.0
 """How long the steps of a stopped attempt may take to end; they need moments, since their connections are broken."""
+LONGEST_END_S = 900.0
+"""How long a step is waited for that has no connection which could be broken, as one that reads a study back."""
 
 
 def transfer_study(lane: Lane, item: Item, lease: Lease) -> None:
@@ -176,11 +182,16 @@ def _fail(attempt: Attempt, error: AditError) -> None:
 def _end_steps(attempt: Attempt, error: AditError) -> None:
     """Stop the attempt for the error, and wait until no step is at work: only then may the item be given away.
 
-    Raises LeaseLost when one goes on, as a step may that waits for a share: the item waits for the end of its lease.
+    The heartbeat keeps the lease meanwhile. Raises LeaseLost when a step goes on for a quarter of an hour, as one may
+    that waits for a share: the item waits for the end of its lease.
     """
     attempt.stop(error)
-    if not attempt.is_quiet_within(QUIET_WITHIN_S):
-        raise LeaseLost
+    end = time.monotonic() + LONGEST_END_S
+    while not attempt.is_quiet_within(QUIET_WITHIN_S):
+        log.warning("item %s was stopped (%s), and a step of it is still at work", attempt.item_id, error.code)
+        attempt.save_receipt()  # raises LeaseLost before anything that is another worker's by now is waited for
+        if time.monotonic() > end:
+            raise LeaseLost
 
 
 def _give_up(attempt: Attempt) -> bool:

@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,55 @@ def test_where_its_lease_is_lost_it_is_touched_no_more(
     assert not work.load_receipt(db, item.id).stored
 
 
+class SlowStep:
+    """A step that goes on after the attempt was stopped for an error, until it is told to end."""
+
+    def __init__(self, error: AditError) -> None:
+        self._error = error
+        self._may_end = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, attempt: Attempt, _start: object) -> None:
+        begun = threading.Event()
+
+        def hang() -> None:
+            with attempt.working():
+                begun.set()
+                self._may_end.wait(60)
+
+        self._thread = threading.Thread(target=hang)
+        self._thread.start()
+        assert begun.wait(20)
+        raise self._error
+
+    def end(self) -> None:
+        self._may_end.set()
+        assert self._thread is not None
+        self._thread.join()
+
+
+def test_a_step_that_is_slow_to_end_is_waited_for_and_costs_no_attempt(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that reads a large study back has no connection that could be broken."""
+    slow, looks = SlowStep(ServerStopped("It swaps its disks.")), count()
+    is_quiet_within = Attempt.is_quiet_within
+
+    def look(attempt: Attempt, _seconds: float) -> bool:
+        if next(looks) == 3:
+            slow.end()
+        return is_quiet_within(attempt, 0.01)
+
+    monkeypatch.setattr(transferring, "_run_steps", slow.begin)
+    monkeypatch.setattr(Attempt, "is_quiet_within", look)
+    job, lane = add_job(db, keep_identity=True), a_lane(db, tmp_path)
+    claim = work.claim_next(db, job.id, LEASE, lane.settings.max_attempts)
+    assert claim is not None
+    transfer_study(lane, *claim)
+    item = JobStore(db).item(claim[0].id)
+    assert (item.state, item.attempts, item.error_code) == (State.PENDING, 0, "ServerStopped")
+
+
 @pytest.mark.parametrize(
     "error", [ServerStopped("It swaps its disks."), Canceled(), NoSpace("It is full."), WriteFailed()]
 )
@@ -83,25 +133,12 @@ def test_whatever_ends_it_nobody_gets_it_before_its_lease_ends_while_a_step_is_a
     db: Database, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: AditError
 ) -> None:
     """A step may hang in a write to a share, and what it writes or shows then must not be another attempt's."""
-    begun, may_end = threading.Event(), threading.Event()
-    at_work: list[threading.Thread] = []
-
-    def steps(attempt: Attempt, _start: object) -> None:
-        def hang() -> None:
-            with attempt.working():
-                begun.set()
-                may_end.wait(60)
-
-        at_work.append(threading.Thread(target=hang))
-        at_work[0].start()
-        assert begun.wait(20)
-        raise error
-
-    monkeypatch.setattr(transferring, "_run_steps", steps)
+    slow = SlowStep(error)
+    monkeypatch.setattr(transferring, "_run_steps", slow.begin)
     monkeypatch.setattr(transferring, "QUIET_WITHIN_S", 0.01)
+    monkeypatch.setattr(transferring, "LONGEST_END_S", 0)
     item = left_over(db, a_lane(db, tmp_path))
-    may_end.set()
-    at_work[0].join()
+    slow.end()
     assert item.state is State.IN_PROGRESS
     assert work.claim_next(db, item.job_id, LEASE, 3) is None
     clock.pass_by(LEASE.total_seconds() + 1)

@@ -1,4 +1,4 @@
-"""What every route needs: the installation, and what is counted for each token."""
+"""What every route needs: the installation, what is counted for each token, and the places for searches."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -6,9 +6,11 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.rates import RateLimit
+from api.threads import SEARCHES_AT_ONCE, SEARCHES_OF_ONE
 from api.usage import Usage
 from models.db.engine import Database
 from models.settings import Settings
+from services.gateway.places import Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +21,14 @@ class Context:
     db: Database
     usage: Usage
     limiter: RateLimit
+    searches: Places
+    """For searches and plans, of REST and of the gateway: they wait for archives in threads that all people share."""
 
     @classmethod
     def of(cls, settings: Settings, db: Database) -> "Context":
         """The context of an installation, with nothing counted yet."""
-        return cls(settings, db, Usage(db), RateLimit(settings.api_requests_per_minute))
+        limiter = RateLimit(settings.api_requests_per_minute)
+        return cls(settings, db, Usage(db), limiter, Places(SEARCHES_AT_ONCE, "searches", SEARCHES_OF_ONE))
 
 
 def context(request: Request) -> Context:

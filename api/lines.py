@@ -1,7 +1,8 @@
 """Long lists as lines of JSON (NDJSON), each as soon as it is known."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 
 from pydantic import BaseModel
 
@@ -20,7 +21,7 @@ class Lines(Stream):
 
     def __init__(
         self,
-        found: Iterator[BaseModel],
+        found: Generator[BaseModel],
         tell_end: Callable[[], BaseModel],
         stop: Callable[[], None],
         is_alive: Callable[[], bool],
@@ -38,12 +39,13 @@ def wants_lines(accept: str) -> bool:
     return any(part.partition(";")[0].strip().lower() == NDJSON for part in accept.split(","))
 
 
-def _lines(found: Iterator[BaseModel], tell_end: Callable[[], BaseModel]) -> Iterator[bytes]:
+def _lines(found: Generator[BaseModel], tell_end: Callable[[], BaseModel]) -> Iterator[bytes]:
     has_begun = False
     try:
-        for one in found:
-            yield _line(one.model_dump_json())
-            has_begun = True
+        with closing(found):
+            for one in found:
+                yield _line(one.model_dump_json())
+                has_begun = True
     except AditError as error:
         if not has_begun:
             raise

@@ -8,6 +8,8 @@ from anyio import CapacityLimiter, to_thread
 
 T = TypeVar("T")
 
+SEARCHES_AT_ONCE, SEARCHES_OF_ONE = 24, 8
+"""Searches that wait or run at a time: of all, which leaves threads to other slow work, and of one person."""
 QUICK = CapacityLimiter(16)
 """Threads for questions to the database."""
 SLOW = CapacityLimiter(32)

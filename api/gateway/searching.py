@@ -82,13 +82,8 @@ async def _answer(
     check_accepts(chosen[0] if chosen else request.headers.get("accept", ""), *METADATA)
     query = queries.read(level, [one for one in parameters if one[0] != "accept"], study, series)
     search = await in_thread(searching.search, context.db, context.settings, caller.actor, ae_title, query)
-    return await unless_hung_up(
-        request.receive,
-        lambda: _told(search.run()),
-        search.stop,
-        SLOW,
-        search.may_go_on,
-    )
+    with context.searches.taken(caller.actor.user_id):
+        return await unless_hung_up(request.receive, lambda: _told(search.run()), search.stop, SLOW, search.may_go_on)
 
 
 def _told(found: WebFound) -> Response:

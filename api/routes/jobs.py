@@ -58,8 +58,8 @@ def plan(here: Here, caller: Planner, wished: PlanWished) -> Plan:
     """What a job would move, and what it would leave out and why. Nothing is accepted by that."""
     source_id, destination_id = _ends(here, caller, wished)
     wishes = [study.wish() for study in wished.studies]
-    return Plan.of(
-        search.preview(
+    with here.searches.taken(caller.actor.user_id):
+        found = search.preview(
             here.db,
             here.settings,
             caller.actor,
@@ -69,7 +69,7 @@ def plan(here: Here, caller: Planner, wished: PlanWished) -> Plan:
             wished.profile,
             wished.keep_identity,
         )
-    )
+    return Plan.of(found)
 
 
 @router.post("/jobs", status_code=201)

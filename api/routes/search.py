@@ -1,6 +1,6 @@
 """Searches at servers. Keys of patients travel in bodies; what is found is streamed to who asks for lines."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header
@@ -100,7 +100,9 @@ def _document(
     """One document, whose search ends when the caller hangs up or loses the token, as one in lines does."""
 
     def piece() -> Iterator[bytes]:
-        yield told().model_dump_json().encode()
+        with here.searches.taken(caller.actor.user_id):
+            found = told().model_dump_json().encode()
+        yield found
 
     return Stream(piece(), "application/json", stop=stop, is_alive=lambda: tokens.is_alive(here.db, caller.token.id))
 
@@ -108,8 +110,12 @@ def _document(
 def _lines(
     here: Context, caller: Caller, found: PatientSearch | StudySearch, shape: type[PatientShown] | type[StudyShown]
 ) -> Lines:
+    def each() -> Generator[BaseModel]:
+        with here.searches.taken(caller.actor.user_id):
+            yield from (shape.model_validate(one) for one in found)
+
     return Lines(
-        (shape.model_validate(one) for one in found),
+        each(),
         lambda: SearchEnd(count=found.count, has_more=found.has_more),
         stop=found.close,
         is_alive=lambda: tokens.is_alive(here.db, caller.token.id),

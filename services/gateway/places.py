@@ -1,4 +1,4 @@
-"""How much the gateway does at the same time in one process, so that nobody can have all of it for themselves."""
+"""How much programs may do at the same time in one process, so that nobody can have all of it for themselves."""
 
 import threading
 from collections import Counter
@@ -9,14 +9,14 @@ from models.domain.errors import PeerBusy
 
 
 class Places:
-    """A number of places, of which one person, whatever tokens they use, has at most half; searches have their own.
+    """A number of places, of which one person, whatever tokens they use, has ``most_each``: half, unless given.
 
     ``what`` says in the plural what takes them.
     """
 
-    def __init__(self, count: int, what: str = "retrievals") -> None:
+    def __init__(self, count: int, what: str = "retrievals", most_each: int | None = None) -> None:
         self._count = count
-        self._most_each = max(count // 2, 1)
+        self._most_each = max(count // 2, 1) if most_each is None else most_each
         self._what = what
         self._taken: Counter[int | None] = Counter()
         self._lock = threading.Lock()

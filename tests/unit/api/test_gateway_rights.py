@@ -2,18 +2,22 @@
 
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from api import liveness
+from api.app import application
 from api.gateway import uploads
+from api.threads import SEARCHES_OF_ONE
 from models.domain.errors import Canceled
 from models.domain.people import Permission
 from services.gateway.searching import WebFound, WebSearch
 from services.gateway.storing import Storage, Stored
 from services.people import groups
+from tests import in_process
 from tests.api_site import SHELL, Site, fill, serving
 
 TYPE = 'multipart/related; type="application/dicom"; boundary=B'
@@ -21,10 +25,12 @@ TYPE = 'multipart/related; type="application/dicom"; boundary=B'
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    """A filled installation with an application of its own: the gateway's routes keep the one they began with."""
+    """A filled installation with an application of its own: the gateway's routes keep the context they began with."""
     with serving(tmp_path) as found:
         fill(found)
-        yield found
+        app = application(found.settings, found.db)
+        with in_process.client(app, found.settings.web_url) as client:
+            yield replace(found, app=app, client=client, context=app.state.context)
 
 
 def let(site: Site, *permissions: Permission, has_nodes: bool = True) -> None:
@@ -54,6 +60,21 @@ def test_a_search_ends_when_its_right_or_its_server_is_lost(
     answer = site.ask("GET", "/dicom-web/PACS/qidors/studies", site.token("ada"))
     assert begun.is_set()
     assert (answer.status_code, answer.json()["code"]) == (403, "NotPermitted")
+
+
+def test_searches_of_the_gateway_and_of_rest_share_the_places_of_a_person(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let(site, Permission.WEB_QUERY)
+    monkeypatch.setattr(WebSearch, "run", lambda _: WebFound((), ()))
+    token = site.token("ada")
+    with ExitStack() as own:
+        for _ in range(SEARCHES_OF_ONE):
+            own.enter_context(site.context.searches.taken(site.actor("ada").user_id))
+        refused = site.ask("GET", "/dicom-web/PACS/qidors/studies", token)
+        assert (refused.status_code, refused.json()["code"]) == (503, "PeerBusy")
+    found = [site.ask("GET", "/dicom-web/PACS/qidors/studies", token) for _ in range(SEARCHES_OF_ONE + 1)]
+    assert {answer.status_code for answer in found} == {200}
 
 
 @pytest.mark.parametrize("keeps_right", [True, False])

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from api import liveness, streams
 from api.app import application
 from api.rates import RateLimit
+from api.threads import SEARCHES_OF_ONE
 from api.usage import Usage
 from models.db.jobs import JobStore
 from models.db.slots import SlotStore
@@ -375,6 +377,38 @@ def test_a_caller_who_takes_nothing_ends_the_search(site: Site, monkeypatch: pyt
     assert archive.closed == 1 and not archive.stood_still.is_set()
     assert (visits._places._value, SlotStore(site.db).taken(1)) == (places, 0)
     assert audit.entries(site.db, SHELL)[0].action.value == "search"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "accept"),
+    [
+        ("/v1/search/patients", {}, "application/json"),
+        ("/v1/search/studies", {}, "application/json"),
+        ("/v1/search/studies", {}, "application/x-ndjson"),
+        ("/v1/search/series", {"study_uid": "1.2.3"}, "application/json"),
+        ("/v1/jobs/plan", {"destination": 2, "studies": [{"study_uid": "1.2.3"}]}, "application/json"),
+    ],
+)
+def test_nobody_has_all_searches_for_themselves_and_each_gives_its_place_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any], accept: str
+) -> None:
+    play(monkeypatch, DOE)
+    token = site.token("ada")
+
+    def status() -> int:
+        return site.ask("POST", path, token, json=body, headers={"accept": accept}).status_code
+
+    with ExitStack() as others:
+        for _ in range(SEARCHES_OF_ONE):
+            others.enter_context(site.context.searches.taken(site.actor("eve").user_id))
+        assert [status() for _ in range(SEARCHES_OF_ONE + 1)] == [200] * (SEARCHES_OF_ONE + 1)
+    with ExitStack() as own:
+        for _ in range(SEARCHES_OF_ONE):
+            own.enter_context(site.context.searches.taken(site.actor("ada").user_id))
+        refused = site.ask("POST", path, token, json=body, headers={"accept": accept})
+        assert (refused.status_code, refused.json()["code"]) == (503, "PeerBusy")
+        assert int(refused.headers["retry-after"]) > 0
+    assert status() == 200
 
 
 # -- the application

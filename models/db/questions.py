@@ -114,9 +114,11 @@ class QuestionStore:
             .order_by(ItemRow.position, AnswerRow.position)
         )
         with self._db.reading() as session:
-            for row, question, answer in session.execute(wanted.limit(limit).offset(offset or None)):
-                known = None if not answer else _ANSWERS.validate_json(self._db.vault.decrypt(answer))
-                yield item_of(row), self._db.vault.decrypt(question), known
+            found = session.execute(wanted.limit(limit).offset(offset or None))
+            rows = [(item_of(row), question, answer) for row, question, answer in found]
+        for item, question, answer in rows:  # a large file takes longer than a transaction may stand still
+            known = None if not answer else _ANSWERS.validate_json(self._db.vault.decrypt(answer))
+            yield item, self._db.vault.decrypt(question), known
 
     def count_results(self, job_id: int, item_id: int | None = None) -> int:
         """How many ``results`` there are."""
@@ -142,9 +144,11 @@ class QuestionStore:
             .order_by(ItemRow.position)
         )
         with self._db.reading() as session:
-            for row, question, found in session.execute(wanted.limit(limit).offset(offset or None)):
-                checked = None if not found else _CHECKED.validate_json(self._db.vault.decrypt(found))
-                yield Asked(item_of(row), self._db.vault.decrypt(question), checked)
+            found = session.execute(wanted.limit(limit).offset(offset or None))
+            rows = [(item_of(row), question, answer) for row, question, answer in found]
+        for item, question, answer in rows:  # as in results
+            checked = None if not answer else _CHECKED.validate_json(self._db.vault.decrypt(answer))
+            yield Asked(item, self._db.vault.decrypt(question), checked)
 
     def count_asked(self, job_id: int, verdict: RowVerdict | None = None) -> int:
         """How many items of a check have this verdict; None counts all."""

@@ -1,5 +1,6 @@
 """Questions, answers and batch files: kept encrypted, found page by page, gone with their job."""
 
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -91,6 +92,24 @@ def test_answers_come_back_in_the_order_of_the_file_page_by_page(database: Datab
     second = JobStore(database).items(job.id)[1]
     assert [item.id for item, *_ in questions.results(job.id, item_id=second.id)] == [second.id]
     assert questions.count_results(job.id, second.id) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "read", "found"),
+    [
+        (JobKind.BATCH_QUERY, QuestionStore.results, Answer(STUDY)),
+        (JobKind.BATCH_CHECK, QuestionStore.asked, CheckedStudy(RowVerdict.FOUND, "found", STUDY, (SERIES,), 3, 1)),
+    ],
+)
+def test_no_transaction_stands_still_while_somebody_writes_what_was_found(
+    database: Database, kind: JobKind, read: Callable[[QuestionStore, int], Iterator[object]], found: Answer
+) -> None:
+    """PostgreSQL ends one after a minute, which a large file takes longer to write than."""
+    job = add(database, 2, kind)
+    end(database, job, found)
+    end(database, job, found)
+    open_ones = [database._reader.pool.checkedout() for _line in read(QuestionStore(database), job.id)]  # type: ignore[attr-defined]
+    assert open_ones == [0, 0]
 
 
 def test_answers_replace_those_of_an_earlier_attempt(database: Database) -> None:

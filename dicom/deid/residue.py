@@ -32,6 +32,7 @@ from dicom.deid.needles import SHORT_NAME, Needles, Rules, Words, digit_runs, sp
 from dicom.deid.pixels.segments import Fragments
 from dicom.deid.rules import SEQUENCE_RULES, Rule, name_of
 from dicom.deid.unknown_bytes import is_within
+from dicom.deid.values import is_number
 from dicom.deid.vocabulary import device_words, harmless
 from models.domain.errors import ResidueFound, RuleFailed
 
@@ -57,7 +58,8 @@ _SHORTEST_OPAQUE = SHORT_NAME
 """Opaque bytes that are fewer can hold no name that is searched for in them."""
 _BETWEEN_PIXELS = "An identifier of the patient is written between the pixels."
 _TIME = re.compile(rb"([01][0-9]|2[0-3])([0-5][0-9]([0-6][0-9](\.[0-9]{0,6})?)?)?|[+-][0-9]{4}")
-_NUMBER_BYTES = b"0123456789+-.eE \\\0"
+_DATE_DIGITS = 8
+"""A number of so many digits, without the first when it is zero, is no birth date by chance."""
 _NOT_DIGITS = re.compile(r"[^0-9]+")
 _OWN_STUDY_FOLDER = re.compile(r"(?<![0-9A-Za-z])[0-9]{8}-[0-9]{6}(?=-)")
 """The date and time of a study, as folders are named after it."""
@@ -207,8 +209,8 @@ def _holds(tag: int, vr: bytes, value: bytes, rule: Rule, words: Words, charset:
     if vr in _BINARY_VRS or (vr == b"UN" and b"\0" in value.rstrip(b"\0")):
         is_long = len(value) >= _SHORTEST_OPAQUE
         return is_long and _may_hold(value, words, (charset,)) and _is_opaquely_in(value, charset, words)
-    if vr in {b"IS", b"DS"} and not value.translate(None, _NUMBER_BYTES):
-        return any(_number(single) in words.numbers for single in value.split(b"\\"))
+    if vr in {b"IS", b"DS"} and all(is_number(single.strip(b" \0") or b"0") for single in value.split(b"\\")):
+        return any(_is_identifying(_number(single), words) for single in value.split(b"\\"))
     if vr == b"UI" and not value.translate(None, b"0123456789.\\ \0"):
         return any(part in words.numbers for part in _NOT_DIGITS.split(value.decode("latin-1")))
     if vr == b"TM" and all(_TIME.fullmatch(single.strip(b" \0")) for single in value.split(b"\\")):
@@ -436,6 +438,11 @@ def _holds_uid(value: bytes, uids: frozenset[bytes]) -> bool:
     return not shaped.isdisjoint(uids) or any(
         uid in token for token in shaped if any(anchor in token for anchor in anchors) for uid in uids
     )
+
+
+def _is_identifying(number: str, words: Words) -> bool:
+    is_long = len(number) >= _DATE_DIGITS - 1
+    return number in words.numbers or (is_long and number.zfill(_DATE_DIGITS) in words.birth_digits)
 
 
 def _number(single: bytes) -> str:

@@ -13,6 +13,7 @@ from dicom.deid.policy import compiled
 from dicom.deid.profile import Action, Profile, load
 from dicom.deid.residue import Identifiers, check, check_bytes, check_pseudonym, check_text
 from dicom.deid.rules import Rule
+from dicom.deid.streams import padded
 from dicom.deid.text import Cleaner
 from models.domain.errors import ResidueFound
 from tests.unit.deid.test_deid_fails_closed import BIG_ENDIAN, EXPLICIT, IMPLICIT, a_deidentifier, a_header, encoded
@@ -280,6 +281,18 @@ def test_a_reviewed_word_is_no_name_in_what_devices_write(name: str, output: dic
 )
 def test_what_is_equal_by_chance_is_no_residue(original: dict[str, object], output: dict[str, object]) -> None:
     checked(an_item(**output), an_original(**original))
+
+
+@pytest.mark.parametrize(
+    "text", ["14.03.1956", "1956-03-14", "19560314", "14031956", "+03141956", "1\\14.03.1956", "14.3.56"]
+)
+@pytest.mark.parametrize(("tag", "vr"), [(0x00181411, b"DS"), (0x30060084, b"IS")])
+def test_a_birth_date_is_found_in_the_place_of_a_number(tag: int, vr: bytes, text: str) -> None:
+    needles = needles_of(an_original(PatientBirthDate="19560314"))
+    for value in ("1.5\\-2e3\\", "560314", "195603145"):
+        check(EXPLICIT_LITTLE.encoded(tag, vr, padded(value.encode())), needles, EXPLICIT_LITTLE, RESEARCH.rule_for)
+    with pytest.raises(ResidueFound):
+        check(EXPLICIT_LITTLE.encoded(tag, vr, padded(text.encode())), needles, EXPLICIT_LITTLE, RESEARCH.rule_for)
 
 
 def test_cleaned_text_keeps_no_word_of_the_patient_and_is_then_clean() -> None:

@@ -17,6 +17,8 @@ STANDINGS: Mapping[Standing, tuple[str, Colour]] = {
 """In the order in which an administrator looks for them."""
 
 _FLAGS = {"Superuser": "red", "Staff": "blue"}
+_FLAG_PIXELS = 105
+"""Tables make room for the first rows, and few people are staff."""
 
 
 def label(user: User) -> str:
@@ -45,7 +47,9 @@ def standing_column() -> Column[User]:
 
 def rights_column() -> Column[User]:
     """A column that says who is staff and who is a superuser."""
-    config = st.column_config.MultiselectColumn("Status", options=list(_FLAGS), color=list(_FLAGS.values()))
+    config = st.column_config.MultiselectColumn(
+        "Status", options=list(_FLAGS), color=list(_FLAGS.values()), width=_FLAG_PIXELS
+    )
     return Column("Status", flags, config)
 
 

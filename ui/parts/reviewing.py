@@ -2,13 +2,15 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import streamlit as st
 
+from models.domain.errors import NotFound
 from models.domain.jobs import Item
 from models.domain.reviews import HeldInstance
-from services import review
+from services import jobs, review
 from ui import context, session
 from ui.parts import amounts, links, tables
 from ui.parts.escape import escape_markdown
@@ -27,7 +29,7 @@ def show_job(job_id: int, count: int) -> None:
 
 
 def _instances(job_id: int) -> None:
-    links.job_link(job_id, f"Open job {job_id}")
+    _way_to_job(job_id)
     held = review.held(context.database(), session.actor(), job_id)
     for reason, count in Counter(instance.reason for instance in held).most_common():
         st.caption(f"{count:,} x {escape_markdown(reason)}")
@@ -45,6 +47,13 @@ def _instances(job_id: int) -> None:
         help="At least 10 characters. It is kept in the audit trail: name no patient.",
     )
     _buttons(job_id, chosen, reason or "")
+
+
+def _way_to_job(job_id: int) -> None:
+    """Draw the way to the job's page, for those of the reviewers to whom the job exists."""
+    with suppress(NotFound):
+        jobs.get(context.database(), session.actor(), job_id)
+        links.job_link(job_id, f"Open job {job_id}")
 
 
 def _buttons(job_id: int, chosen: Sequence[HeldInstance], reason: str) -> None:

@@ -7,8 +7,8 @@ import streamlit as st
 
 from models.domain.jobs import State
 from models.domain.nodes import Server
-from models.domain.people import Standing
-from services import jobs, nodes, project, quotas
+from models.domain.people import Permission, Standing
+from services import jobs, nodes, project, quotas, review
 from services.alarms import standing
 from services.chores import overview
 from services.people import accounts, groups, tokens
@@ -51,6 +51,14 @@ def failed_today() -> int:
     midnight = datetime.combine(datetime.now(context.time_zone()).date(), time(), context.time_zone())
     failures = jobs.list(db, session.actor(), MOST_FAILURES, everybody=True, states={State.FAILURE})
     return sum(job.ended_at is not None and job.ended_at >= midnight for job in failures)
+
+
+def held() -> str:
+    """How many instances wait for a review, for those who may review; nothing when none does."""
+    if Permission.REVIEW_HELD not in session.actor().permissions:
+        return ""
+    count = sum(review.waiting(db, session.actor()).values())
+    return f"{counted(count, 'instance')} {'is' if count == 1 else 'are'} held" if count else ""
 
 
 def draw_alarms() -> None:
@@ -174,7 +182,9 @@ def draw_rest() -> None:
             [f"{counted(failing, 'webhook')} {'does' if failing == 1 else 'do'} not take it" if failing else ""],
         )
         entry("audit", "Audit trail", "Who did what and when; export, and the check that nothing is missing.")
-        entry("reviews", "Reviews", "Instances that are held because they may show who the patient is.")
+        entry(
+            "reviews", "Reviews", "Instances that are held because they may show who the patient is.", alarms=[held()]
+        )
 
 
 heading("Administration")

@@ -21,6 +21,7 @@ DONE, FAILED, AT_WORK, NOT_YET = "Done", "Failed", "At work", "Not yet"
 COLOURS = {DONE: "green", FAILED: "red", AT_WORK: "blue", NOT_YET: "gray"}
 WORD = st.column_config.MultiselectColumn(options=list(COLOURS), color=list(COLOURS.values()), width="small")
 WIDE = st.column_config.TextColumn(width="large")
+MOMENT = st.column_config.TextColumn(width=140)
 
 
 def result(chore: ChoreShown) -> str:
@@ -40,8 +41,8 @@ LOOK = Look[ChoreShown](
         Column("Name", lambda chore: chore.title),
         Column("When", lambda chore: when(chore)),
         Column("Result", lambda chore: [result(chore)], WORD),
-        Column("Last run", lambda chore: times.moment(chore.last.started_at if chore.last else None)),
-        Column("Next", lambda chore: times.moment(chore.next_at)),
+        Column("Last run", lambda chore: times.moment(chore.last.started_at if chore.last else None), MOMENT),
+        Column("Next", lambda chore: times.moment(chore.next_at), MOMENT),
         Column("What it did", lambda chore: chore.last.message if chore.last else "", WIDE),
         Column("What it is for", lambda chore: chore.purpose, WIDE),
     ],

@@ -1,5 +1,6 @@
 """The page of scheduled work tells what was done and what is wrong, and has a chore done."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -55,6 +56,12 @@ def test_the_page_tells_of_each_chore_when_and_how_it_went(site: Site, started: 
     assert rows["Recovery"]["Next"].startswith("2030-01-02")
     assert len(app.error) == 1
     assert "Disk check: The last run failed. WriteFailed: Cannot be reached: folder Gone." in told(app)
+
+
+def test_times_have_their_room_before_there_are_any(site: Site, started: list[str]) -> None:
+    site.sign_in_staff()
+    widths = json.loads(site.open("scheduled_work").dataframe[0].proto.columns)
+    assert widths["Last run"]["width"] == widths["Next"]["width"] == 140
 
 
 def test_all_chores_of_one_trouble_are_named_with_it(

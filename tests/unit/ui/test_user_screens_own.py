@@ -131,6 +131,22 @@ def test_reviews_are_for_reviewers(site: Site) -> None:
     assert "Nothing waits for a review" in told(site.open("reviews"))
 
 
+def test_reviewers_are_led_to_a_job_only_where_it_exists_for_them(site: Site) -> None:
+    item = held_item(site, a_researcher(site), 1)
+    for user, is_led in ((a_reviewer(site), False), (a_user(site.db, "root", is_superuser=True, is_staff=True), True)):
+        site.sign_in(user)
+        links = {link.proto.label for link in opened_review(site, item).get("page_link")}
+        assert (f"Open job {item.job_id}" in links) is is_led
+
+
+def test_the_administration_says_how_much_waits_for_a_review_to_who_may_review(site: Site) -> None:
+    held_item(site, a_researcher(site), 3)
+    site.sign_in_superuser()
+    assert "3 instances are held" in told(site.open("administration"))
+    site.sign_in_staff()
+    assert "held" not in told(site.open("administration"))
+
+
 def test_a_reviewer_releases_what_is_ticked(site: Site) -> None:
     item = held_item(site, a_researcher(site), 3)
     site.sign_in(a_reviewer(site))

@@ -210,8 +210,11 @@ class Storage:
     def _objection(self, instance: EncodedInstance, place: Place | None) -> int:
         """Why an instance is not even sent, as a failure reason; 0 for none.
 
-        Without a study in the address an instance whose place cannot be read is the server's to judge.
+        Without a study in the address an instance whose place cannot be read is the server's to judge. A syntax that is
+        no UID is proposed to none: it may be anything, and libraries write such values into logs.
         """
+        if not is_uid(instance.transfer_syntax_uid):
+            return CANNOT_UNDERSTAND
         if place is None:
             return CANNOT_UNDERSTAND if self._study_uid else 0
         is_elsewhere = self._study_uid not in ("", place.study_uid)

@@ -257,6 +257,21 @@ def test_an_instance_that_names_itself_by_no_uid_is_not_named_in_the_answer(
     assert uid not in json.dumps(found.item())
 
 
+@pytest.mark.parametrize("syntax", ["Mueller^Anna", "1..2", "1.2\r\nX: y"])
+def test_an_instance_whose_transfer_syntax_is_no_uid_is_not_sent_and_stands_in_no_log(
+    database: Database,
+    settings: Settings,
+    pacs: Server,
+    an_archive: PlayedArchive,
+    caplog: pytest.LogCaptureFixture,
+    syntax: str,
+) -> None:
+    part = b"--b\r\n\r\n" + part10_prefix(CT, "1.2.3.4", syntax) + element(0x00080018, "1.2.3.4") + b"\r\n"
+    found = run(database, settings, part, a_part(1), END)
+    assert (found.status, reasons(found), an_archive.sent) == (202, [0xC000], ["1.2.3.1"])
+    assert syntax not in json.dumps(found.item()) + caplog.text
+
+
 def test_a_study_uid_that_has_no_end_is_not_read(
     database: Database, settings: Settings, pacs: Server, an_archive: PlayedArchive
 ) -> None:

@@ -68,7 +68,7 @@ class Identifiers:
     def __init__(self, listed: Collection[Original] = ()) -> None:
         self._listed = frozenset(listed)
         self._sequences: dict[tuple[Syntax, bytes, bytes], Found] = {}
-        self._words: dict[tuple[bytes, frozenset[Original]], Words] = {}
+        self._words: dict[frozenset[Original], Words] = {}
 
     def needles(
         self, data: memoryview, elements: list[Element], values: Mapping[int, bytes], syntax: Syntax, rule_for: Rules
@@ -80,18 +80,17 @@ class Identifiers:
         """
         charset = values.get(rules.SPECIFIC_CHARACTER_SET, b"")
         found = self.found_in(data, elements, charset, syntax, rule_for)
-        people = (charset, frozenset(found.originals))
+        people = frozenset(found.originals)
         words = self._words.get(people)
         if words is None:
             if len(self._words) >= _MOST_PEOPLE:
                 self._words.clear()
-            words = self._words[people] = words_of(found.originals | self._listed_in(charset, rule_for))
+            words = self._words[people] = words_of(found.originals | self._listed_under(rule_for))
         return Needles(words, found.uid_needles)
 
-    def _listed_in(self, charset: bytes, rule_for: Rules) -> set[Original]:
-        """What is known besides, for an instance in a character set, in which it is searched for, too."""
-        listed = {one for one in self._listed if one[1] == b"PN" or _is_searched(one[0], one[1], rule_for)}
-        return listed | {(rules.SPECIFIC_CHARACTER_SET, b"CS", b"", charset)} if listed else listed
+    def _listed_under(self, rule_for: Rules) -> set[Original]:
+        """What is known besides, without what the policy keeps on purpose."""
+        return {one for one in self._listed if one[1] == b"PN" or _is_searched(one[0], one[1], rule_for)}
 
     def found_in(
         self, data: memoryview, elements: list[Element], charset: bytes, syntax: Syntax, rule_for: Rules

@@ -10,6 +10,7 @@ from functools import cache
 
 import pytest
 
+from dicom.deid import unknown_bytes
 from dicom.deid.engine import Deidentifier
 from dicom.deid.needles import Needles, words_of
 from dicom.deid.pixels.frames import has_excess_fragments
@@ -377,6 +378,7 @@ def test_a_name_behind_the_last_segment_of_rle_is_refused() -> None:
     assert result_of(with_pixels("rle_ct", frame + TEXT)) == "ResidueFound"
 
 
+@pytest.mark.parametrize("slice_bytes", [1, 7, 505, 512, 1 << 20])
 @pytest.mark.parametrize(
     ("content", "is_found"),
     [
@@ -392,7 +394,10 @@ def test_a_name_behind_the_last_segment_of_rle_is_refused() -> None:
         (b"\x01Beren\x02tzen", False),
     ],
 )
-def test_within_unknown_bytes_only_what_is_no_chance_is_found(content: bytes, is_found: bool) -> None:
+def test_within_unknown_bytes_only_what_is_no_chance_is_found(
+    content: bytes, is_found: bool, slice_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unknown_bytes, "_SLICE_BYTES", slice_bytes)
     words = words_of([(PATIENT_NAME, b"PN", NAME, b""), (0x00100020, b"LO", b"A47112233", b"")])
     needles = Needles(words, frozenset({b"1.2.826.0.1.3680043.10.77.1"}))
     assert is_within(memoryview(noise_of(500) + content + noise_of(500)), needles) is is_found

@@ -88,9 +88,9 @@ class Door:
 
 
 @contextlib.contextmanager
-def counted(archive: Peer, holds: Holds = never, host: str = "127.0.0.1") -> Iterator[Door]:
-    """Open a door in front of a running archive, at an address of this machine."""
-    door = Door(archive.ae_title, free_port(), archive.url, holds)
+def counted(archive: Peer, holds: Holds = never, host: str = "127.0.0.1", port: int = 0) -> Iterator[Door]:
+    """Open a door in front of a running archive, at an address of this machine; ``port`` is that of an earlier one."""
+    door = Door(archive.ae_title, port or free_port(), archive.url, holds)
     listener = socket.create_server((host, door.port))
     threading.Thread(target=_accept, args=(listener, archive.port, door), daemon=True).start()
     try:

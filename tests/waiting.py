@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-PATIENCE_S = 240.0
+PATIENCE_S = 400.0
 _LOOK_EVERY_S = 0.05
 
 

@@ -3,8 +3,8 @@
 import json
 import os
 import subprocess
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -37,10 +37,11 @@ from tests.peers import Peer, orthanc
 from tests.prefect_api import AUTH, client_of
 from tests.prefect_api import prefect_server as a_prefect_server
 from tests.samples import some_settings
+from tests.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(900)
 STAFF = operator("root")
 PSEUDONYM = "SUBJ-4711"
-WRITTEN_WITHIN_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -114,13 +115,13 @@ def run(db: Database, settings: Settings, job: Job, log: Path) -> FlowRun:
 def task_runs(settings: Settings, found: FlowRun, count: int) -> list[TaskRun]:
     """The task runs of a flow run; Prefect's server writes them down a little after they were told."""
     chosen = FlowRunFilter(id=FlowRunFilterId(any_=[found.id]))
-    end = time.monotonic() + WRITTEN_WITHIN_S
     with client_of(settings.prefect_api_url) as client:
-        while True:
-            known = client.read_task_runs(flow_run_filter=chosen, sort=TaskRunSort.NAME_ASC, limit=200)
-            if len(known) >= count or time.monotonic() > end:
-                return known
-            time.sleep(0.2)
+
+        def known() -> list[TaskRun]:
+            return client.read_task_runs(flow_run_filter=chosen, sort=TaskRunSort.NAME_ASC, limit=200)
+
+        wait_until(lambda: len(known()) >= count, f"task run {count}")
+        return known()
 
 
 def test_rows_share_task_runs_and_prefect_learns_nothing_but_numbers(
@@ -168,5 +169,6 @@ def test_rows_share_task_runs_and_prefect_learns_nothing_but_numbers(
     searched = [path for place in (server, tmp_path / "prefect") for path in place.rglob("*") if path.is_file()]
     assert any(path.name == "prefect.db" for path in searched)
     for path in (*searched, log):
-        content = path.read_bytes()
-        assert not [value for value in values if len(value) >= 4 and value.encode() in content], path
+        with suppress(FileNotFoundError):  # the server is at work: files come and go
+            content = path.read_bytes()
+            assert not [value for value in values if len(value) >= 4 and value.encode() in content], path

@@ -338,7 +338,7 @@ def test_a_worker_that_is_killed_leaves_no_row_out_and_answers_none_twice(a_site
     while results.count(installation.db, TESTER, job.id) < 20 and worker.poll() is None:
         time.sleep(0.005)
     worker.send_signal(signal.SIGKILL)
-    worker.wait(30)
+    worker.wait()
     db = installation.db
     clock = db.clock
     db.clock = lambda: datetime.now(UTC) + timedelta(minutes=5)

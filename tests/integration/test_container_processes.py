@@ -1,7 +1,6 @@
 """What compose.yaml describes works: started as plain processes on PostgreSQL, it moves a study and ends in order."""
 
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +17,7 @@ from tests.container_processes import PATIENCE_S, Containers, containers
 from tests.databases import POSTGRESQL, Cluster
 from tests.installation import DIMSE_MOVE, TESTER, Installation
 from tests.peers import free_port, orthanc
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(1800)
 LONG_RUNNING = ("prefect-server", "web", "dispatcher", "receiver", "worker")
@@ -85,15 +85,17 @@ def test_the_services_of_the_compose_file_move_a_study_and_end_in_order(
         target = installation.folder(tmp_path / "folder")
         wish = StudyWish(study.study_uid, study.patient_id, pseudonym="SUBJ-1")
         job = installation.submit(installation.server(source, **DIMSE_MOVE), target, [wish])
-        limit = time.monotonic() + PATIENCE_S
-        while jobs.get(installation.db, TESTER, job.id).state not in FINISHED:
-            assert time.monotonic() < limit, [site.tail(name) for name in ("dispatcher", "worker")]
-            time.sleep(0.2)
+        wait_until(
+            lambda: jobs.get(installation.db, TESTER, job.id).state in FINISHED,
+            "the end of the job",
+            PATIENCE_S,
+            lambda: f"{site.tail('dispatcher')} {site.tail('worker')}",
+        )
         (item,) = installation.items(job)
         assert item.state is State.SUCCESS, item.message
     assert len(list((tmp_path / "folder").rglob("*.dcm"))) == 4
 
     for name in ("worker", "receiver", "dispatcher", "web", "prefect-server"):
         site.started[name].send_signal(signal.SIGTERM)
-        assert site.started[name].wait(60) in {0, -signal.SIGTERM}, site.tail(name)
+        assert site.started[name].wait(240) in {0, -signal.SIGTERM}, site.tail(name)
     assert not list((tmp_path / "data").glob("**/prefect.db")), "Prefect keeps its data in PostgreSQL"

@@ -12,7 +12,7 @@ from models.db.engine import Database, Lock, hold
 from tests.databases import MASTER_KEY, POSTGRESQL, Cluster
 from tests.machines import REPOSITORY, Machine, network
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture

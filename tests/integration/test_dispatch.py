@@ -30,7 +30,7 @@ from tests.peers import free_port
 from tests.prefect_api import AUTH, client_of, prefect_server
 
 TESTER = operator("tester")
-LEASE = timedelta(seconds=20)
+LEASE = timedelta(minutes=2)
 _thousands = count(1000, 1000)
 
 
@@ -202,7 +202,7 @@ def test_an_item_that_kills_its_worker_every_time_fails_in_the_end(
     a_database: Database, some_settings: Settings, a_job: Job, a_clock: ClockAhead
 ) -> None:
     for n in range(some_settings.max_attempts):
-        a_clock.ahead = -timedelta(minutes=30 - n)
+        a_clock.ahead = -timedelta(minutes=30 - 5 * n)
         assert work.claim_next(a_database, a_job.id, LEASE)
     a_clock.ahead = timedelta(0)
     dispatch_once(a_database, some_settings)
@@ -291,7 +291,7 @@ def test_an_item_at_work_goes_on_to_its_end_under_a_hold(
     set_state(some_settings, first, Running())
     _, lease = work.claim_next(a_database, a_job.id, LEASE) or pytest.fail("nothing was due")
     hold(a_database, True)
-    a_clock.ahead = timedelta(seconds=10)
+    a_clock.ahead = timedelta(minutes=1)
     assert work.renew(a_database, lease, LEASE) is work.Signal.KEEP_GOING
     dispatch_once(a_database, some_settings)
     work.end_attempt(a_database, lease, State.SUCCESS, "done")

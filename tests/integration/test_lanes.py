@@ -24,7 +24,7 @@ from tests.installation import DIMSE_GET, PATIENT, TESTER, Installation, wishes
 from tests.peers import UNCHECKED, Peer, free_port, orthanc
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1200)
 REPOSITORY = Path(__file__).parents[2]
 STUDIES, LARGE = 8, 3
 HALF, QUARTER = each_after(600_000), each_after(300_000)

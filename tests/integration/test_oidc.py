@@ -71,7 +71,7 @@ def leave(browser: httpx.Client, following: str = "/") -> str:
 
 def agree(address: str) -> str:
     """What a person's browser does at the provider: agree, and be sent back."""
-    return httpx.get(address, trust_env=False).headers["location"]
+    return httpx.get(address, trust_env=False, timeout=120).headers["location"]
 
 
 def sign_in(browser: httpx.Client, following: str = "/") -> httpx.Response:

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -41,8 +40,9 @@ from tests.peers import Peer, orthanc
 from tests.prefect_api import AUTH, client_of
 from tests.prefect_api import prefect_server as a_prefect_server
 from tests.samples import some_settings
+from tests.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 STAFF = operator("root")
 QUEUED = 50
 WITHIN_S = 300
@@ -135,8 +135,8 @@ def test_what_has_died_is_found_and_what_lives_is_left_alone(
     assert ChoreStore(database).begin("backup", timedelta(minutes=1), str(killed.id))
 
     clock.ahead = timedelta(minutes=15)
-    assert ChoreStore(database).begin("expiry", timedelta(minutes=1), str(working.id))
-    assert JobStore(database).claim_next(alive.id, timedelta(seconds=20))
+    assert ChoreStore(database).begin("expiry", timedelta(minutes=10), str(working.id))
+    assert JobStore(database).claim_next(alive.id, timedelta(minutes=10))
     told = recovery.run(database, settings)
     assert told.endswith("killed chores: 1, dead flow runs: 3, waiting runs of ended jobs: 1.")
     assert [state_of(client, run) for run in (runs[0], runs[2], killed)] == ["Crashed", "Cancelled", "Crashed"]
@@ -161,15 +161,15 @@ def a_worker(settings: Settings, places: int, log: Path) -> Iterator[Callable[[C
             start_new_session=True,
         )
 
-    def wait_until(condition: Callable[[], bool], what: str) -> None:
-        limit = time.monotonic() + WITHIN_S
-        while not condition():
-            assert process.poll() is None, f"the worker has ended: {log.read_text()[-3000:]}"
-            assert time.monotonic() < limit, f"{what} did not come: {log.read_text()[-3000:]}"
-            time.sleep(0.2)
+    def told() -> str:
+        return log.read_text()[-3000:]
+
+    def wait(condition: Callable[[], bool], what: str) -> None:
+        wait_until(lambda: process.poll() is not None or condition(), what, WITHIN_S, told)
+        assert process.poll() is None, f"the worker has ended: {told()}"
 
     try:
-        yield wait_until
+        yield wait
     finally:
         below = processes.descendants(process.pid)
         processes.send([process.pid, *below], signal.SIGKILL)
@@ -201,24 +201,24 @@ def test_urgent_work_and_chores_overtake_fifty_jobs_when_long_ones_take_all_plac
     def begun() -> set[int]:
         return {job.id for job in normal if JobStore(database).get(job.id).state is not State.PENDING}
 
-    with a_worker(settings, 1, tmp_path / "worker.log") as wait_until:
-        wait_until(lambda: len(begun()) == 1, "the first job at work")
+    with a_worker(settings, 1, tmp_path / "worker.log") as wait:
+        wait(lambda: len(begun()) == 1, "the first job at work")
         (long,) = begun()
         urgent = a_job(database, settings, free.id, folder, study.study_uid, urgent=True)
         dispatch_once(database, settings)
-        wait_until(lambda: JobStore(database).get(urgent.id).state is State.SUCCESS, "the end of the urgent job")
+        wait(lambda: JobStore(database).get(urgent.id).state is State.SUCCESS, "the end of the urgent job")
         assert run_of(client, database, urgent).work_queue_name == "urgent-selective-transfer"
         assert begun() == {long}, "it has taken nobody's place, and nobody went before it"
 
         hurried = next(job for job in reversed(normal) if job.id != long)
         jobs.hurry(database, STAFF, hurried.id)
         dispatch_once(database, settings)
-        wait_until(lambda: len(begun()) > 1, "the job that was made urgent later")
+        wait(lambda: len(begun()) > 1, "the job that was made urgent later")
         assert begun() == {long, hurried.id}
 
         run_id = UUID(overview.run_now(database, settings, STAFF, "spool-sweep"))
-        wait_until(lambda: bool(ChoreStore(database).of_flow_run(str(run_id))), "the chore")
-        wait_until(lambda: client.read_flow_run(run_id).state.is_final(), "the end of the chore")  # type: ignore[union-attr]
+        wait(lambda: bool(ChoreStore(database).of_flow_run(str(run_id))), "the chore")
+        wait(lambda: client.read_flow_run(run_id).state.is_final(), "the end of the chore")  # type: ignore[union-attr]
         assert begun() == {long, hurried.id}
     done = client.read_flow_run(run_id)
     assert (done.name, done.work_queue_name) == ("chore-spool-sweep", "maintenance")

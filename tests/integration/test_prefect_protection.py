@@ -41,7 +41,7 @@ def a_deployment(some_settings: Settings) -> str:
 
 def post(settings: Settings, path: str, body: dict[str, Any], auth: tuple[str, str] | None = None) -> httpx.Response:
     url = f"{settings.prefect_api_url}{path}"
-    return httpx.post(url, json=body, auth=auth, headers={"Origin": FOREIGN}, trust_env=False, timeout=30)
+    return httpx.post(url, json=body, auth=auth, headers={"Origin": FOREIGN}, trust_env=False, timeout=120)
 
 
 @pytest.mark.parametrize("auth", [None, (USER, "guessed"), ("", "")])

@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from tests.faulty_archive import FaultyArchive
 from tests.installation import DIMSE_GET, TESTER, Installation
 from tests.quota_writers import Ledger
 from tests.samples import a_request, a_server, some_settings
+from tests.waiting import wait_until
 
 __all__ = ["clock", "database", "empty_url"]
 
@@ -183,7 +183,7 @@ def test_processes_that_are_killed_while_they_write_never_get_past_the_quota(
         subprocess.Popen([*command, *(str(job.id) for job in submitted[number::4])], cwd=ROOT) for number in range(4)
     ]
     try:
-        wait_for(lambda: ledger.now > MB)
+        wait_until(lambda: ledger.now > MB, "a megabyte on the disk")
         os.kill(writers[0].pid, signal.SIGKILL)
         while any(writer.poll() is None for writer in writers):
             quotas.measure(database, folder.id)
@@ -196,13 +196,6 @@ def test_processes_that_are_killed_while_they_write_never_get_past_the_quota(
     assert bytes_in(path) <= ledger.now
     quotas.measure(database, folder.id)
     assert quotas.usage(database, TESTER, folder.id).used_bytes >= bytes_in(path)
-
-
-def wait_for(is_so: Callable[[], bool], patience_s: float = 60) -> None:
-    end = time.monotonic() + patience_s
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_the_dispatcher_frees_what_a_dead_worker_had_reserved(

@@ -6,7 +6,7 @@ instances by C-MOVE only, so it sends them to the receiver of the machine that a
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -26,19 +26,16 @@ from models.domain.nodes import Server
 from models.domain.receipts import Completeness
 from models.domain.requests import StudyWish
 from services import jobs
-from tests.counting import Door, all_after, counted, each_after
 from tests.databases import POSTGRESQL, Cluster
-from tests.installation import DIMSE_MOVE, PATIENT, TESTER, Installation
+from tests.installation import DIMSE_MOVE, TESTER, Installation
 from tests.machines import Machine, Network, network
-from tests.peers import Peer, free_port, orthanc
+from tests.peers import Peer, free_port, frozen, orthanc
 from tests.prefect_api import AUTH, client_of
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 STUDIES, INSTANCES, LEASE_S, AT_A_TIME = 24, 12, 10, 2
 UNCHECKED = {"DicomCheckCalledAet": False}
-SOME_STUDIES = 800_000
-"""Bytes of some seven of them."""
 TITLES = ("ADIT_A", "ADIT_B")
 
 
@@ -56,21 +53,17 @@ class Site:
     def api_url(self) -> str:
         return self.installation.settings.prefect_api_url
 
-    def destination(self, archive: Peer | Door) -> Server:
-        return self.installation.server(archive, host=self.centre.address, timeouts=PATIENT, **DIMSE_MOVE)  # type: ignore[arg-type]
+    def destination(self, archive: Peer) -> Server:
+        return self.installation.server(archive, host=self.centre.address, **DIMSE_MOVE)
 
-    def submit(self, destination: Server, corpus: list[StudyFiles], first: Callable[[], None] = lambda: None) -> Job:
-        """A job that both machines have begun to work on. Nothing moves before both are there: the budget is spent.
-
-        ``first`` is done before anything moves.
-        """
+    def submit(self, destination: Server, corpus: list[StudyFiles]) -> Job:
+        """A job that both machines have begun to work on. Nothing moves before both are there: the budget is spent."""
         slots, all_of = SlotStore(self.installation.db), {self.source.id: self.source.association_budget}
         assert slots.try_acquire("the test", all_of, all_of, timedelta(hours=1))
         try:
             job = self.installation.submit(self.source, destination, wishes(corpus), "trial")
             wait_until(lambda: self.states(job)[State.IN_PROGRESS] == 2 * AT_A_TIME, "both machines")
             assert self.runs_at_work(job) == 2
-            first()
         finally:
             slots.release("the test")
         return job
@@ -208,15 +201,15 @@ def test_a_machine_that_is_lost_in_the_middle_loses_nothing(
     a_site: Site, a_corpus: list[StudyFiles], a_destination: Peer, undisturbed: dict[str, str]
 ) -> None:
     """Its link is cut first, so nobody hears of its end: no connection is closed, and no word is said to Prefect."""
+    job = a_site.submit(a_site.destination(a_destination), a_corpus)
     _, lost = a_site.workers
-    with counted(a_destination, each_after(20_000), a_site.centre.address) as door:  # no item can end meanwhile
-        job = a_site.submit(a_site.destination(door), a_corpus)
-        wait_until(a_destination.sop_uids, "an instance at the destination")
-        assert a_site.states(job)[State.IN_PROGRESS] == 2 * AT_A_TIME
+    wait_until(a_destination.sop_uids, "an instance at the destination")
+    with frozen(a_destination):  # no item can end meanwhile
+        wait_until(lambda: a_site.states(job)[State.IN_PROGRESS] == 2 * AT_A_TIME, "items at work on both machines")
         lost.cut_link()
         lost.kill()
-        door.let_go()
-        wait_until(lambda: a_site.has_ended(job), "the end of the job")
+        assert a_site.states(job)[State.PENDING], "the loss came too late to prove anything"
+    wait_until(lambda: a_site.has_ended(job), "the end of the job")
     a_site.assert_all_is_there(job, a_corpus)
     assert max(item.attempts for item in a_site.installation.items(job)) > 1
     assert digests(a_destination) == undisturbed
@@ -229,21 +222,20 @@ def test_servers_and_a_worker_that_die_in_the_middle_lose_nothing(
     a_site: Site, a_corpus: list[StudyFiles], a_destination: Peer, undisturbed: dict[str, str]
 ) -> None:
     """Prefect's server and PostgreSQL are killed and come back; then `adit worker` is, whose runs go on."""
+    job = a_site.submit(a_site.destination(a_destination), a_corpus)
+    a_site.centre.kill("prefect", "server")
+    ended = a_site.states(job)[State.SUCCESS]
+    wait_until(lambda: a_site.states(job)[State.SUCCESS] > ended, "an item that ends without Prefect's server")
+    a_site.cluster.crash()
+    a_site.cluster.start()
+    a_site.start_prefect()
+    assert a_site.states(job)[State.PENDING], "the crash came too late to prove anything"
     killed, _ = a_site.workers
-    with counted(a_destination, all_after(SOME_STUDIES), a_site.centre.address) as door:
-        destination = a_site.destination(door)
-        job = a_site.submit(destination, a_corpus, lambda: a_site.centre.kill("prefect", "server"))
-        wait_until(lambda: a_site.states(job)[State.SUCCESS], "an item that ends without Prefect's server")
-        a_site.cluster.crash()
-        a_site.cluster.start()
-        a_site.start_prefect()
-        assert a_site.states(job)[State.PENDING]
-        wait_until(lambda: killed.pids("deployments.flow_program"), "a run on the machine whose worker is to be killed")
-        killed.kill("worker")
-        assert killed.pids("deployments.flow_program"), "its runs were to outlive it"
-        door.let_go()
-        start_worker(killed)
-        wait_until(lambda: a_site.has_ended(job), "the end of the job")
+    wait_until(lambda: killed.pids("deployments.flow_program"), "a run on the machine whose worker is to be killed")
+    killed.kill("worker")
+    assert killed.pids("deployments.flow_program"), "its runs were to outlive it"
+    start_worker(killed)
+    wait_until(lambda: a_site.has_ended(job), "the end of the job")
     a_site.assert_all_is_there(job, a_corpus)
     assert digests(a_destination) == undisturbed
     wait_until(lambda: RunStore(a_site.installation.db).of_job(job.id) == (), "the end of its runs")

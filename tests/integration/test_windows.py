@@ -22,7 +22,7 @@ from tests.installation import DIMSE_GET, PATIENT, TESTER, Installation, wishes
 from tests.peers import UNCHECKED, Peer, orthanc
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1200)
 STUDIES, INSTANCES = 3, 60
 HALF = each_after(250_000)
 """Holds every association to the source in the middle of its study, which has some 540 kB."""

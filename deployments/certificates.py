@@ -1,6 +1,7 @@
 """Certificates for TLS at the reverse proxy: one of our own until the hospital's authority has signed another."""
 
 import os
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from models.domain.errors import BadRequest
 
+_HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
+_LONGEST_NAME = 253
 _BEGINS_EARLIER = timedelta(hours=1)
 """The clocks of browsers may be slow."""
 
@@ -61,6 +64,7 @@ _PEM_KEY = (
 
 def _unsigned(hosts: Sequence[str], days: int, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
     """Who it is for stands in the alternative names: browsers look nowhere else (RFC 9525)."""
+    names = [_name(host) for host in hosts]
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
     now = datetime.now(UTC)
     usage = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
@@ -68,7 +72,7 @@ def _unsigned(hosts: Sequence[str], days: int, key: ec.EllipticCurvePrivateKey) 
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - _BEGINS_EARLIER)
         .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([_name(host) for host in hosts]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -79,10 +83,9 @@ def _unsigned(hosts: Sequence[str], days: int, key: ec.EllipticCurvePrivateKey) 
 def _name(host: str) -> x509.GeneralName:
     with suppress(ValueError):
         return x509.IPAddress(ip_address(host))
-    try:
-        return x509.DNSName(host)
-    except ValueError as exc:
-        raise BadRequest(f"{host} is no host name. Write names with other letters in their ASCII form.") from exc
+    if len(host) > _LONGEST_NAME or not _HOST_NAME.fullmatch(host):
+        raise BadRequest(f"{host!r} is no host name. Write names with other letters in their ASCII form.")
+    return x509.DNSName(host)
 
 
 def _certificates(path: Path) -> Sequence[x509.Certificate]:
@@ -94,9 +97,12 @@ def _certificates(path: Path) -> Sequence[x509.Certificate]:
 
 def _write(path: Path, content: bytes) -> None:
     """Write for this user only, also where there was a file that others could read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileNotFoundError):
-        path.unlink()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            path.unlink()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+    except OSError as exc:
+        raise BadRequest(f"{path} cannot be written: {(exc.strerror or 'unknown trouble').lower()}.") from exc

@@ -148,7 +148,10 @@ def _write(path: Path, text: str) -> None:
 
     A file that everybody could read was open by chance, so its group is left out, too.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    except OSError as exc:
+        raise BadRequest(f"{path} cannot be written: {(exc.strerror or 'unknown trouble').lower()}.") from exc
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             with suppress(FileNotFoundError, PermissionError):

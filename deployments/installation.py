@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from errno import ENOTDIR
 from pathlib import Path
 from typing import Literal, cast
 
@@ -62,6 +63,7 @@ def open_settings(data_dir: Path | None = None, makes_key: bool = False, **overr
             os.environ[f"ADIT_{name.upper()}"] = str(value)
     with _readable():
         place = _Place()
+        _check_is_directory(place.data_dir)
         os.environ["ADIT_DATA_DIR"] = str(place.data_dir.expanduser().absolute())
         if place.master_key is None:
             os.environ[_MASTER_KEY] = _own_master_key(place, makes_key)
@@ -69,6 +71,18 @@ def open_settings(data_dir: Path | None = None, makes_key: bool = False, **overr
             os.environ[_PREFECT_AUTH] = _own_prefect_auth(Path(os.environ["ADIT_DATA_DIR"]), makes_key)
         settings.cache_clear()
         return settings()
+
+
+def _check_is_directory(data_dir: Path) -> None:
+    """Raise BadRequest when the data directory cannot be one, or we may not look into it."""
+    try:
+        if data_dir.expanduser().is_dir():
+            os.scandir(data_dir.expanduser()).close()
+        elif data_dir.expanduser().exists():
+            raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
+    except (OSError, RuntimeError, ValueError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) and exc.strerror else "there is no such place"
+        raise BadRequest(f"ADIT_DATA_DIR: {data_dir} cannot be used: {why.lower()}.") from exc
 
 
 def with_web_url(chosen: Settings) -> Settings:
@@ -160,6 +174,8 @@ def _own_master_key(place: _Place, makes_key: bool) -> str:
         return path.read_text(encoding="ascii").strip()
     except FileNotFoundError as exc:
         raise BadRequest(f"There is no installation in {place.data_dir}. Begin one with adit up.") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise BadRequest(f"{path} cannot be read.") from exc
 
 
 def _own_prefect_auth(data_dir: Path, makes_it: bool) -> str:
@@ -171,6 +187,8 @@ def _own_prefect_auth(data_dir: Path, makes_it: bool) -> str:
         auth = path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         return ""
+    except (OSError, UnicodeDecodeError) as exc:
+        raise BadRequest(f"{path} cannot be read.") from exc
     if not auth:
         raise BadRequest(f"{path} is empty. Remove it and start adit up again.")
     return auth
@@ -182,7 +200,15 @@ def _prefect_auth_file(data_dir: Path) -> Path:
 
 def _make_secret(path: Path, secret: bytes) -> None:
     """Write a secret for this user only, unless there is one already."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _write_once(path, secret)
+    except OSError as exc:
+        why = (exc.strerror or "unknown trouble").lower()
+        raise BadRequest(f"ADIT_DATA_DIR: nothing can be written to {path.parent}: {why}.") from exc
+
+
+def _write_once(path: Path, secret: bytes) -> None:
     with suppress(FileExistsError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:

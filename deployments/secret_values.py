@@ -12,7 +12,7 @@ from models.settings import EXAMPLE_MASTER_KEY
 from services.people.secret_tokens import new_api_token
 
 MASTER_KEY, DATABASE_PASSWORD = "ADIT_MASTER_KEY", "ADIT_DATABASE_PASSWORD"
-LENGTH, SHORTEST = 20, 12
+LENGTH, SHORTEST, LONGEST = 20, 12, 1_000
 _LETTERS = string.ascii_letters + string.digits
 _SIGNS = "-_.+="
 """Of a password: none that a shell, an address or a file of variables gives a meaning."""

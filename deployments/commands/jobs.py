@@ -17,7 +17,9 @@ from models.domain.people import Actor
 from models.domain.requests import StudyWish, TransferRequest
 from services import jobs, nodes
 
-JobId = Annotated[int, typer.Argument(metavar="JOB", help="The number of the job.")]
+LAST_ID = 2**31 - 1
+"""No column for numbers of PostgreSQL holds more."""
+JobId = Annotated[int, typer.Argument(metavar="JOB", min=1, max=LAST_ID, help="The number of the job.")]
 _INTERRUPTED = 130
 _BATCH_COLUMNS = ("patient_id", "study_uid", "pseudonym")
 
@@ -81,9 +83,10 @@ def transfer(
 
 def show(
     job: Annotated[
-        int | None, typer.Argument(metavar="[JOB]", help="The number of a job; without it, all jobs.")
+        int | None,
+        typer.Argument(metavar="[JOB]", min=1, max=LAST_ID, help="The number of a job; without it, all jobs."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many jobs are listed, the newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=LAST_ID, help="How many jobs are listed, the newest first.")] = 20,
     data_dir: DataDir = None,
 ) -> None:
     """List the jobs, or show one with its items and what their receipts prove."""

@@ -27,7 +27,7 @@ _CAPABILITIES = {
     "STOW-RS": ("dicomweb_stow_support",),
 }
 Name = Annotated[str, typer.Argument(help="The name by which people know the node.")]
-Seconds = Annotated[float, typer.Option(min=0.001)]
+Seconds = Annotated[float, typer.Option(min=0.001, max=86_400)]
 
 
 @app.command("add-server")

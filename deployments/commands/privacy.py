@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from deployments.commands.jobs import LAST_ID
 from deployments.commands.session import DataDir, Session, open_session
 from deployments.screen import FAILURE, errors_shown, say, show_table
 from models.domain.audit import AuditAction, AuditFilter
@@ -17,8 +18,10 @@ from services import audit as trail
 from services import escrow as escrows
 from services import jobs, review
 
-JobId = Annotated[int, typer.Argument(metavar="JOB", help="The number of the job.")]
-ItemNumber = Annotated[int, typer.Option("--item", metavar="N", help="The item's number in its job.")]
+JobId = Annotated[int, typer.Argument(metavar="JOB", min=1, max=LAST_ID, help="The number of the job.")]
+ItemNumber = Annotated[
+    int, typer.Option("--item", metavar="N", min=1, max=LAST_ID, help="The item's number in its job.")
+]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept. It must not name the patient.")]
 Uids = Annotated[
     list[str] | None, typer.Option("--uid", metavar="UID", help="Only this instance; may be repeated. Else all held.")
@@ -50,7 +53,8 @@ escrow_app = typer.Typer(no_args_is_help=True, help="Find the patient behind a p
 @review_app.command("list")
 def list_held(
     job: Annotated[
-        int | None, typer.Argument(metavar="[JOB]", help="Without it, all jobs with held instances.")
+        int | None,
+        typer.Argument(metavar="[JOB]", min=1, max=LAST_ID, help="Without it, all jobs with held instances."),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:

@@ -1,7 +1,7 @@
 """`adit init-workspace`, `env-check`, `randomize-env-secrets`, `generate-...`: settings, secrets and certificates."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -20,8 +20,13 @@ EXAMPLE = ROOT / "example.env"
 _VALID_DAYS = 825
 """Longer than that, Apple's systems trust no certificate of a server (their article 103769)."""
 
-EnvFile = Annotated[Path, typer.Option("--env-file", help="The file with the settings of this installation.")]
-Length = Annotated[int, typer.Argument(min=secret_values.SHORTEST, help="How many characters.")]
+_MOST_DAYS = 36_500
+
+EnvFile = Annotated[
+    Path, typer.Option("--env-file", dir_okay=False, help="The file with the settings of this installation.")
+]
+_LENGTHS: dict[str, Any] = {"min": secret_values.SHORTEST, "max": secret_values.LONGEST}
+Length = Annotated[int, typer.Argument(**_LENGTHS, help="How many characters.")]
 
 
 def init_workspace(env_file: EnvFile = Path(".env")) -> None:
@@ -69,7 +74,7 @@ def env_check(
     raise typer.Exit(FAILURE if wrong else WARNING if notes else SUCCESS)
 
 
-def generate_auth_token(length: Annotated[int | None, typer.Argument(min=secret_values.SHORTEST)] = None) -> None:
+def generate_auth_token(length: Annotated[int | None, typer.Argument(**_LENGTHS)] = None) -> None:
     """Print a random token: as ADIT_ADMIN_TOKEN wants it, or of so many letters and digits."""
     print(secret_values.letters(length) if length else new_api_token())
 
@@ -81,7 +86,7 @@ def generate_secure_password(length: Length = secret_values.LENGTH) -> None:
 
 def generate_certificate_files(
     host: Annotated[list[str] | None, typer.Option(help="A name or address of the server; may be repeated.")] = None,
-    days: Annotated[int, typer.Option(min=1, help="How long it is valid.")] = _VALID_DAYS,
+    days: Annotated[int, typer.Option(min=1, max=_MOST_DAYS, help="How long it is valid.")] = _VALID_DAYS,
     certificate: Annotated[Path | None, typer.Option(help="Where to; by default STACK_CERTIFICATE_FILE.")] = None,
     key: Annotated[Path | None, typer.Option(help="Where to; by default STACK_KEY_FILE.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,

@@ -31,7 +31,8 @@ class Attempt:
     """The shared state of one run of one item.
 
     A plain class, not a dataclass: Prefect takes dataclasses among a task's arguments apart to look for futures.
-    ``receipt`` begins with what earlier attempts have proven; ``record`` guards it, since several threads write.
+    ``receipt`` begins with what earlier attempts have proven; ``record`` guards it, since several threads write. Nobody
+    who has it waits for the database: ``_saving`` is taken before, by who saves.
     ``handed_on`` are the source's SOP Instance UIDs that this attempt has put on the stream, or need not fetch again.
     ``is_cut_short`` says that the retrieval failed for good, so what came may be half of the study. ``policy`` is None
     exactly when the job keeps the identity. ``room`` counts what is written to a folder; archives keep their own count.
@@ -69,7 +70,8 @@ class Attempt:
         self.handed_on: set[str] = set()
         self.is_cut_short = False
         self.places: Mapping[int, int] = {}
-        self.record = threading.RLock()
+        self.record = threading.Lock()
+        self._saving = threading.RLock()
         self._stopping = threading.Lock()
         self._plan: Plan | None = None
         self._deidentifier: Deidentifier | None = None
@@ -78,7 +80,7 @@ class Attempt:
         self._ports: list[Port] = []
         self._is_dirty = False
         self._steps_at_work = 0
-        self._step_ended = threading.Condition()  # not of the record, see ``stop``
+        self._step_ended = threading.Condition()
 
     @property
     def item_id(self) -> int:
@@ -160,7 +162,7 @@ class Attempt:
 
     def stop(self, error: BaseException) -> None:
         """End every step within moments: streams raise the error, connections are broken. The first error counts."""
-        with self._stopping:  # not the record, which somebody may hold who waits for the database
+        with self._stopping:
             self._error = self._error or error
             ports = list(self._ports)
         self.retrieved.stop(error)
@@ -223,13 +225,19 @@ class Attempt:
         self._is_dirty = True
 
     def save_receipt(self) -> None:
-        with self.record:
-            work.save_receipt(self.db, self.lease, self.receipt)
-            self._is_dirty = False
+        """Save the receipt as it is now; steps go on meanwhile, for which the database may take its time."""
+        with self._saving:
+            with self.record:
+                receipt, self._is_dirty = self.receipt.copied(), False
+            try:
+                work.save_receipt(self.db, self.lease, receipt)
+            except BaseException:
+                self.touch()
+                raise
 
     def save_changes(self) -> None:
         """Save the receipt when it has changed since it was saved."""
-        with self.record:
+        with self._saving:
             if self._is_dirty:
                 self.save_receipt()
 
@@ -237,9 +245,9 @@ class Attempt:
     def ending(self) -> Generator[None]:
         """One transaction for the receipt and what becomes of the item; rolled back, it has saved no receipt.
 
-        The record is taken before the database, as everywhere: the heartbeat may be saving, too.
+        Who saves is named before the database is asked, as everywhere: the heartbeat may be saving, too.
         """
-        with self.record:
+        with self._saving:
             try:
                 with self.db.transaction():
                     yield

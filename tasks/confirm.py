@@ -17,7 +17,7 @@ def confirm(attempt: Attempt) -> None:
     with attempt.record:
         attempt.receipt.is_confirmable = destination.is_confirmable
         attempt.receipt.confirmed = confirmed
-        attempt.save_receipt()
+    attempt.save_receipt()
     is_all_stored = not attempt.is_cut_short and attempt.receipt.wanted <= attempt.receipt.stored
     if destination.is_confirmable and is_all_stored and confirmed < attempt.receipt.stored:
         unlisted = len(attempt.receipt.stored) - len(confirmed)

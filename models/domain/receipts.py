@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sized
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -47,6 +48,11 @@ class Receipt:
     is_confirmable: bool = True
     size_bytes: int = 0
     left_out_series: dict[str, str] = field(default_factory=dict[str, str])
+
+    def copied(self) -> "Receipt":
+        """The receipt as it is now, which stays so when this one changes."""
+        fields = {name: copy(getattr(self, name)) for name in self.__slots__}
+        return Receipt(**fields)
 
     @property
     def undelivered(self) -> set[str]:

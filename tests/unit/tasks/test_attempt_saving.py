@@ -62,6 +62,25 @@ def test_a_receipt_whose_transaction_is_rolled_back_is_saved_the_next_time(an_at
     assert work.load_receipt(an_attempt.db, an_attempt.item_id).stored == {"1.2.3"}
 
 
+def test_what_changes_while_the_receipt_is_saved_is_saved_the_next_time(
+    an_attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = ReceiptStore.save
+
+    def save_slowly(store: ReceiptStore, lease: Lease, receipt: Receipt) -> None:
+        with an_attempt.record:
+            an_attempt.receipt.stored.add("1.2.4")
+            an_attempt.touch()
+        save(store, lease, receipt)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ReceiptStore, "save", save_slowly)
+        an_attempt.save_changes()
+    assert work.load_receipt(an_attempt.db, an_attempt.item_id).stored == {"1.2.3"}
+    an_attempt.save_changes()
+    assert work.load_receipt(an_attempt.db, an_attempt.item_id).stored == {"1.2.3", "1.2.4"}
+
+
 def test_what_is_saved_is_not_saved_again(an_attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
     with an_attempt.ending():
         an_attempt.save_changes()

@@ -11,8 +11,23 @@ _IS_DRAWN = """() => [...document.querySelectorAll('[data-stale]')].every(
 """Whether nothing is pale, or on its way back from it: Streamlit pales what a run may replace."""
 
 
-def serious_problems(window: Window) -> list[str]:
-    """What axe-core calls serious or critical by WCAG 2 A and AA; what is not ours to mend is left out."""
+_LOOKS, _DRAWN_WITHIN_MS = 30, 1_000
+
+
+def lasting_problems(window: Window) -> list[str]:
+    """What axe-core calls serious or critical by WCAG 2 A and AA; what is not ours to mend is left out.
+
+    A page that is still being drawn is looked at again.
+    """
+    problems: list[str] = []
+    for _ in range(_LOOKS):
+        window.page.wait_for_timeout(_DRAWN_WITHIN_MS)
+        if not (problems := _problems(window)):
+            break
+    return problems
+
+
+def _problems(window: Window) -> list[str]:
     window.page.wait_for_function(_IS_DRAWN)
     result = Axe().run(window.page, options={"runOnly": ["wcag2a", "wcag2aa"]})
     return [

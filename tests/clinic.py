@@ -28,7 +28,8 @@ from tests.stack import Stack, stack
 PASSWORD = "violet-harbour-71"
 ROOT = "root"
 CHROMIUM = "/usr/bin/chromium"
-PATIENCE_MS = 30_000
+PATIENCE_MS = 120_000
+expect.set_options(timeout=PATIENCE_MS)
 _ROW_PIXELS = 35
 _PAINTED_WITHIN_MS = 1_000
 RESEARCHER = frozenset({Permission.ADD_SELECTIVE_TRANSFER, Permission.SELECTIVE_URGENT, Permission.ADD_BATCH_TRANSFER})
@@ -56,7 +57,7 @@ class Window:
         """Wait until the page has nothing left to draw, where it is one of Streamlit's."""
         if self.page.locator("#root").count():
             idle = self.page.locator("[data-testid=stApp][data-test-script-state=notRunning]")
-            expect(idle).to_be_visible(timeout=PATIENCE_MS)
+            expect(idle).to_be_visible()
 
     def sign_in(self, name: str, password: str = PASSWORD) -> None:
         self.page.goto(f"{self.url}/login")
@@ -99,11 +100,11 @@ class Window:
 
     def sees(self, text: str) -> None:
         """Wait until a text is on the page."""
-        expect(self.page.get_by_text(text).first).to_be_visible(timeout=PATIENCE_MS)
+        expect(self.page.get_by_text(text).first).to_be_visible()
 
     def sees_not(self, text: str) -> None:
         """Wait until a text is not on the page."""
-        expect(self.page.get_by_text(text)).to_have_count(0, timeout=PATIENCE_MS)
+        expect(self.page.get_by_text(text)).to_have_count(0)
 
     def table(self, alt: str) -> "Table":
         """The table with this name for screen readers."""
@@ -111,7 +112,7 @@ class Window:
 
     def is_at(self, path: str) -> None:
         """Wait until the address has this path."""
-        expect(self.page).to_have_url(re.compile(re.escape(self.url + path)), timeout=PATIENCE_MS)
+        expect(self.page).to_have_url(re.compile(re.escape(self.url + path)))
 
 
 @dataclass
@@ -126,15 +127,17 @@ class Table:
         """What is painted, with the hidden copy in it."""
         return self.page.get_by_role("region", name=self.alt, exact=True).locator("canvas").first
 
-    def column(self, number: int) -> list[str]:
-        """The texts of a column, counted from 0; ticks and buttons are columns, too."""
-        cells = self.place.locator(f"[data-testid^=glide-cell-{number}-]")
-        expect(cells.first).to_be_attached(timeout=PATIENCE_MS)
-        return [text.strip() for text in cells.all_text_contents()]
+    def column(self, number: int) -> Locator:
+        """The cells of a column, counted from 0; ticks and buttons are columns, too."""
+        return self.place.locator(f"[data-testid^=glide-cell-{number}-]")
+
+    def shows(self, column: int, text: str) -> None:
+        """Wait until a cell of a column has exactly this text."""
+        expect(self.column(column).filter(has_text=re.compile(rf"^\s*{re.escape(text)}\s*$")).first).to_be_attached()
 
     def click_row(self, row: int) -> None:
         """Click into the first column of a row: on its tick or its button."""
-        expect(self.place).to_be_visible(timeout=PATIENCE_MS)
+        expect(self.place).to_be_visible()
         self.page.wait_for_timeout(_PAINTED_WITHIN_MS)  # another table may just be taking this one's place
         self.place.scroll_into_view_if_needed()
         box = self.place.bounding_box()

@@ -16,7 +16,7 @@ from tests.peers import Peer, free_port, orthanc
 from tests.served_api import ServedApi
 from tests.stack import Stack, stack
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1800)]
 RIGHTS = {Permission.ADD_SELECTIVE_TRANSFER}
 
 

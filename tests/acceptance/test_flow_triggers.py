@@ -20,13 +20,13 @@ from tests.peers import Peer, free_port, orthanc
 from tests.people import a_user
 from tests.stack import Stack, stack
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1200)]
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
 @pytest.fixture(scope="module")
 def a_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with stack(tmp_path_factory.mktemp("stack"), lease_s=6, retry_wait_s=5) as running:
+    with stack(tmp_path_factory.mktemp("stack"), lease_s=20, retry_wait_s=5) as running:
         yield running
 
 
@@ -78,7 +78,7 @@ class Prefect(PrefectHttpxSyncClient):
     def __init__(self, running: Stack) -> None:
         user, _, password = (running.installation.settings.data_dir / "prefect.auth").read_text().strip().partition(":")
         url = f"http://127.0.0.1:{running.prefect_port}/api"
-        super().__init__(base_url=url, auth=(user, password), timeout=60, raise_on_all_errors=False)
+        super().__init__(base_url=url, auth=(user, password), timeout=240, raise_on_all_errors=False)
         self._running = running
 
     def start(self, deployment: str, **parameters: Any) -> httpx.Response:

@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,12 +25,13 @@ from tests.databases import MASTER_KEY
 from tests.peers import free_port
 from tests.revisions import RELEASED, filled_at
 from tests.stack import processes_of
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1200)]
 ROOT = Path(__file__).parents[2]
 PACS = "PACS"
 INSTANCES = 12
-PATIENCE_S = 240
+PATIENCE_S = 500.0
 
 
 class Workspace:
@@ -74,7 +74,7 @@ class Workspace:
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                assert process.wait(90) == 0
+                assert process.wait(240) == 0
             finally:
                 process.kill()
         assert list(processes_of(self.data_dir)) == []
@@ -93,10 +93,7 @@ class Workspace:
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
-    limit = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < limit, f"{what} did not come"
-        time.sleep(0.3)
+    wait_until(condition, what, PATIENCE_S)
 
 
 @pytest.fixture
@@ -108,7 +105,7 @@ def a_workspace(tmp_path: Path) -> Workspace:
     workspace.adit("init-workspace")
     workspace.adit("randomize-env-secrets")
     ports = {"web_port": free_port(), "prefect_port": free_port(), "receiver_port": free_port()}
-    workspace.settle(**ports, spool_reserve_mb=1, lease_s=6, retry_wait_s=1)
+    workspace.settle(**ports, spool_reserve_mb=1, lease_s=20, retry_wait_s=1)
     return workspace
 
 
@@ -192,7 +189,8 @@ def test_queued_jobs_of_an_earlier_version_go_on_after_the_update(
         adit("maintenance", "off")
         wait_for(lambda: a_workspace.state(4) is State.SUCCESS, "the end of the job of the earlier version")
         with a_workspace.database() as db:
-            assert [item.attempts for item in JobStore(db).items(4)] == [2, 1]
+            interrupted, other = JobStore(db).items(4)
+            assert interrupted.attempts > other.attempts
             assert ReceiptStore(db).load(1).stored == {"1.2.3.1.1"}, "what was delivered before is still known"
     assert arrived(tmp_path) == 2 * INSTANCES
 

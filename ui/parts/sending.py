@@ -49,6 +49,8 @@ def check_and_send(draft: Draft, remembered: Mapping[str, object]) -> None:
     ):
         _check(draft, request)
         st.rerun()
+    if request is None:
+        st.caption("Choose a destination first.")
     if draft.check:
         _show_check(draft, draft.check, request)
 

@@ -360,6 +360,15 @@ def test_nothing_is_sent_that_has_changed_since_the_check(clinic: Site, files: l
     assert "Check again" in told(app)
 
 
+def test_a_check_that_lacks_a_destination_says_so(clinic: Site, files: list[StudyFiles]) -> None:
+    app = chosen(searched(opened(clinic)), files[0].study_uid)
+    assert app.button(key="check").disabled
+    assert "Choose a destination first." in told(app)
+    app.selectbox(key="destination").select_index(0).run()
+    assert not app.button(key="check").disabled
+    assert "Choose a destination first." not in told(app)
+
+
 def test_a_second_click_sends_nothing(clinic: Site, files: list[StudyFiles]) -> None:
     app = checked(chosen(searched(opened(clinic)), files[0].study_uid))
     draft(app).is_sent = True

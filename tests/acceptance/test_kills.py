@@ -1,8 +1,8 @@
 """The running stack survives what operations bring: killed workers, an archive that restarts, a cancellation."""
 
+import contextlib
 import hashlib
 import sqlite3
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,19 +14,22 @@ from models.domain.jobs import State
 from models.domain.receipts import Completeness
 from models.domain.requests import StudyWish
 from services import jobs
-from tests.installation import DIMSE_GET, TESTER
+from tests.counting import counted, each_after
+from tests.installation import DIMSE_GET, PATIENT, TESTER
 from tests.peers import Peer, free_port, orthanc
 from tests.stack import Stack, processes_of, stack
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1800)]
 INSTANCES = (134, 133, 133)
+MIDDLE = each_after(2_000_000)
+"""Holds every association in the middle of a study, whose instances have some 38 kB each."""
 UNCHECKED = {"DicomCheckCalledAet": False}
 """The same archive is added more than once, under titles of its own."""
 
 
 @pytest.fixture(scope="module")
 def a_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with stack(tmp_path_factory.mktemp("stack"), lease_s=6, retry_wait_s=5) as running:
+    with stack(tmp_path_factory.mktemp("stack"), lease_s=10, retry_wait_s=5, max_attempts=20) as running:
         yield running
 
 
@@ -39,7 +42,7 @@ def a_study(tmp_path_factory: pytest.TempPathFactory) -> StudyFiles:
 
 @pytest.fixture
 def a_long_study(tmp_path: Path) -> StudyFiles:
-    return studies.write_ct(tmp_path / "long", patient=2, study=2, instances=(700, 700), rows=128, columns=128)
+    return studies.write_ct(tmp_path / "long", patient=2, study=2, instances=(150, 150), rows=128, columns=128)
 
 
 @pytest.fixture
@@ -80,15 +83,17 @@ def test_a_killed_worker_loses_nothing_and_changes_no_byte(
 ) -> None:
     installation = a_stack.installation
     source = installation.server(a_source, **DIMSE_GET)
-    target = installation.server(a_destination, **DIMSE_GET)
-    job = installation.submit(source, target, [wish(a_study)], "trial")
-    a_stack.wait_until(lambda: a_stack.stored(job) > 30, "the middle of the study")
-    a_stack.kill_workers()
-    assert a_stack.stored(job) < sum(INSTANCES), "the kill came too late to prove anything"
-    a_stack.wait_for_end(job)
+    with counted(a_destination, MIDDLE) as door:
+        target = installation.server(door, **DIMSE_GET)  # type: ignore[arg-type]
+        job = installation.submit(source, target, [wish(a_study)], "trial")
+        a_stack.wait_until(lambda: a_stack.stored(job) > 30, "the middle of the study")
+        a_stack.kill_workers()
+        assert a_stack.stored(job) < sum(INSTANCES)
+        door.let_go()
+        a_stack.wait_for_end(job)
     (item,) = installation.items(job)
     assert (item.state, installation.receipt(item).verdict) == (State.SUCCESS, Completeness.COMPLETE), item.message
-    assert item.attempts == 2
+    assert item.attempts > 1
     arrived = digests(a_destination.files())
     assert len(arrived) == sum(INSTANCES)
     assert arrived == undisturbed(a_stack, a_study, a_source, tmp_path)
@@ -99,36 +104,42 @@ def test_a_source_that_is_down_for_a_while_does_not_fail_the_job(
     a_stack: Stack, a_study: StudyFiles, a_destination: Peer, tmp_path: Path
 ) -> None:
     installation = a_stack.installation
-    ports, title = (free_port(), free_port()), f"S{free_port()}"
-    target = installation.server(a_destination, **DIMSE_GET)
-    with orthanc(tmp_path / "source", title, settings=UNCHECKED, ports=ports) as archive:
+    title, target = f"S{free_port()}", installation.server(a_destination, **DIMSE_GET)
+    with (
+        orthanc(tmp_path / "source", title, settings=UNCHECKED) as archive,
+        counted(archive, MIDDLE) as door,
+    ):
         archive.upload(a_study.files)
-        job = installation.submit(installation.server(archive, **DIMSE_GET), target, [wish(a_study)], "trial")
+        source = installation.server(door, **DIMSE_GET)  # type: ignore[arg-type]
+        job = installation.submit(source, target, [wish(a_study)], "trial")
         a_stack.wait_until(lambda: a_stack.stored(job) > 30, "the middle of the study")
         archive.process.kill()
         archive.process.wait()
-    assert a_stack.stored(job) < sum(INSTANCES), "the stop came too late to prove anything"
-    time.sleep(20)
-    with orthanc(tmp_path / "source", title, settings=UNCHECKED, ports=ports) as archive:
+    assert a_stack.stored(job) < sum(INSTANCES)
+    a_stack.wait_until(lambda: installation.items(job)[0].attempts > 2, "an attempt in vain")
+    with (
+        orthanc(tmp_path / "source", title, settings=UNCHECKED) as archive,
+        counted(archive, port=door.port),
+    ):
         a_stack.wait_for_end(job)
         (item,) = installation.items(job)
         assert (item.state, installation.receipt(item).verdict) == (State.SUCCESS, Completeness.COMPLETE), item.message
         assert digests(a_destination.files()) == undisturbed(a_stack, a_study, archive, tmp_path)
 
 
-def test_a_canceled_job_stops_within_seconds_and_leaves_nothing_behind(
+def test_a_canceled_job_stops_without_waiting_for_its_source_and_leaves_nothing_behind(
     a_stack: Stack, a_long_study: StudyFiles, a_source: Peer, tmp_path: Path
 ) -> None:
     installation = a_stack.installation
     a_source.upload(a_long_study.files)
     folder = tmp_path / "research"
     target = installation.folder(folder, f"folder-{free_port()}")
-    job = installation.submit(installation.server(a_source, **DIMSE_GET), target, [wish(a_long_study)], "other trial")
-    a_stack.wait_until(lambda: a_stack.stored(job) > 10, "the middle of the study")
-    jobs.cancel(installation.db, TESTER, job.id)
-    asked_at = time.monotonic()
-    a_stack.wait_for_end(job, 30)
-    assert time.monotonic() - asked_at < 15
+    with counted(a_source, MIDDLE) as door:
+        source = installation.server(door, **DIMSE_GET, timeouts=PATIENT)  # type: ignore[arg-type]
+        job = installation.submit(source, target, [wish(a_long_study)], "other trial")
+        a_stack.wait_until(lambda: a_stack.stored(job) > 10, "the middle of the study")
+        jobs.cancel(installation.db, TESTER, job.id)
+        a_stack.wait_for_end(job)
     assert jobs.get(installation.db, TESTER, job.id).state is State.CANCELED
     assert [path for path in folder.rglob("*") if path.is_file()] == []
     assert installation.leftovers() == []
@@ -142,9 +153,10 @@ def test_no_identifier_stands_in_prefects_database_or_in_any_log(a_stack: Stack,
     searched = 0
     for path in directory.rglob("*"):
         if path.is_file() and path.name not in own_database:
-            content = path.read_bytes()
-            searched += 1
-            assert not [value for value in values if value in content], path
+            with contextlib.suppress(FileNotFoundError):  # the stack is at work: files come and go
+                content = path.read_bytes()
+                searched += 1
+                assert not [value for value in values if value in content], path
     prefect = next(path for path in directory.rglob("prefect.db"))
     with sqlite3.connect(prefect) as connection:
         assert connection.execute("select count(*) from flow_run").fetchone()[0] >= 3

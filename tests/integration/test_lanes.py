@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(1200)
 REPOSITORY = Path(__file__).parents[2]
 STUDIES, LARGE = 8, 3
 HALF, QUARTER = each_after(600_000), each_after(300_000)
-"""Hold every association in the middle of a large study, which has some 1.3 MB, or of its half."""
+"""Hold every association in the middle of a large study, of some 2 MB, also where two associations share it."""
 MORTAL = {"lease_s": 10, "max_attempts": 20}
 """Of workers one of which is killed: its items are soon free, and whoever stands still for a while may try again."""
 

@@ -25,7 +25,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.timeout(1200)
 STUDIES, INSTANCES = 3, 60
 HALF = each_after(250_000)
-"""Holds every association to the source in the middle of its study, which has some 540 kB."""
+"""Holds every association to the source in the middle of its study, which has some 800 kB."""
 NIGHTS = tuple(Window(day, time_of_day(20), time_of_day(6)) for day in range(7))
 MORNING, EVENING = datetime(2026, 3, 2, 6, tzinfo=UTC), datetime(2026, 3, 2, 20, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from deployments import docker, environment_file
-from deployments.commands.workspace import EnvFile, problems_of, values_with_defaults
+from deployments.commands.workspace import EnvFile, problems_of, stack_problems, values_with_defaults
 from deployments.screen import errors_shown, say
 from models.domain.errors import BadRequest, NotPermitted
 
@@ -96,7 +96,7 @@ def _values_for_production(env_file: Path) -> dict[str, str]:
     shown = [name for name in _ADDRESSES if _WITH_PASSWORD.match(values[name])]
     missing = [name for name in _FILES if not (env_file.parent / values[name]).exists()]
     gone = [name for name in _DIRECTORIES if not Path(values[name]).is_dir()]
-    problems = problems_of(env_file) + [f"{name}: needed in containers." for name in empty]
+    problems = problems_of(env_file) + stack_problems(values) + [f"{name}: needed in containers." for name in empty]
     problems += [
         f"{name}: docker inspect would show its password. Put it, as PostgreSQL knows it, into ADIT_DATABASE_PASSWORD."
         for name in shown

@@ -1,5 +1,9 @@
 """`adit init-workspace`, `env-check`, `randomize-env-secrets`, `generate-...`: settings, secrets and certificates."""
 
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -114,6 +118,18 @@ def generate_certificate_chain(
 _CERTIFICATE, _KEY = "STACK_CERTIFICATE_FILE", "STACK_KEY_FILE"
 
 
+_PORTS = (1, 65_535)
+_NUMBERS = {
+    "STACK_HTTPS_PORT": _PORTS,
+    "STACK_HTTP_PORT": _PORTS,
+    "STACK_PREFECT_PORT": _PORTS,
+    "STACK_RECEIVER_PORT": _PORTS,
+    "STACK_WORKERS": (0, 1_000),
+    "STACK_WORKER_LIMIT": (1, 1_000),
+}
+_STACK_NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
+
+
 class _FileSettings(Settings):
     """The settings as a file has them, whatever the variables of this shell say."""
 
@@ -146,6 +162,21 @@ def problems_of(env_file: Path) -> list[str]:
     return []
 
 
+def stack_problems(values: Mapping[str, str]) -> list[str]:
+    """Which variables of containers have values that Docker would not understand, or only after it has begun."""
+    lines = [
+        f"{name}: not a whole number from {least} to {most}."
+        for name, (least, most) in _NUMBERS.items()
+        if not (values[name].isascii() and values[name].isdecimal() and least <= int(values[name][:9]) <= most)
+    ]
+    if not _STACK_NAME.fullmatch(values["STACK_NAME"]):
+        lines.append("STACK_NAME: not of small letters, digits, hyphens and underscores, with a letter first.")
+    with suppress(ValueError):
+        IPv4Network(values["STACK_SUBNET"])
+        return lines
+    return [*lines, "STACK_SUBNET: not a network such as 172.30.66.0/24."]
+
+
 def _sentence(error: ErrorDetails) -> str:
     field = "_".join(map(str, error["loc"])).upper()
     return f"ADIT_{field}: {error['msg']}." if field else error["msg"].removeprefix("Value error, ")
@@ -154,6 +185,7 @@ def _sentence(error: ErrorDetails) -> str:
 def _wrong(env_file: Path) -> list[str]:
     found = environment_file.compare(env_file, EXAMPLE, _settled(env_file))
     lines = [f"wrong: {problem}" for problem in problems_of(env_file)]
+    lines += [f"wrong: {problem}" for problem in stack_problems(values_with_defaults(env_file))]
     lines += [f"unsafe: {name}: {why}." for name, why in found.misread.items()]
     lines += [f"wrong: {name} stands there twice; the last one counts." for name in found.twice]
     if found.is_open:

@@ -70,6 +70,12 @@ def test_secrets_are_in_no_printed_call() -> None:
         ("STACK_FOLDERS_DIR=/", "STACK_FOLDERS_DIR=/nowhere/", "STACK_FOLDERS_DIR: there is no such directory"),
         ("STACK_BACKUP_DIR=/", "STACK_BACKUP_DIR=/nowhere/", "STACK_BACKUP_DIR: there is no such directory"),
         ("ADIT_PREFECT_PAGE_URL=https", "ADIT_PREFECT_PAGE_URL=\n#", "ADIT_PREFECT_PAGE_URL: needed"),
+        ("STACK_HTTPS_PORT=443", "STACK_HTTPS_PORT=https", "STACK_HTTPS_PORT: not a whole number from 1 to 65535"),
+        ("STACK_RECEIVER_PORT=11112", "STACK_RECEIVER_PORT=0", "STACK_RECEIVER_PORT: not a whole number"),
+        ("STACK_WORKERS=2", "STACK_WORKERS=-1", "STACK_WORKERS: not a whole number"),
+        ("STACK_WORKER_LIMIT=4", "STACK_WORKER_LIMIT=0", "STACK_WORKER_LIMIT: not a whole number"),
+        ("STACK_SUBNET=172.30.66.0/24", "STACK_SUBNET=172.30.66.1/24", "STACK_SUBNET: not a network"),
+        ("STACK_NAME=adit", "STACK_NAME=our adit", "STACK_NAME: not of small letters"),
         ("certificates/adit.key", "certificates/gone.key", "STACK_KEY_FILE: there is no such file"),
     ],
 )

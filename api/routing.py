@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from anyio import CapacityLimiter
 from fastapi import Request
+from fastapi.dependencies.models import Dependant
 from fastapi.params import Form
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
@@ -18,15 +19,20 @@ from starlette.responses import Response
 
 from api.access import Door
 from api.threads import QUICK, SLOW, in_thread
+from models.domain.errors import BadRequest
 
 _MOST_VALUES = 200_000
 """Of one body: to read a JSON of millions of small ones stops the process for seconds, and takes much memory."""
 
 
 class Route(APIRoute):
-    """A route that asks the database. Who may not use it is sent away before the body of the request is read."""
+    """A route that asks the database. Who may not use it is sent away before the body of the request is read.
+
+    A parameter that is not declared is refused: with a filter that is misspelt a list would have everything.
+    """
 
     limiter: ClassVar[CapacityLimiter] = QUICK
+    declares_its_query: ClassVar[bool] = True
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         if not inspect.iscoroutinefunction(endpoint):
@@ -37,11 +43,14 @@ class Route(APIRoute):
         """The handler of this route behind its doors."""
         answer = super().get_route_handler()
         doors = doors_of(self)
+        known = _query_names(self.dependant) if self.declares_its_query else None
         takes_json = self.body_field is not None and not isinstance(self.body_field.field_info, Form)
 
         async def admit_and_answer(request: Request) -> Response:
             for door in doors:
                 await door(request)
+            if known is not None and not known.issuperset(request.query_params.keys()):
+                raise BadRequest.of({"query": "it has a field that is not known."})
             if takes_json:
                 _check_values(await request.body())
             return await answer(request)
@@ -58,6 +67,12 @@ class SlowRoute(Route):
 def doors_of(route: APIRoute) -> tuple[Door, ...]:
     """The doors that a route declares; each has one, and a test says so."""
     return tuple(below.call for below in route.dependant.dependencies if isinstance(below.call, Door))
+
+
+def _query_names(dependant: Dependant) -> frozenset[str]:
+    """The parameters that may stand in the address of a route."""
+    own = (field.alias for field in dependant.query_params)
+    return frozenset(own).union(*map(_query_names, dependant.dependencies))
 
 
 def _check_values(body: bytes) -> None:

@@ -16,6 +16,8 @@ from models.domain.errors import BadRequest
 class GatewayRoute(Route):
     """A route of the gateway. What is left of a body is taken before the answer, or the caller may never see that."""
 
+    declares_its_query = False
+
     def get_route_handler(self) -> Callable[[Request], Any]:
         """The handler of this route."""
         answer = super().get_route_handler()

@@ -153,6 +153,18 @@ def test_wrong_parameters_are_refused_by_their_names(site: Site, case: Case) -> 
     assert tables(site) == before
 
 
+@pytest.mark.parametrize("case", CASES, ids=ids)
+def test_a_parameter_that_is_not_known_is_refused_and_not_named(site: Site, case: Case) -> None:
+    """A filter that is misspelt would let a list have everything."""
+    token = site.token("root")
+    before = tables(site)
+    answer = site.ask(case.method, case.path, token, params={**case.query, "Doe": "failure"}, **case.sent)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"] == {"query": "it has a field that is not known."}
+    assert "Doe" not in answer.text
+    assert tables(site) == before
+
+
 @pytest.mark.parametrize(
     ("content", "field"),
     [

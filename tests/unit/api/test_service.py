@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -90,7 +91,7 @@ def test_as_many_requests_as_the_limit_allows_and_then_one_after_the_other() -> 
 
 
 def test_who_asks_too_often_is_told_when_to_come_back(site: Site) -> None:
-    site.app.state.context = type(site.context)(site.settings, site.db, site.context.usage, RateLimit(2, lambda: 0.0))
+    site.app.state.context = replace(site.context, limiter=RateLimit(2, lambda: 0.0))
     token, other = site.token("ada"), site.token("ada")
     answers = [site.ask("GET", "/v1/me", each) for each in (token, other, token)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]

@@ -88,6 +88,8 @@ is_asked = st.button(
     key="send",
     disabled=source is None or destination is None,
 )
+if source is None or destination is None:
+    st.caption("Choose a source and a destination first.")
 st.caption("Nothing is moved by this. It says of each row whether it was found, and how much there is.")
 if is_asked and source is not None and destination is not None:
     request = BatchTransferRequest(

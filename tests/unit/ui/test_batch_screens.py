@@ -262,6 +262,15 @@ def test_a_transfer_begins_with_its_check(world: World) -> None:
     assert app.title[0].value == f"Job {job.id}"
 
 
+def test_a_batch_that_lacks_a_node_says_so(world: World) -> None:
+    app = hand_in(world.site.open("batch_transfer"), TRANSFER_CSV)
+    assert app.button(key="send").disabled
+    assert "Choose a source and a destination first." in told(app)
+    app = a_transfer_page(world)
+    assert not app.button(key="send").disabled
+    assert "Choose a source and a destination first." not in told(app)
+
+
 def test_rows_without_pseudonyms_need_a_word(world: World) -> None:
     app = a_transfer_page(world, b"PatientID,StudyInstanceUID\nP1,1.2.1\nP2,1.2.2\n")
     fill(app, "batch-", project_name="Lung", project_description="Nodules", ethics_application_id="S-1")

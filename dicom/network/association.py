@@ -257,6 +257,11 @@ def is_tls_trouble(error: BaseException | None) -> bool:
     return isinstance(error, ssl.SSLError) and not isinstance(error, _HUNG_UP)
 
 
+def is_tls_refusal(error: BaseException | None) -> bool:
+    """Whether the peer says that it does not take our TLS; with TLS 1.3 that comes behind the handshake."""
+    return isinstance(error, ssl.SSLError) and "ALERT" in (getattr(error, "reason", "") or "")
+
+
 def connection_error(server: Server, error: OSError) -> PeerError:
     """The error for a connection that could not be made, to be raised by the caller."""
     if isinstance(error, _HUNG_UP):

@@ -24,6 +24,7 @@ from dicom.network.association import (
     Association,
     NoContextAccepted,
     connection_error,
+    is_tls_refusal,
     send_at_once,
     tls_context,
 )
@@ -31,6 +32,7 @@ from dicom.network.commands import Message, encoded
 from dicom.network.contexts import Context, Proposal
 from dicom.network.negotiation import decoded_acceptance, rejection_reason
 from dicom.network.pdus import (
+    ABORT,
     ASSOCIATE_ACCEPT,
     ASSOCIATE_REJECT,
     P_DATA,
@@ -60,6 +62,8 @@ from models.domain.nodes import Server
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 _LARGEST_ANSWER_BYTES = 64 << 10
 """In a negotiation; 128 accepted contexts with their roles have less than a third of it."""
+_ANSWERS = frozenset({ASSOCIATE_ACCEPT, ASSOCIATE_REJECT, ABORT})
+"""What may answer the request for an association (PS3.8 section 9.2)."""
 _RELEASE_PATIENCE_S = 5.0
 
 
@@ -231,14 +235,16 @@ class DirectAssociation(AcceptedContexts):
             wire.write((request,))
             wire.begin_message(patience_s)
             kind, length = wire.head()
-            if length > _LARGEST_ANSWER_BYTES:
-                raise ConnectionEnded
+            if kind not in _ANSWERS or length > _LARGEST_ANSWER_BYTES:
+                raise PeerLied(f"What {self.name} answers is not DICOM. Check that its port is the one for DICOM.")
             return kind, wire.body(length)
         except TimeoutError as exc:
             raise TimedOut(f"{self.name} did not answer the request for an association in time.") from exc
         except (OSError, ConnectionEnded) as exc:
             if self.is_aborted:
                 raise Canceled from exc
+            if isinstance(exc, OSError) and is_tls_refusal(exc):
+                raise connection_error(self._server, exc) from exc
             raise self._hung_up() from exc
 
     def _hung_up(self) -> AssociationRejected:

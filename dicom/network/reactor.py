@@ -36,6 +36,7 @@ from dicom.network.association import (
     NoContextAccepted,
     acknowledge_at_once,
     connection_error,
+    is_tls_refusal,
     send_at_once,
     tls_context,
 )
@@ -401,6 +402,15 @@ class _Socket(AssociationSocket):
         finally:
             self.provider_queue.put(primitive)
             self._ready.set()
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Read as pynetdicom does, and keep the error by which a peer that wants other TLS is to be told."""
+        try:
+            return super().recv(nr_bytes)
+        except OSError as exc:
+            if is_tls_refusal(exc):
+                self.error = exc
+            raise
 
     def _shutdown_socket(self) -> None:
         """Close the socket also where it cannot be shut down any more; pynetdicom would leave it open."""

@@ -16,7 +16,7 @@ from typing import Any, Self, cast
 
 import httpx
 
-from dicom.network.association import is_tls_trouble, tls_context
+from dicom.network.association import is_tls_refusal, is_tls_trouble, tls_context
 from models.domain.errors import (
     AditError,
     Canceled,
@@ -110,7 +110,8 @@ class WebConnection:
         name = self._server.name
         if self._is_aborted:
             return Canceled()
-        if isinstance(exc, httpx.ConnectError) and _has_tls_cause(exc):
+        is_trouble = is_tls_trouble if isinstance(exc, httpx.ConnectError) else is_tls_refusal
+        if any(map(is_trouble, _causes(exc))):
             return Unsupported(f"No TLS connection with {name}. Check certificates, root URL and TLS settings.")
         match exc:
             case httpx.ConnectError() | httpx.ConnectTimeout():
@@ -268,10 +269,9 @@ class WebPort:
         self._connection.abort()
 
 
-def _has_tls_cause(exc: BaseException) -> bool:
+def _causes(exc: BaseException) -> Iterator[BaseException]:
+    """An exception, and all that led to it."""
     cause: BaseException | None = exc
     while cause is not None:
-        if is_tls_trouble(cause):
-            return True
+        yield cause
         cause = cause.__cause__ or cause.__context__
-    return False

@@ -1,8 +1,10 @@
 """DICOM over TLS: our side trusts nobody but the server's own CA, and shows its certificate where it is asked."""
 
+import socket
 import ssl
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,42 @@ def test_without_our_certificate_the_server_does_not_talk_to_us(certificates: Ce
     with a_tls_archive(certificates) as port:
         server = Server("Secure", "TLS_SCP", "127.0.0.1", port, tls=certificates.tls(with_client=False))
         with pytest.raises(PeerError):
+            echo(server, "ADIT")
+
+
+@contextmanager
+def a_refusal_behind_the_handshake(certificates: Certificates) -> Iterator[int]:
+    """With TLS 1.3 a client has ended its handshake before it hears that its certificate is missing."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(*certificates.server)
+    context.load_verify_locations(certificates.authority.file)
+    context.verify_mode = ssl.CERT_REQUIRED
+    has_been_read = threading.Event()
+
+    def refuse() -> None:
+        sock, _ = listener.accept()
+        with context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False) as secured:
+            with suppress(ssl.SSLError):
+                secured.do_handshake()
+            has_been_read.wait(60)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            has_been_read.set()
+            thread.join()
+
+
+def test_a_server_that_misses_our_certificate_with_tls_1_3_is_told_as_trouble_with_tls(
+    certificates: Certificates,
+) -> None:
+    with a_refusal_behind_the_handshake(certificates) as port:
+        server = Server("Secure", "TLS_SCP", "127.0.0.1", port, tls=certificates.tls(with_client=False))
+        with pytest.raises(Unsupported, match="TLS"):
             echo(server, "ADIT")
 
 

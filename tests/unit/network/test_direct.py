@@ -493,6 +493,17 @@ def test_whatever_is_no_acceptance_ends_the_negotiation(answer: bytes) -> None:
         retrieved(server)
 
 
+def test_what_is_no_dicom_is_told_as_the_wrong_port() -> None:
+    """The port of an archive's pages, for one."""
+
+    def script(peer: Peer) -> None:
+        peer.read_pdu()
+        peer.sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with a_peer(script, accepts=False) as server, pytest.raises(PeerLied, match="port"):
+        retrieved(server)
+
+
 def trickle(peer: Peer, beginning: bytes) -> None:
     """Send so little at a time that no single wait is long, and then hang up."""
     peer.sock.sendall(beginning)

@@ -223,6 +223,13 @@ def caused(error: Exception, cause: Exception) -> Exception:
     return error
 
 
+def tls_alert() -> ssl.SSLError:
+    """What a client gets to read that has shown no certificate, with TLS 1.3."""
+    error = ssl.SSLError(1, "tlsv13 alert certificate required")
+    error.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+    return error
+
+
 @pytest.mark.parametrize(
     ("exc", "kind"),
     [
@@ -237,6 +244,9 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (httpx.DecodingError("x"), PeerLied),
         (caused(httpx.ConnectError("x"), ssl.SSLCertVerificationError()), Unsupported),
         (caused(httpx.ConnectError("x"), ssl.SSLError(1, "wrong version number")), Unsupported),
+        (caused(httpx.ReadError("x"), tls_alert()), Unsupported),
+        (caused(httpx.WriteError("x"), tls_alert()), Unsupported),
+        (caused(httpx.ReadError("x"), ssl.SSLEOFError()), PeerError),
         (caused(httpx.ConnectError("x"), ssl.SSLEOFError()), Unreachable),
         (caused(httpx.ConnectError("x"), ssl.SSLZeroReturnError()), Unreachable),
         (caused(httpx.ReadError("x"), ssl.SSLError(1, "bad record mac")), PeerError),

@@ -98,7 +98,7 @@ def update(db: Database, settings: Settings, actor: Actor, node: Node) -> Node:
     path that ADIT keeps for itself.
     """
     _check_is_staff_or_tell(db, actor, AuditAction.CHANGE_NODE, f"node {node.id}")
-    _refuse(server_problems(node) if isinstance(node, Server) else _folder_problems(settings, node))
+    _refuse(_problems(settings, node, NodeStore(db).get(node.id, with_credentials=False)))
     with db.transaction():
         before = NodeStore(db).get(node.id)
         wanted = with_kept_authorization(node, before)
@@ -168,6 +168,14 @@ def _add(db: Database, actor: Actor, node: N, problems: Callable[[], dict[str, s
         audit.record(db, actor, AuditAction.ADD_NODE, _words(node))
     assert isinstance(added, type(node))
     return added
+
+
+def _problems(settings: Settings, node: Node, before: Node) -> dict[str, str]:
+    """What is wrong with a node as it is to be. A path that stays is not looked at: its share may be down."""
+    if isinstance(node, Server):
+        return server_problems(node)
+    is_moved = not isinstance(before, Folder) or before.path != node.path
+    return _folder_problems(settings, node) if is_moved else folder_problems(node)
 
 
 def _folder_problems(settings: Settings, folder: Folder) -> dict[str, str]:

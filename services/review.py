@@ -58,7 +58,7 @@ def release(db: Database, actor: Actor, item_id: int, sop_uids: Collection[str] 
         for sop_uid in chosen:
             del receipt.held[sop_uid]
         ReceiptStore(db).amend(item_id, receipt)
-        ReviewStore(db).add(item_id, chosen, Decision.RELEASED, actor.name, tried.reason)
+        ReviewStore(db).add(item_id, chosen, Decision.RELEASED, actor.name)
         return JobStore(db).reopen_item(item_id)
 
 
@@ -70,7 +70,7 @@ def reject(db: Database, actor: Actor, item_id: int, sop_uids: Collection[str] |
             del receipt.held[sop_uid]
             receipt.left_out[sop_uid] = REJECTED
         ReceiptStore(db).amend(item_id, receipt)
-        ReviewStore(db).add(item_id, chosen, Decision.REJECTED, actor.name, tried.reason)
+        ReviewStore(db).add(item_id, chosen, Decision.REJECTED, actor.name)
         if item.state is State.WARNING:
             JobStore(db).describe(item_id, concerns(receipt))
         return JobStore(db).item(item_id)

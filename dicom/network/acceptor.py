@@ -131,12 +131,12 @@ class Acceptor:
             self._listening.join(_STOPPED_WITHIN_S)
         self._listener.close()
         end = time.monotonic() + _STOPPED_WITHIN_S
-        with self._lock:
-            open_ones = dict(self._threads)
-        for wire in open_ones:
-            wire.abort()
-            wire.shut()
-        for thread in open_ones.values():
+        with self._lock:  # as in _forget
+            threads = [*self._threads.values()]
+            for wire in self._threads:
+                wire.abort()
+                wire.shut()
+        for thread in threads:
             thread.join(max(end - time.monotonic(), 0))
 
     def _listen(self) -> None:

@@ -15,12 +15,12 @@ class ReviewStore:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def add(self, item_id: int, sop_uids: Collection[str], decision: Decision, reviewer: str, reason: str) -> None:
+    def add(self, item_id: int, sop_uids: Collection[str], decision: Decision, reviewer: str) -> None:
         """Write a decision down; it replaces an earlier one about the same instance."""
         with self._db.transaction() as session:
             for sop_uid in sorted(sop_uids):
                 row = session.get(ReviewRow, (item_id, sop_uid)) or ReviewRow(item_id=item_id, sop_uid=sop_uid)
-                row.decision, row.reviewer, row.reason = decision, reviewer, reason
+                row.decision, row.reviewer = decision, reviewer
                 row.decided_at = self._db.clock()
                 session.add(row)
 

@@ -360,7 +360,6 @@ class ReviewRow(Row):
     decision: Mapped[Decision] = mapped_column(word(Decision))
     reviewer: Mapped[str] = mapped_column(String(150))
     decided_at: Mapped[datetime]
-    reason: Mapped[str] = mapped_column(Text)
 
 
 class AuditRow(Row):

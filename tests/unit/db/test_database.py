@@ -89,7 +89,7 @@ def fill(db: Database) -> None:
     with ScopeStore(db).ledger(scope_id, ["d1"], ["ANON1"]) as ledger:
         ledger.give("d1", "ANON1")
     EscrowStore(db).keep(scope_id, {"ANON1": EscrowStore(db).sealed("PATIENT-1")})
-    ReviewStore(db).add(claim[0].id, ["1.2"], Decision.RELEASED, "eve", "looked at it")
+    ReviewStore(db).add(claim[0].id, ["1.2"], Decision.RELEASED, "eve")
     AuditStore(db).add("eve", AuditAction.RELEASE_HELD, f"job {job.id}", "looked at it", DONE)
     source_id, folder_id = add_nodes(db)
     assert SlotStore(db).try_acquire("worker", {source_id: 1}, {source_id: 2}, LEASE)

@@ -228,7 +228,7 @@ def test_restart_begins_anew_without_receipts(database: Database, jobs: JobStore
         jobs.restart(job.id)
     jobs.end_attempt(lease, State.SUCCESS, "done")
     run_all(jobs, job.id, State.WARNING)
-    ReviewStore(database).add(item.id, ["1.2"], Decision.RELEASED, "eve", "looked at it")
+    ReviewStore(database).add(item.id, ["1.2"], Decision.RELEASED, "eve")
     restarted = jobs.restart(job.id)
     assert (restarted.state, restarted.started_at, restarted.message) == (State.PENDING, None, "")
     assert jobs.progress(job.id).counts == {State.PENDING: 2}
@@ -290,7 +290,7 @@ def test_an_item_that_has_ended_can_be_reset(database: Database, jobs: JobStore,
         jobs.reset_item(item.id)
     ReceiptStore(database).save(lease, Receipt(expected={"1.2"}, received={"1.2"}, stored={"1.2"}))
     jobs.end_attempt(lease, state, "what happened", "Incomplete")
-    ReviewStore(database).add(item.id, ["1.2"], Decision.RELEASED, "eve", "looked at it")
+    ReviewStore(database).add(item.id, ["1.2"], Decision.RELEASED, "eve")
     run_all(jobs, job.id, State.SUCCESS)
     again = jobs.reset_item(item.id)
     assert (again.state, again.attempts, again.message, again.error_code) == (State.PENDING, 0, "", "")

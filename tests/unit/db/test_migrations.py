@@ -25,6 +25,7 @@ from tests.revisions import NEW_ROWS, RELEASED, Rows, all_rows, filled_at, next_
 
 CHANGED = {
     ("jobs", "finished_mail_at"): "0009 marks the ends from before as told",
+    ("reviews", "reason"): "0012 leaves reasons, which may name patients, to the audit trail",
 }
 """What a migration changes on purpose, and why."""
 

@@ -310,6 +310,17 @@ def test_a_path_that_does_not_answer_is_refused_and_keeps_nobody_waiting(
     comes_back.set()
 
 
+def test_a_folder_whose_share_is_gone_can_be_changed_but_for_its_path(
+    database: Database, here: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = nodes.add_folder(database, here, STAFF, Folder("x", tmp_path / "share"))
+    monkeypatch.setattr(own_directories, "problem", lambda *_: "No answer within 5 s.")
+    changed = nodes.update(database, here, STAFF, replace(kept, quota_gb=5))
+    assert isinstance(changed, Folder) and changed.quota_gb == 5
+    with pytest.raises(BadRequest, match=r"^path: No answer"):
+        nodes.update(database, here, STAFF, replace(changed, path=tmp_path / "other"))
+
+
 def test_who_may_not_add_a_folder_does_not_learn_what_is_kept_where(database: Database, here: Settings) -> None:
     with pytest.raises(NotPermitted):
         nodes.add_folder(database, here, Actor("ada"), Folder("x", here.spool_dir))

@@ -16,6 +16,7 @@ from models.domain.people import Actor, Permission, operator
 from models.domain.receipts import REJECTED, Completeness, Receipt, concerns
 from models.domain.reviews import Decision
 from services import audit, review
+from tests.revisions import all_rows
 from tests.samples import add_job
 
 EVE = Actor("eve", permissions=frozenset({Permission.REVIEW_HELD}))
@@ -112,12 +113,13 @@ def test_what_is_refused_changes_nothing_and_is_on_the_record(
 
 @pytest.mark.parametrize("action", [review.release, review.reject])
 def test_why_somebody_decided_is_kept_encrypted(
-    database: Database, action: Callable[[Database, Actor, int, list[str] | None, str], object]
+    database: Database, empty_url: str, action: Callable[[Database, Actor, int, list[str] | None, str], object]
 ) -> None:
     item = an_item(database)
     action(database, EVE, item.id, None, "only Hans Umbrella's chin is seen")
     newest = audit.entries(database, TESTER, limit=1)[0]
     assert (newest.reason, newest.outcome) == ("", "done")
+    assert "Umbrella" not in str(all_rows(empty_url))
     assert audit.details(database, TESTER, newest.id, LOOKED) == {"reason": "only Hans Umbrella's chin is seen"}
 
 

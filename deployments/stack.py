@@ -20,7 +20,7 @@ STACK_VARIABLE = "ADIT_STACK"
 """Marks every process of a stack with its data directory, so that the next start finds those that lost theirs."""
 _EVERY_ADDRESS = {"0.0.0.0", "::"}
 _TIMEOUT_S = 5.0
-_READY_WITHIN_S = 120.0
+_READY_WITHIN_S = 300.0
 _KILLED_WITHIN_S = 5.0
 
 

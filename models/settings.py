@@ -251,7 +251,7 @@ class Settings(BaseSettings):
     def _is_a_known_zone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (ValueError, ZoneInfoNotFoundError):
+        except (ValueError, OSError, ZoneInfoNotFoundError):
             raise ValueError("not a time zone, such as Europe/Berlin") from None
         return value
 

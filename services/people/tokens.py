@@ -113,8 +113,10 @@ def add(db: Database, actor: Actor, wish: TokenWish) -> NewToken:
 
 
 def list(db: Database, actor: Actor) -> tuple[Token, ...]:
-    """The actor's own tokens, newest first; one that has expired stays for some time."""
-    return TokenStore(db).of_user(_id(actor))
+    """The actor's own tokens, newest first; one that has expired stays for some time. One with limits lists itself."""
+    own = TokenStore(db).of_user(_id(actor))
+    shown = actor.token
+    return own if shown is None or not shown.is_limited else tuple(token for token in own if token.id == shown.id)
 
 
 def revoke(db: Database, actor: Actor, token_id: int) -> None:

@@ -323,7 +323,9 @@ def test_a_token_without_limits_makes_tokens_that_do_not_outlive_it(
         assert set(refused.value.problems) == {"expires_at"}
 
 
-def test_a_token_with_limits_makes_none_and_revokes_only_itself(database: Database, actor: Actor, source: int) -> None:
+def test_a_token_with_limits_makes_none_and_lists_and_revokes_only_itself(
+    database: Database, actor: Actor, source: int
+) -> None:
     other = tokens.add(database, actor, a_wish(database)).token
     for limits in ({"operations": frozenset(Operation)}, {"nodes": frozenset({source})}):
         limited = shown(database, actor, **limits)
@@ -331,6 +333,7 @@ def test_a_token_with_limits_makes_none_and_revokes_only_itself(database: Databa
             tokens.add(database, limited.actor, a_wish(database))
         with pytest.raises(NotPermitted):
             tokens.revoke(database, limited.actor, other.id)
+        assert tokens.list(database, limited.actor) == (limited.token,)
         tokens.revoke(database, limited.actor, limited.token.id)
     assert tokens.list(database, actor) == (other,)
 

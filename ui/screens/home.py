@@ -18,7 +18,7 @@ _DOES = {
     "batch-query": "Look up many patients at once with a spreadsheet, and get a list of what there is.",
     "batch-transfer": "Move the studies of many patients at once with a spreadsheet, after a check.",
     "jobs": "See how your transfers are getting on, and what has come of them.",
-    "reviews": "Look at images that were held back because they may show who a patient is.",
+    "reviews": "Look at images that are held because they may show who a patient is.",
     "administration": "People, groups, servers, folders, and everything else that keeps this installation going.",
 }
 """What the pages behind the cards do; a page without words here gets no card."""

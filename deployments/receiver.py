@@ -14,6 +14,7 @@ from models.domain.errors import AditError
 from models.domain.nodes import Server
 from models.settings import Settings, settings
 from services import nodes
+from services.local_side import room_check
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def main() -> None:
     write_logs("receiver")
     stop = StopRequest()
     spool = Spool(settings().spool_dir)
-    inbox = Inbox(spool.inbox)
+    inbox = Inbox(spool.inbox, check_room=room_check(spool, settings()))
     _sweep(spool, inbox)
     db = open_database(settings())
     db.check_is_current()

@@ -21,7 +21,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -30,9 +30,10 @@ from typing import BinaryIO, Self, TextIO
 from uuid import uuid4
 
 from dicom.mapping import mapped
+from dicom.network.scratch import STEP_BYTES
 from dicom.part10 import split_part10
-from models.domain.errors import NoSpace, WriteFailed
-from models.domain.instances import LARGEST_BYTES, Bytes, EncodedInstance
+from models.domain.errors import AditError, NoSpace, WriteFailed
+from models.domain.instances import Bytes, EncodedInstance
 
 MAPPED_FROM_BYTES = 8_000_000
 """Instances from this size on are mapped into memory instead of being read."""
@@ -53,10 +54,15 @@ class Inbox:
     """The directory ``root``, made when missing, readable by our own user only.
 
     It must be on a local disk with O_TMPFILE (ext4, XFS, Btrfs, tmpfs). All methods raise NoSpace or WriteFailed.
+    ``check_room`` is called with the size of a large instance again and again while it arrives, and raises what becomes
+    of one that is not to go on growing.
     """
 
-    def __init__(self, root: Path, room_bytes: int = _ROOM_BYTES) -> None:
+    def __init__(
+        self, root: Path, room_bytes: int = _ROOM_BYTES, check_room: Callable[[int], None] | None = None
+    ) -> None:
         self.root = root
+        self.check_room = check_room
         self._room_bytes = room_bytes
         self._waiting = root / "waiting"
         self._incoming = root / "incoming"
@@ -179,15 +185,16 @@ class Inbox:
 class Arrival:
     """An instance on its way into the inbox.
 
-    Trouble with the disk, or its size, shows in ``deliver`` only, not while it arrives: what follows is not kept.
+    Trouble with the disk, or with its size, shows in ``deliver`` only, not while it arrives: what follows is not kept.
     """
 
     def __init__(self, inbox: Inbox, sop_uid: str, head: bytes) -> None:
         self._inbox = inbox
         self._sop_uid = sop_uid
         self._file: BinaryIO | None = None
-        self._error: OSError | None = None
+        self._error: OSError | AditError | None = None
         self._size_bytes = 0
+        self._checked_from_bytes = STEP_BYTES
         self._touched_at = time.monotonic()
         try:
             if inbox.waiting_for(sop_uid):
@@ -202,12 +209,13 @@ class Arrival:
             return
         try:
             self._size_bytes += len(data)
-            if self._size_bytes > LARGEST_BYTES:
-                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+            if self._size_bytes > self._checked_from_bytes and self._inbox.check_room is not None:
+                self._inbox.check_room(self._size_bytes)
+                self._checked_from_bytes = self._size_bytes + STEP_BYTES
             self._file.write(data)
             if time.monotonic() - self._touched_at > _TOUCH_EVERY_S:
                 self._show_life()
-        except OSError as exc:
+        except (OSError, AditError) as exc:
             self._fail(exc)
 
     def deliver(self, gives_up: threading.Event | None = None) -> int:
@@ -215,7 +223,7 @@ class Arrival:
 
         It is on the disk before anybody gets it. Waits while those who wait have not taken what came before, so that
         the sender, who gets its answer later, is slowed down. Raises NoSpace, also when that takes too long or somebody
-        ``gives_up``, or WriteFailed.
+        ``gives_up``, WriteFailed, or what ``check_room`` has raised.
         """
         with _disk_trouble():
             if self._error is not None:
@@ -247,7 +255,7 @@ class Arrival:
                 raise OSError(errno.ENOSPC, "The retrieval does not take what has arrived.")
         return directories
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self, error: OSError | AditError) -> None:
         self._error = error
         self.discard()
 
@@ -360,6 +368,4 @@ def _disk_trouble() -> Generator[None]:
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoSpace("The inbox of the receiver has no space left.") from exc
-        if exc.errno == errno.EFBIG:
-            raise NoSpace("An instance is larger than the inbox of the receiver takes.") from exc
         raise WriteFailed("The inbox of the receiver cannot be used. Check its disk and permissions.") from exc

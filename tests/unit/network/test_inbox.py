@@ -14,7 +14,7 @@ from dicom.mapping import give_back
 from dicom.network import inbox as inbox_module
 from dicom.network.inbox import Inbox
 from dicom.part10 import part10_prefix
-from models.domain.errors import NoSpace, WriteFailed
+from models.domain.errors import AditError, NoSpace, Unsupported, WriteFailed
 from models.domain.instances import EncodedInstance
 from tests.resident import resident_bytes
 
@@ -108,16 +108,22 @@ def test_an_unfinished_instance_has_no_name(an_inbox: Inbox) -> None:
         assert arrival.deliver() == 0
 
 
-def test_of_an_instance_that_is_larger_than_any_nothing_is_kept(
-    an_inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [NoSpace("It is full."), Unsupported("It is larger than any.")])
+def test_of_an_instance_that_may_not_go_on_growing_nothing_is_kept(
+    an_inbox: Inbox, monkeypatch: pytest.MonkeyPatch, error: AditError
 ) -> None:
-    monkeypatch.setattr(inbox_module, "LARGEST_BYTES", 100)
+    def check_room(size_bytes: int) -> None:
+        if size_bytes > 100:
+            raise error
+
+    monkeypatch.setattr(inbox_module, "STEP_BYTES", 50)
+    an_inbox.check_room = check_room
     with an_inbox.expect(["1.2"]) as expectation:
         assert receive(an_inbox, "1.2", bytes(100)) == 1
         arrival = an_inbox.receive("1.2", b"")
         for _ in range(3):
             arrival.write(bytes(60))
-        with pytest.raises(NoSpace, match="larger"):
+        with pytest.raises(type(error)):
             arrival.deliver()
         assert len(list(expectation.arrived())) == 1
     assert leftovers(an_inbox) == []

@@ -23,7 +23,7 @@ from dicom.network.echo import VERIFICATION
 from dicom.network.inbox import Inbox
 from dicom.network.pdus import ABORT_PDU, RELEASE_REQUEST_PDU, PduSocket, data_pdus
 from dicom.network.receiver import Receiver
-from models.domain.errors import BadRequest
+from models.domain.errors import AditError, BadRequest, NoSpace, Unsupported
 from tests.peers import free_port
 from tests.unit.network.test_negotiation import extras, read_back, request
 
@@ -480,12 +480,17 @@ def test_trouble_of_the_disk_reaches_the_sender(
         assert caller.status(store()) == 0
 
 
-def test_an_instance_that_is_larger_than_any_is_refused_and_the_association_goes_on(
-    a_site: Site, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("error", "status"), [(NoSpace(), 0xA700), (Unsupported("It is larger."), 0x0110)])
+def test_an_instance_that_may_not_go_on_growing_is_refused_and_the_association_goes_on(
+    a_site: Site, monkeypatch: pytest.MonkeyPatch, error: AditError, status: int
 ) -> None:
-    monkeypatch.setattr(inbox, "LARGEST_BYTES", 1000)
+    def check_room(_size_bytes: int) -> None:
+        raise error
+
+    monkeypatch.setattr(inbox, "STEP_BYTES", 1000)
+    monkeypatch.setattr(a_site.inbox, "check_room", check_room)
     with a_site.inbox.expect([UID]) as expectation, a_site.associated() as caller:
-        assert caller.status(store(data=bytes(100_000))) == 0xA700
+        assert caller.status(store(data=bytes(100_000))) == status
         assert list(expectation.arrived()) == []
         assert caller.status(store()) == 0
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from models.domain.errors import BadRequest
+from models.domain.errors import BadRequest, reason_of
 
 _HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 _LONGEST_NAME = 253
@@ -105,4 +105,4 @@ def _write(path: Path, content: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
     except OSError as exc:
-        raise BadRequest(f"{path} cannot be written: {(exc.strerror or 'unknown trouble').lower()}.") from exc
+        raise BadRequest(f"{path} cannot be written: {reason_of(exc)}.") from exc

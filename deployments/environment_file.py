@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.domain.errors import BadRequest, NotFound
+from models.domain.errors import BadRequest, NotFound, reason_of
 
 _LINE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
 _ANY_LINE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_.]*)=(?P<value>.*)", re.DOTALL)
@@ -151,7 +151,7 @@ def _write(path: Path, text: str) -> None:
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
     except OSError as exc:
-        raise BadRequest(f"{path} cannot be written: {(exc.strerror or 'unknown trouble').lower()}.") from exc
+        raise BadRequest(f"{path} cannot be written: {reason_of(exc)}.") from exc
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             with suppress(FileNotFoundError, PermissionError):

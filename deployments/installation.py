@@ -16,7 +16,7 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
-from models.domain.errors import BadRequest, NotPermitted, WrongState
+from models.domain.errors import BadRequest, NotPermitted, WrongState, reason_of
 from models.settings import Settings, settings
 
 _MASTER_KEY = "ADIT_MASTER_KEY"
@@ -204,8 +204,7 @@ def _make_secret(path: Path, secret: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _write_once(path, secret)
     except OSError as exc:
-        why = (exc.strerror or "unknown trouble").lower()
-        raise BadRequest(f"ADIT_DATA_DIR: nothing can be written to {path.parent}: {why}.") from exc
+        raise BadRequest(f"ADIT_DATA_DIR: nothing can be written to {path.parent}: {reason_of(exc)}.") from exc
 
 
 def _write_once(path: Path, secret: bytes) -> None:

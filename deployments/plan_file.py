@@ -10,14 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, cast
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
-from models.domain.errors import BadRequest
-from models.settings import Settings
+from models.domain.errors import BadRequest, reason_of
+from models.settings import Settings, is_time_zone
 from services.deployment_plan import PREFECT_YAML, DeploymentPlan, planned
 from services.prefect_status import POOL
 
@@ -66,7 +65,7 @@ def _document(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as exc:
-        raise BadRequest(f"{path} cannot be read: {(exc.strerror or 'unknown trouble').lower()}.") from exc
+        raise BadRequest(f"{path} cannot be read: {reason_of(exc)}.") from exc
     except yaml.MarkedYAMLError as exc:
         where = f" in line {exc.problem_mark.line + 1}" if exc.problem_mark else ""
         raise BadRequest(f"{path.name}: this is no YAML{where}: {exc.problem or exc.context}.") from None
@@ -123,10 +122,8 @@ class _Times(_Entry):
     @field_validator("timezone")
     @classmethod
     def _is_a_known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ValueError, OSError, ZoneInfoNotFoundError):
-            raise ValueError("no time zone, such as Europe/Berlin") from None
+        if not is_time_zone(value):
+            raise ValueError("no time zone, such as Europe/Berlin")
         return value
 
 

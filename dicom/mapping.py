@@ -7,7 +7,7 @@ from typing import IO
 
 from models.domain.instances import Bytes
 
-_SLICE_BYTES = 1 << 20
+SLICE_BYTES = 1 << 20
 
 
 class _Mapping(mmap.mmap):
@@ -38,6 +38,6 @@ def in_slices(buffers: Iterable[Bytes]) -> Iterator[memoryview]:
     """Yield the bytes of the buffers in slices of at most 1 MiB, each given back when the next one is asked for."""
     for buffer in buffers:
         view = memoryview(buffer).cast("B")
-        for begin in range(0, len(view), _SLICE_BYTES):
-            yield view[begin : begin + _SLICE_BYTES]
+        for begin in range(0, len(view), SLICE_BYTES):
+            yield view[begin : begin + SLICE_BYTES]
             give_back((view,))

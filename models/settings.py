@@ -249,10 +249,8 @@ class Settings(BaseSettings):
     @field_validator("time_zone")
     @classmethod
     def _is_a_known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ValueError, OSError, ZoneInfoNotFoundError):
-            raise ValueError("not a time zone, such as Europe/Berlin") from None
+        if not is_time_zone(value):
+            raise ValueError("not a time zone, such as Europe/Berlin")
         return value
 
     @field_validator("web_url", "prefect_url", "prefect_page_url")
@@ -456,3 +454,12 @@ def _is_loopback(host: str) -> bool:
 def settings() -> Settings:
     """The settings of this process, read once."""
     return Settings()  # pyright: ignore[reportCallIssue]  (master_key comes from the environment)
+
+
+def is_time_zone(name: str) -> bool:
+    """Whether there is such a time zone; a directory of zones, as Europe, is none."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return False
+    return True

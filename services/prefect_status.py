@@ -43,8 +43,13 @@ def workers(settings: Settings) -> Mapping[str, datetime]:
 
 def alive(settings: Settings, since: datetime | None = None) -> Collection[str]:
     """The names of the workers that live, as far as their signs tell: heard of since a moment, or lately."""
+    return living(workers(settings), since)
+
+
+def living(heard: Mapping[str, datetime], since: datetime | None = None) -> Collection[str]:
+    """Which of these ``workers`` live, told in the same way."""
     heard_since = since or datetime.now(UTC) - HEARD_WITHIN
-    return {name for name, heard_at in workers(settings).items() if heard_at >= heard_since}
+    return {name for name, heard_at in heard.items() if heard_at >= heard_since}
 
 
 def is_of(worker: str, machine: str) -> bool:

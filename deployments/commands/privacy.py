@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from deployments.commands.jobs import LAST_ID
+from deployments.commands.jobs import LAST_ID, JobId
 from deployments.commands.session import DataDir, Session, open_session
 from deployments.screen import FAILURE, errors_shown, say, show_table
 from models.domain.audit import AuditAction, AuditFilter
@@ -18,7 +18,6 @@ from services import audit as trail
 from services import escrow as escrows
 from services import jobs, review
 
-JobId = Annotated[int, typer.Argument(metavar="JOB", min=1, max=LAST_ID, help="The number of the job.")]
 ItemNumber = Annotated[
     int, typer.Option("--item", metavar="N", min=1, max=LAST_ID, help="The item's number in its job.")
 ]

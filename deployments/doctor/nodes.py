@@ -5,11 +5,11 @@ from pathlib import Path
 
 from cryptography import x509
 
-from deployments.doctor import programs, storage
+from deployments.doctor import programs
 from deployments.doctor.findings import Finding, Installation, ok, problem, warning
 from dicom.deid import policy, profile
 from models.db.quotas import QuotaStore
-from models.domain.errors import ProfileInvalid
+from models.domain.errors import ProfileInvalid, reason_of
 from models.domain.nodes import Server
 from models.domain.people import operator
 from models.settings import Settings
@@ -98,7 +98,7 @@ def _key(server: Server) -> Iterator[Finding]:
         with Path(server.tls.key_file).open("rb"):
             pass
     except OSError as error:
-        words = f"Its key {server.tls.key_file} cannot be read: {storage.reason(error)}."
+        words = f"Its key {server.tls.key_file} cannot be read: {reason_of(error)}."
         yield problem(f"Server {server.name}", words, "Put it there, readable for the user who runs ADIT.")
 
 
@@ -107,7 +107,7 @@ def _lasting(what: str, file: Path) -> Iterator[Finding]:
     try:
         found = x509.load_pem_x509_certificates(file.read_bytes())
     except OSError as error:
-        words = f"{file} cannot be read: {storage.reason(error)}."
+        words = f"{file} cannot be read: {reason_of(error)}."
         yield problem(what, words, "Put it there, readable for the user who runs ADIT.")
     except ValueError:
         yield problem(what, f"There is no certificate in {file}, or it is not in PEM form.", remedy)

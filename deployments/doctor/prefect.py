@@ -1,7 +1,6 @@
 """Looks at Prefect: whether its server answers to our password, knows our deployments, and has heard of a worker."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -72,8 +71,7 @@ def _differs(found: Any, entrypoint: str, queue: str) -> bool:
 
 def _workers(settings: Settings) -> Iterator[Finding]:
     heard = prefect_status.workers(settings)
-    since = datetime.now(UTC) - prefect_status.HEARD_WITHIN
-    if alive := [name for name, heard_at in heard.items() if heard_at >= since]:
+    if alive := prefect_status.living(heard):
         yield ok("Workers", f"Heard of: {', '.join(sorted(alive))}.")
         return
     last = f" The last sign came at {max(heard.values()):%Y-%m-%d %H:%M} UTC." if heard else ""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deployments.doctor.findings import Finding, ok, problem, warning
+from models.domain.errors import reason_of
 from models.domain.quotas import readable
 from models.settings import Settings
 
@@ -112,13 +113,8 @@ def why_not_writable(path: Path) -> str | None:
             file.write(b"x")
             file.flush()
     except OSError as error:
-        return reason(error)
+        return reason_of(error)
     return None
-
-
-def reason(error: OSError) -> str:
-    """What the operating system says of an error, without the path."""
-    return (error.strerror or "unknown trouble").lower()
 
 
 def kind_of(path: Path) -> str:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import cast
 from xml.etree import ElementTree
 
-from dicom.mapping import in_slices
+from dicom.mapping import SLICE_BYTES, in_slices
 from dicom.network.dicom_json import Item, count, items, parse_items, text
-from dicom.network.status import DUPLICATE, failure, is_out_of_resources
+from dicom.network.status import DUPLICATE, PROCESSING_FAILURE, failure, is_out_of_resources
 from dicom.network.web import Answer, WebPort
 from dicom.part10 import part10_prefix
 from models.domain.errors import PeerLied
@@ -17,13 +17,11 @@ from models.domain.nodes import Server
 REFERENCED_SOP_UID, REFERENCED_SOP_SEQUENCE = "00081155", "00081199"
 FAILED_SOP_SEQUENCE, FAILURE_REASON, WARNING_REASON = "00081198", "00081197", "00081196"
 
-PROCESSING_FAILURE = 0x0110
 _BAD_REQUEST = 400
 _REFUSALS = {_BAD_REQUEST: 0xC000, 409: PROCESSING_FAILURE, 415: 0x0122, 422: 0xA900}
 """HTTP statuses that speak of the instance and not of the service -> failure reason when the body gives none."""
 
 _NOTHING: Item = {}
-_SLICE_BYTES = 1 << 20
 _ANSWER_LIMIT_BYTES = 4 << 20
 
 
@@ -62,7 +60,7 @@ def _part_head(instance: EncodedInstance, boundary: str) -> bytes:
 
 def _slices(head: bytes, instance: EncodedInstance, tail: bytes) -> Iterator[bytes]:
     """Yield the body; a small instance in one piece, a large one in slices, so that it is never in memory whole."""
-    if instance.size_bytes <= _SLICE_BYTES:
+    if instance.size_bytes <= SLICE_BYTES:
         yield b"".join((head, *instance.parts, tail))
         return
     yield head

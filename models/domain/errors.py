@@ -285,3 +285,8 @@ class Stalled(Interrupted):
 
 class Bug(AditError):
     """An invariant of the program is broken. Please report it with the code given here."""
+
+
+def reason_of(error: OSError) -> str:
+    """What the operating system says of an error, without the path."""
+    return (error.strerror or "unknown trouble").lower()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from models.db.engine import Database
 from models.db.nodes import NodeStore
-from models.domain.errors import NoSpace, WriteFailed
+from models.domain.errors import NoSpace, WriteFailed, reason_of
 from models.domain.nodes import Folder
 from models.domain.quotas import in_bytes, readable
 from models.settings import Settings
@@ -115,7 +115,7 @@ def _real(path: Path) -> Path:
 def _reason(error: OSError) -> str:
     if error.errno in _FULL:
         return "no space left"
-    return (error.strerror or "unknown trouble").lower()
+    return reason_of(error)
 
 
 def _user() -> str:

@@ -7,10 +7,10 @@ import streamlit as st
 from models.domain.jobs import FINISHED, Item, Job, State
 from models.domain.receipts import ReceiptSummary
 from ui.parts import status, times
-from ui.parts.tables import Column, Look, states_column
+from ui.parts.tables import MOMENT, Column, Look, states_column
 
 _MOST_LINES = 6
-_MOMENT, _COUNT = 140, 95
+_COUNT = 95
 """Pixels of columns that are empty to begin with: a table keeps the widths that it was first drawn with."""
 _NUMBER, _KIND = 60, 140
 """Pixels of columns that are the same in every list."""
@@ -27,8 +27,8 @@ def jobs_look(counts: Counts, with_owner: bool = False, empty: str = "There are 
         Column[Job]("Kind", lambda job: status.kind_word(job.kind), st.column_config.TextColumn(width=_KIND)),
         Column[Job]("Items", lambda job: _items(job, counts.get(job.id, {}))),
         Column[Job]("Trial", lambda job: job.trial_protocol_id),
-        Column[Job]("Created", lambda job: times.moment(job.created_at), st.column_config.TextColumn(width=_MOMENT)),
-        Column[Job]("Ended", lambda job: times.moment(job.ended_at), st.column_config.TextColumn(width=_MOMENT)),
+        Column[Job]("Created", lambda job: times.moment(job.created_at), st.column_config.TextColumn(width=MOMENT)),
+        Column[Job]("Ended", lambda job: times.moment(job.ended_at), st.column_config.TextColumn(width=MOMENT)),
     ]
     if with_owner:
         columns.insert(2, Column[Job]("Owner", lambda job: job.owner))
@@ -58,7 +58,7 @@ def questions_look(names: Mapping[int, str], with_patients: bool = True) -> Look
     columns += [
         Column[Item]("Message", lambda item: item.message, st.column_config.TextColumn(width="large")),
         Column[Item]("Attempts", lambda item: item.attempts, st.column_config.NumberColumn(width="small")),
-        Column[Item]("Ended", lambda item: times.moment(item.ended_at), st.column_config.TextColumn(width=_MOMENT)),
+        Column[Item]("Ended", lambda item: times.moment(item.ended_at), st.column_config.TextColumn(width=MOMENT)),
     ]
     return Look(columns, "Items of the job", lambda item: item.id, "item", button="Open")
 
@@ -92,7 +92,7 @@ def items_look(
         Column[Item]("Stored", lambda item: _stored(receipts.get(item.id)), st.column_config.TextColumn(width=_COUNT)),
         Column[Item]("Message", lambda item: item.message, st.column_config.TextColumn(width="medium")),
         Column[Item]("Attempts", lambda item: item.attempts, st.column_config.NumberColumn(width="small")),
-        Column[Item]("Ended", lambda item: times.moment(item.ended_at), st.column_config.TextColumn(width=_MOMENT)),
+        Column[Item]("Ended", lambda item: times.moment(item.ended_at), st.column_config.TextColumn(width=MOMENT)),
     ]
     return Look(columns, "Items of the job", lambda item: item.id, "item", button="Open")
 

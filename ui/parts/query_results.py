@@ -87,7 +87,8 @@ def _servers(job: Job, actor: Actor) -> Mapping[int, str]:
 
 
 def _look(names: Mapping[int, str], with_button: bool, empty: str) -> Look[ResultRow]:
-    medium, moment = st.column_config.TextColumn(width="medium"), st.column_config.TextColumn(width=140)
+    medium = st.column_config.TextColumn(width="medium")
+    moment = st.column_config.TextColumn(width=tables.MOMENT)
     columns = [
         Column[ResultRow]("Line", lambda row: lines_of(row.lines), st.column_config.TextColumn(width="small")),
         Column[ResultRow]("Row ID", lambda row: row.row_id),

@@ -20,6 +20,8 @@ _PAGE = 25
 _ROW_PIXELS = 35
 _STATE_PIXELS = 110
 _PAGER_PIXELS = 340
+MOMENT = 140
+"""Pixels of a column with a date and a time."""
 
 
 @dataclass(frozen=True)

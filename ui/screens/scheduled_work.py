@@ -21,7 +21,7 @@ DONE, FAILED, AT_WORK, NOT_YET = "Done", "Failed", "At work", "Not yet"
 COLOURS = {DONE: "green", FAILED: "red", AT_WORK: "blue", NOT_YET: "gray"}
 WORD = st.column_config.MultiselectColumn(options=list(COLOURS), color=list(COLOURS.values()), width="small")
 WIDE = st.column_config.TextColumn(width="large")
-MOMENT = st.column_config.TextColumn(width=140)
+MOMENT = st.column_config.TextColumn(width=tables.MOMENT)
 
 
 def result(chore: ChoreShown) -> str:

@@ -239,7 +239,7 @@ def test_servers_and_a_worker_that_die_in_the_middle_lose_nothing(
     a_site.assert_all_is_there(job, a_corpus)
     assert digests(a_destination) == undisturbed
     wait_until(lambda: RunStore(a_site.installation.db).of_job(job.id) == (), "the end of its runs")
-    assert a_site.run_states(job)["Running"] == 0
+    wait_until(lambda: a_site.run_states(job)["Running"] == 0, "the word to Prefect that its runs have ended")
 
 
 def test_prefect_refuses_who_comes_from_another_machine_without_its_password(a_site: Site) -> None:

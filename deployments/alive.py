@@ -14,7 +14,7 @@ from models.db.engine import open_database
 from models.db.signs import SignStore
 from models.domain.errors import AditError
 from models.settings import Settings
-from services import prefect_status
+from services import prefect_status, worker_names
 
 _SILENT_FOR = timedelta(seconds=120)
 """Programs give signs every 10 seconds."""
@@ -48,7 +48,7 @@ def _is_worker_alive(settings: Settings) -> bool:
         names = prefect_status.alive(settings)
     except AditError:
         return True
-    return any(prefect_status.is_of(name, socket.gethostname()) for name in names)
+    return socket.gethostname() in map(worker_names.machine_of, names)
 
 
 PROGRAMS: Mapping[str, Callable[[Settings], bool]] = {

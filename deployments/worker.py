@@ -32,7 +32,7 @@ from models.settings import settings
 from services import reach
 from services.deployment_plan import DeploymentPlan
 from services.orchestration import MAINTENANCE_QUEUE, URGENT
-from services.sharing import MAINTENANCE_LANE, URGENT_LANE
+from services.worker_names import MAINTENANCE_LANE, URGENT_LANE, lane
 
 URGENT_PLACES = 2
 MAINTENANCE_PLACES = 2
@@ -85,8 +85,8 @@ def lanes(plan: DeploymentPlan, name: str, places: int) -> Sequence[Lane]:
     urgent = [queue for queue in queues if queue.startswith(URGENT)]
     return (
         Lane(name, places),
-        Lane(f"{name}-{URGENT_LANE}", URGENT_PLACES, urgent),
-        Lane(f"{name}-{MAINTENANCE_LANE}", MAINTENANCE_PLACES, [MAINTENANCE_QUEUE]),
+        Lane(lane(name, URGENT_LANE), URGENT_PLACES, urgent),
+        Lane(lane(name, MAINTENANCE_LANE), MAINTENANCE_PLACES, [MAINTENANCE_QUEUE]),
     )
 
 

@@ -52,11 +52,6 @@ def living(heard: Mapping[str, datetime], since: datetime | None = None) -> Coll
     return {name for name, heard_at in heard.items() if heard_at >= heard_since}
 
 
-def is_of(worker: str, machine: str) -> bool:
-    """Whether a worker is of a machine: it is called as that, or as one of several, with a hyphen and a word behind."""
-    return worker == machine or worker.startswith(f"{machine}-")
-
-
 def has_worker(settings: Settings) -> bool:
     """Whether any worker lives."""
     return bool(alive(settings))

@@ -15,7 +15,7 @@ from models.db.runs import Run, RunStore
 from models.domain.errors import AditError, NotFound, NotPermitted, Unreachable, WrongState
 from models.domain.jobs import FINISHED, Job, JobKind
 from models.settings import Settings
-from services import prefect_status
+from services import prefect_status, worker_names
 from services.beating import beating
 from services.orchestration import DIED, GONE, RECOVERED_QUEUE, Orchestration, RunState, RunStatus, in_parts, queue_of
 
@@ -25,8 +25,6 @@ STARTS_WITHIN = timedelta(minutes=2)
 """A worker that dies between taking a run and starting its process leaves it pending for ever; Prefect does not see."""
 SHARED = [kind for kind in JobKind if not kind.only_asks]
 """Questions are asked by one run: how many a server answers at a time is the limit, not a machine."""
-URGENT_LANE, MAINTENANCE_LANE = "urgent", "maintenance"
-"""A worker has further names for the places that it keeps for these: its own, a hyphen, and the word."""
 _BEAT_S = 2.0
 _OVER = frozenset({RunState.CANCELED, RunState.CRASHED, RunState.ENDED})
 """Prefect answers with such a run, too, when it is asked for the same once more."""
@@ -52,8 +50,7 @@ def share_out(db: Database, orchestration: Orchestration, settings: Settings) ->
 
 def machines(settings: Settings) -> Collection[str]:
     """The machines whose workers live, as far as Prefect has heard of them."""
-    names = set(prefect_status.alive(settings))
-    return names - {f"{name}-{lane}" for name in names for lane in (URGENT_LANE, MAINTENANCE_LANE)}
+    return worker_names.without_lanes(prefect_status.alive(settings))
 
 
 def end_silent(

@@ -11,6 +11,7 @@ from deployments.commands.session import DataDir
 from deployments.plan_file import checked_plan
 from deployments.screen import errors_shown
 from models.domain.errors import Interrupted
+from services import worker_names
 
 WebPort = Annotated[
     int | None, typer.Option(envvar="ADIT_WEB_PORT", min=0, max=65535, help="Of the web pages; 0: any free one.")
@@ -34,13 +35,17 @@ def run_prefect_server(data_dir: DataDir = None) -> None:
 
 
 def worker(
-    name: Annotated[str, typer.Option(help="How Prefect's page calls it. Empty: this machine's name.")] = "",
+    name: Annotated[
+        str, typer.Option(help="How Prefect's page calls it: HOST@WORD for one of several. Empty: this machine's name.")
+    ] = "",
     limit: Annotated[
         int, typer.Option(min=1, help="How many flow runs it has at the same time.")
     ] = prefect_server.FLOW_RUNS_AT_A_TIME,
     data_dir: DataDir = None,
 ) -> None:
     """Run one worker alone, which runs the flows, until SIGTERM; there may be many, on several machines."""
+    if worker_names.is_lane(name):
+        raise typer.BadParameter("so are the places called that a worker keeps for some work.", param_hint="--name")
     with _until_stopped():
         settings = installation.open_settings(data_dir)
         raise typer.Exit(programs.run_worker(settings, name, limit))

@@ -19,9 +19,10 @@ from models.db.signs import SignStore
 from models.domain.errors import AditError, WriteFailed
 from models.domain.nodes import Folder
 from models.settings import Settings
-from services import backups, housekeeping, prefect_status, sharing
+from services import backups, housekeeping, prefect_status
 from services.alarms import watching
 from services.post import notifications
+from services.worker_names import machine_of
 
 _MEASURED_WITHIN = timedelta(hours=1)
 _ANSWERS_WITHIN_S = 300.0
@@ -87,7 +88,7 @@ def _reached_elsewhere(db: Database, settings: Settings, silent: Iterable[_Look]
 def _has_others(settings: Settings) -> bool:
     """Whether workers live on other machines; also while nobody can tell."""
     try:
-        return not all(_is_of(name, _machine()) for name in sharing.machines(settings))
+        return any(machine_of(name) != _machine() for name in prefect_status.alive(settings))
     except AditError:
         return True
 
@@ -110,11 +111,6 @@ def _key(place: str, machine: str) -> str:
 
 def _machine() -> str:
     return socket.gethostname()
-
-
-def _is_of(name: str, machine: str) -> bool:
-    """Whether a program is of a machine, of whose name an alarm may have the beginning only."""
-    return name[:_LONGEST] == machine[:_LONGEST] or prefect_status.is_of(name, machine)
 
 
 def _look_at_all(looks: Iterable[_Look], look_at: Callable[[_Look], None]) -> None:
@@ -168,15 +164,15 @@ def _of_machines(db: Database, settings: Settings, names: Collection[str]) -> se
     """
     found = {name: place for name in names for place in _PLACES if name.startswith(_key(place, ""))}
     heard_of = _heard_of(db, settings) if found else ()
-    if not any(_is_of(program, _machine()) for program in heard_of):
+    if _machine() not in heard_of:
         return {*found}
-    machines = {name: name.removeprefix(_key(place, "")) for name, place in found.items()}
-    return {name for name, machine in machines.items() if any(_is_of(program, machine) for program in heard_of)}
+    return {name for name, place in found.items() if name in {_key(place, machine) for machine in heard_of}}
 
 
 def _heard_of(db: Database, settings: Settings) -> Collection[str]:
-    """The workers and the machines of other programs heard of within a week; none while Prefect does not tell."""
+    """The machines of workers and other programs heard of within a week; none while Prefect does not tell."""
     try:
-        return {*prefect_status.workers(settings), *(sign.machine for sign in SignStore(db).list())}
+        workers = prefect_status.workers(settings)
+        return {*map(machine_of, workers), *(sign.machine for sign in SignStore(db).list())}
     except AditError:
         return ()

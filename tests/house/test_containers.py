@@ -16,6 +16,7 @@ import yaml
 from deployments import alive, docker
 from deployments.cli import app
 from models.settings import Settings
+from services.worker_names import machine_of
 from tests.house.source_tree import ROOT
 from tests.house.test_docs import check_call, shell_lines
 from tests.house.test_lock_file import PROJECT
@@ -112,6 +113,13 @@ def test_units_belong_to_the_target_and_have_time_to_stop() -> None:
         assert unit(path)["Unit"]["PartOf"] == unit(path)["Install"]["WantedBy"] == "adit.target"
         assert unit(path)["Service"]["User"] == "adit"
     assert int(unit(UNITS[-1])["Service"]["TimeoutStopSec"]) > 20, "flow runs get 20 seconds"
+
+
+def test_a_worker_of_a_unit_is_of_the_machine_on_which_it_runs() -> None:
+    (path,) = (path for path in UNITS if path.stem == "adit-worker@")
+    *_, name = shlex.split(unit(path)["Service"]["ExecStart"])
+    named = name.replace("%H", "pacs-2").replace("%i", "1")
+    assert named != name and machine_of(named) == "pacs-2"
 
 
 def test_the_target_starts_what_is_enabled_on_the_machine_and_nothing_else() -> None:

@@ -147,9 +147,12 @@ def test_a_worker_lives_that_has_the_machines_name_alone_or_with_a_number(
     is_alive = alive.PROGRAMS["worker"]
     for name, at, lives in [
         (machine, now, True),
-        (f"{machine}-1", now, True),  # the unit's
-        (f"{machine}-1", now - timedelta(minutes=5), False),
+        (f"{machine}@1", now, True),  # the unit's
+        (f"{machine}@1@urgent", now, True),
+        (f"{machine}@1", now - timedelta(minutes=5), False),
         (f"{machine}0", now, False),
+        (f"{machine}-2", now, False),  # another machine
+        (f"{machine}-urgent", now, False),
         ("another", now, False),
     ]:
         heard.clear()

@@ -41,6 +41,7 @@ def refused(*words: str) -> str:
         ["review", "list", HUGE],
         ["review", "release", "1", "--item", HUGE, "--reason", "seen"],
         ["node", "test", "nowhere"],
+        ["worker", "--name", "ct-1@urgent"],
         [*SERVER, "--port", HUGE],
         [*SERVER, "--port", "104", "--connect-timeout-s", "1e300"],
         [*SERVER, "--port", "104", "--connect-timeout-s", "nan"],

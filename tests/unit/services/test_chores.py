@@ -26,7 +26,7 @@ from models.domain.chores import DIED, ChoreOutcome, ChoreRun
 from models.domain.errors import NotFound, NotPermitted, Unreachable, WriteFailed
 from models.domain.people import Actor, LinkPurpose, operator
 from models.settings import Settings
-from services import backups, housekeeping, prefect_status, sharing
+from services import backups, housekeeping, prefect_status
 from services.alarms import watching
 from services.chores import disk_check, expiry, overview, performing, roster, watch
 from services.chores.performing import Done
@@ -364,7 +364,7 @@ def test_folders_are_measured_and_those_out_of_reach_are_named_after_the_others_
 def move_to(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Do what follows on another machine; Prefect has heard of workers on both."""
     now = datetime.now(UTC)
-    monkeypatch.setattr(prefect_status, "workers", lambda _settings: {"a": now, "b-1": now, "b-2": now})
+    monkeypatch.setattr(prefect_status, "workers", lambda _settings: {"a": now, "b@1": now, "b@2@urgent": now})
     return lambda name: monkeypatch.setattr(socket, "gethostname", lambda: name)
 
 
@@ -401,7 +401,9 @@ def test_a_folder_that_another_machine_has_measured_lately_is_not_lost(
 def test_a_folder_that_the_only_machine_does_not_reach_is_lost_at_once(
     database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing, "machines", lambda _settings: {f"{HERE}-1", f"{HERE}-2"})
+    now = datetime.now(UTC)
+    names = {f"{HERE}@1", f"{HERE}@2", f"{HERE}@2@urgent"}
+    monkeypatch.setattr(prefect_status, "workers", lambda _settings: dict.fromkeys(names, now))
     share = tmp_path / "share"
     share.mkdir()
     NodeStore(database).add(a_folder("Share", str(share)))
@@ -409,6 +411,21 @@ def test_a_folder_that_the_only_machine_does_not_reach_is_lost_at_once(
     share.rmdir()
     with pytest.raises(WriteFailed, match="Cannot be reached: folder Share"):
         disk_check.run(database, settings)
+
+
+def test_a_machine_whose_name_goes_on_behind_a_hyphen_is_another_one(
+    database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, share = datetime.now(UTC), tmp_path / "share"
+    monkeypatch.setattr(prefect_status, "workers", lambda _settings: {HERE: now, f"{HERE}-2": now})
+    share.mkdir()
+    NodeStore(database).add(a_folder("Share", str(share)))
+    disk_check.run(database, settings)
+    share.rmdir()
+    assert "out of reach" in disk_check.run(database, settings)
+    watching.see(database, settings, f"disk-spool-{HERE}-3", "title", "text")
+    disk_check.run(database, settings)
+    assert AlarmStore(database).names() == set(), "a machine of which nothing is heard"
 
 
 def test_alarms_of_deleted_folders_and_of_machines_that_are_gone_end(

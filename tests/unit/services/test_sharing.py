@@ -249,9 +249,10 @@ def test_a_run_goes_on_to_say_that_it_is_alive_after_a_fault_that_is_not_ours(
 def test_a_worker_counts_once_whatever_places_it_keeps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clock, settings = Clock(), some_settings(tmp_path)
     now = datetime.now(UTC)
-    heard = {"ct-1": now, "ct-1-urgent": now, "ct-1-maintenance": now, "mr-urgent": now, "old": clock.now}
+    names = ("ct-1", "ct-1@urgent", "ct-1@maintenance", "mr@2", "mr@2@urgent", "ct-1-urgent")
+    heard = {**dict.fromkeys(names, now), "old": clock.now}
     monkeypatch.setattr(prefect_status, "workers", lambda _: heard)
-    assert sharing.machines(settings) == {"ct-1", "mr-urgent"}
+    assert sharing.machines(settings) == {"ct-1", "mr@2", "ct-1-urgent"}
 
 
 def test_trouble_with_one_run_does_not_hide_the_others(a_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

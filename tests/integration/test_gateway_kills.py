@@ -18,6 +18,7 @@ from services.gateway import converting
 from services.people import actors, groups, tokens
 from tests.installation import DIMSE_GET
 from tests.peers import orthanc
+from tests.waiting import PATIENCE_S, wait_until
 from tests.web import Web, web
 
 SHELL = operator("tester")
@@ -30,6 +31,11 @@ def a_token(running: Web, port: int) -> str:
     groups.add(running.db, SHELL, Group("Readers", may, frozenset({user.id}), rights))
     wish = TokenWish(expires_at=datetime.now(UTC) + timedelta(days=1))
     return tokens.add(running.db, actors.of_name(running.db, "carol"), wish).secret
+
+
+def is_swept(running: Web, spool: Spool) -> bool:
+    converting.sweep(running.settings)
+    return not spool.leftovers()
 
 
 def test_what_a_killed_web_process_has_staged_is_swept(tmp_path: Path) -> None:
@@ -45,16 +51,15 @@ def test_what_a_killed_web_process_has_staged_is_swept(tmp_path: Path) -> None:
         headers = f"Host: localhost\r\nAuthorization: Bearer {a_token(running, archive.port)}\r\n\r\n"
         connection.connect(("127.0.0.1", running.settings.web_port))
         connection.sendall(f"GET {path} HTTP/1.1\r\n{headers}".encode())
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE_S
         while not spool.leftovers():
             assert time.monotonic() < end, running.log.read_text()
-            time.sleep(0.005)
+            time.sleep(0.005)  # what comes does not last
         os.kill(running.process.pid, signal.SIGKILL)
         running.process.wait()
-        while spool.leftovers():  # dcm2niix, if it was at work already, keeps its files until it has ended
-            assert time.monotonic() < end
-            converting.sweep(running.settings)
-            time.sleep(0.05)
+        wait_until(
+            lambda: is_swept(running, spool), "the end of dcm2niix, which keeps its files as long as it is at work"
+        )
         assert not list(spool.workspaces.iterdir())
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)

@@ -1,7 +1,6 @@
 """WADO-RS through the gateway from a real archive, over each protocol it may speak, for dicomweb-client and others."""
 
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from tests.corpus.search import Haystack
 from tests.installation import DICOMWEB, DIMSE_GET, DIMSE_MOVE, TESTER, Installation
 from tests.peers import UNCHECKED, Peer, free_port, orthanc
 from tests.served_api import ServedApi, served_api
+from tests.waiting import wait_until
 
 ENTRIES = {"GET_ONLY": DIMSE_GET, "WEB_ONLY": DICOMWEB, "MOVE_ONLY": DIMSE_MOVE}
 """AE titles of three entries for one archive, which is reached over one protocol by each."""
@@ -309,10 +309,8 @@ def test_a_caller_who_hangs_up_frees_the_connection_to_the_archive(a_site: Site,
     client = a_site.api.client(a_site.identified)
     with client.stream("GET", f"{entry}/wadors/studies/{study.study_uid}") as answer:
         next(answer.iter_raw())
-    end = time.monotonic() + 30
-    while SlotStore(installation.db).taken(server.id) or last_outcome(installation) != "Canceled":
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until(lambda: not SlotStore(installation.db).taken(server.id), "the end of the connection")
+    wait_until(lambda: last_outcome(installation) == "Canceled", "the outcome in the trail")
 
 
 def last_outcome(installation: Installation) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from dicom import attributes
@@ -46,12 +46,43 @@ _SERIES_KEYS = (STUDY_UID, SERIES_UID, MODALITY, SERIES_NUMBER, SERIES_DESCRIPTI
 _INSTANCE_KEYS = (SERIES_UID, SOP_UID, SOP_CLASS_UID, TRANSFER_SYNTAX_UID)
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked at one resource: the matching keys, the attributes to be returned, and which of them is unique.
+
+    ``missing`` is what status 404 means.
+    """
+
+    path: str
+    filters: tuple[tuple[str, str], ...]
+    keys: tuple[str, ...]
+    uid_key: str
+    missing: type[AditError] = Unsupported
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A part of the results: those with a valid UID by that, and how many came in all."""
+
+    by_uid: Mapping[str, Item]
+    length: int
+    is_cut: bool
+    """Whether there is more by what the server says or does: a warning says so, or there is as much as was wanted."""
+    may_go_on: bool
+    """Whether it is worth asking once more."""
+
+    def advances(self, seen: Collection[str]) -> bool:
+        """Whether all of it is new; an empty page is the end."""
+        return not self.length or (bool(self.by_uid) and not any(uid in seen for uid in self.by_uid))
+
+
 class QidoFinder(WebPort):
     """A Finder over QIDO-RS.
 
     Costs a request for each ``page_size`` results, and one for each wanted modality. Results are filtered again here,
-    because servers may ignore optional keys. Raises Unsupported when nothing answers at the root URL, NotFound when the
-    server says so about a study or series; an empty answer is no error.
+    because servers may ignore optional keys. Raises Unsupported when nothing answers at the root URL, or when the
+    server cuts its list and does not give the rest; NotFound when it says so about a study or series; an empty answer
+    is no error.
     """
 
     def __init__(self, server: Server, page_size: int = PAGE_SIZE) -> None:
@@ -85,7 +116,7 @@ class QidoFinder(WebPort):
     def find_series(self, study: StudyRef) -> Iterator[SeriesFound]:
         """Yield the series of the study; raises PeerLied when one has no valid UID, as a count of them would lie."""
         path = f"studies/{quote(study.study_uid)}/series"
-        for item in self._search(path, (), _SERIES_KEYS, SERIES_UID, NotFound):
+        for item in self._search(_Question(path, (), _SERIES_KEYS, SERIES_UID, NotFound)):
             if text(item, STUDY_UID) in ("", study.study_uid):
                 yield _series(item, study.study_uid)
 
@@ -96,7 +127,7 @@ class QidoFinder(WebPort):
         keys = () if only_uids else _INSTANCE_KEYS
         path = f"studies/{quote(study.study_uid)}/series/{quote(series_uid)}/instances"
         filters = ((SOP_UID, sop_uid),) if sop_uid else ()
-        for item in self._search(path, filters, keys, SOP_UID, NotFound):
+        for item in self._search(_Question(path, filters, keys, SOP_UID, NotFound)):
             if text(item, SERIES_UID) in ("", series_uid):
                 yield _instance(item, series_uid)
 
@@ -111,7 +142,8 @@ class QidoFinder(WebPort):
         missing = Unsupported if level is Level.STUDY else NotFound
         seen: set[str] = set()
         for filters in _attribute_filters(level, matching):
-            for item in self._search_widened(_resources(level, matching), filters, names, unique, missing):
+            question = _Question(_resources(level, matching), filters, names, unique, missing)
+            for item in self._search_widened(question):
                 found = normal(item) if returned is None else only(normal(item), tags)
                 uid = text(found, unique)
                 if uid not in seen and matches_keys(level, matching, found):
@@ -120,79 +152,101 @@ class QidoFinder(WebPort):
 
     def _search_studies(self, query: StudyQuery, keys: tuple[str, ...]) -> Iterator[Item]:
         """Yield the studies of a search, some of which may not match."""
-        return self._search_widened("studies", _study_filters(query), keys, STUDY_UID)
+        return self._search_widened(_Question("studies", _study_filters(query), keys, STUDY_UID))
 
-    def _search_widened(
-        self,
-        path: str,
-        filters: tuple[tuple[str, str], ...],
-        keys: tuple[str, ...],
-        uid_key: str,
-        missing: type[AditError] = Unsupported,
-    ) -> Iterator[Item]:
+    def _search_widened(self, question: _Question) -> Iterator[Item]:
         """Yield the results of a search, some of which may not match.
 
         Orthanc's plugin 1.7 does not decode percent-encoding and then finds nothing, without a word. So an empty
         answer to a search that needed encoding is not believed before the same search with wildcards is empty too.
         """
         is_empty = True
-        for item in self._search(path, filters, keys, uid_key, missing):
+        for item in self._search(question):
             is_empty = False
             yield item
-        if is_empty and (widened := _widened(filters)) != filters:
-            yield from self._search(path, widened, keys, uid_key, missing)
+        if is_empty and (widened := _widened(question.filters)) != question.filters:
+            yield from self._search(replace(question, filters=widened))
 
-    def _search(
-        self,
-        path: str,
-        filters: tuple[tuple[str, str], ...],
-        keys: tuple[str, ...],
-        uid_key: str,
-        missing: type[AditError] = Unsupported,
-    ) -> Iterator[Item]:
+    def _search(self, question: _Question) -> Iterator[Item]:
         """Yield each result with a valid UID once, page after page.
 
         A page is read whole before its first result is yielded, so that the connection is free for another search
         meanwhile. A result without a valid UID raises PeerLied, except at STUDY level.
+
+        A page with results of an earlier one shows that the server does not keep to offsets; from then on everything is
+        asked for at once, if there was more by more than a guess of ours.
         """
         seen: set[str] = set()
-        offset = 0
+        offset, is_cut = 0, False
         while True:
-            page, may_go_on = self._page(path, filters, keys, offset, missing)
-            fresh = _by_uid(page, uid_key, _log_invalid if uid_key == STUDY_UID else _raise_invalid)
-            new = [uid for uid in fresh if uid not in seen]
-            seen.update(new)
-            for uid in new:
-                yield fresh[uid]
-            if not may_go_on or not new:
+            page = self._page(question, self._page_size, offset)
+            advances = page.advances(seen)
+            yield from _fresh(page, seen)
+            if not advances:
+                if is_cut or page.is_cut:
+                    yield from self._search_at_once(question, max(offset, page.length), seen)
                 return
-            offset += len(page)
+            if not page.may_go_on:
+                return
+            is_cut = page.is_cut
+            offset += page.length
 
-    def _page(
-        self,
-        path: str,
-        filters: tuple[tuple[str, str], ...],
-        keys: tuple[str, ...],
-        offset: int,
-        missing: type[AditError],
-    ) -> tuple[list[Item], bool]:
-        pairs = (*filters, *(("includefield", key) for key in keys), *_paging(filters, offset, self._page_size))
+    def _search_at_once(self, question: _Question, known: int, seen: set[str]) -> Iterator[Item]:
+        """Yield what was not seen yet of a list that is longer than the ``known`` results of its first pages.
+
+        The limit grows until less comes than was asked for. Raises Unsupported when that is not believable: the list
+        has not grown, or the server says that it has more. Some allow no limit for the search, see ``_paging``.
+        """
+        limit = 2 * known
+        while _takes_limit(question.filters):
+            page = self._page(question, limit, 0)
+            yield from _fresh(page, seen)
+            if not page.is_cut and page.length > known:
+                return
+            if page.length < limit:
+                break
+            limit *= 2
+        raise Unsupported(
+            f"{self._connection.server_name} cuts its lists and gives the same again when it is asked for the rest, so "
+            "nobody knows whether a list is complete. Let it be searched by C-FIND, or raise its limit."
+        )
+
+    def _page(self, question: _Question, limit: int, offset: int) -> _Page:
+        wanted = (("includefield", key) for key in question.keys)
+        query = _query((*question.filters, *wanted, *_paging(question.filters, offset, limit)))
         headers = {"Accept": "application/dicom+json"}
-        with self._connection.request("GET", path, query=_query(pairs), headers=headers) as answer:
-            answer.check(missing)
-            page = parse_items(answer.read(_PAGE_LIMIT_BYTES))
-            return page, _may_go_on(len(page), answer.warning, self._page_size)
+        on_invalid = _log_invalid if question.uid_key == STUDY_UID else _raise_invalid
+        with self._connection.request("GET", question.path, query=query, headers=headers) as answer:
+            answer.check(question.missing)
+            found = parse_items(answer.read(_PAGE_LIMIT_BYTES))
+            length, warning = len(found), answer.warning
+        is_full = length == limit and _takes_limit(question.filters)
+        by_uid = _by_uid(found, question.uid_key, on_invalid)
+        return _Page(by_uid, length, is_full or _tells_more(warning), _may_go_on(length, warning, limit))
+
+
+def _fresh(page: _Page, seen: set[str]) -> Iterator[Item]:
+    """Yield what was not seen yet, and remember it."""
+    for uid, item in page.by_uid.items():
+        if uid not in seen:
+            seen.add(uid)
+            yield item
+
+
+def _takes_limit(filters: tuple[tuple[str, str], ...]) -> bool:
+    """Whether a search can be asked for a part of its results.
+
+    One for modalities asks for all at once: for it Orthanc's plugin 1.7 applies an offset twice and loses studies, and
+    newer ones refuse a limit. Only a server that cuts its answer is asked for the rest.
+    """
+    return all(name != "ModalitiesInStudy" for name, _ in filters)
 
 
 def _paging(filters: tuple[tuple[str, str], ...], offset: int, size: int = PAGE_SIZE) -> tuple[tuple[str, str], ...]:
-    """Which part of the results is wanted.
-
-    A search for modalities asks for all at once: for it Orthanc's plugin 1.7 applies an offset twice and loses
-    studies, and newer ones refuse a limit. Only a server that cuts its answer is asked for the rest.
-    """
-    if any(name == "ModalitiesInStudy" for name, _ in filters):
-        return (("offset", str(offset)),) if offset else ()
-    return (("limit", str(size)), ("offset", str(offset)))
+    """Which part of the results is wanted."""
+    if _takes_limit(filters):
+        return (("limit", str(size)), ("offset", str(offset)))
+    return (("offset", str(offset)),) if offset else ()
 
 
 def _may_go_on(length: int, warning: str, size: int = PAGE_SIZE) -> bool:
@@ -200,7 +254,11 @@ def _may_go_on(length: int, warning: str, size: int = PAGE_SIZE) -> bool:
 
     A round number below our limit may be a limit of the server's that it keeps to itself; asking once more is cheap.
     """
-    return length > 0 and (length == size or warning.startswith("299") or (length < size and length % 10 == 0))
+    return length > 0 and (length == size or _tells_more(warning) or (length < size and length % 10 == 0))
+
+
+def _tells_more(warning: str) -> bool:
+    return warning.startswith("299")
 
 
 def _by_uid(page: list[Item], uid_key: str, on_invalid: Callable[[int], None]) -> dict[str, Item]:

@@ -2,6 +2,7 @@
 
 import datetime
 import gzip
+import json
 import logging
 import ssl
 import subprocess
@@ -9,10 +10,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from cryptography import x509
@@ -298,10 +300,81 @@ def test_prefixes_stand_between_root_and_resources(tmp_path: Path) -> None:
     assert paths == ["/web/q/studies", "/web/w/studies/1.2", "/web/s/t/studies"]
 
 
-def test_a_server_that_ignores_paging_does_not_keep_us_forever() -> None:
-    body = b'[{"0020000D": {"Value": ["1.2"]}}, {"0020000D": {"Value": ["1.3"]}}]'
-    with serving(answering(200, body, "application/dicom+json")) as server, QidoFinder(server, 2) as finder:
-        assert [found.study_uid for found in finder.find_studies(StudyQuery())] == ["1.2", "1.3"]
+@dataclass
+class PagedArchive:
+    """A QIDO-RS server with so many studies, and its ways with limit and offset."""
+
+    count: int
+    keeps_limit: bool = True
+    keeps_offset: bool = True
+    most: int = 1_000_000
+    tells_more: bool = False
+    shift: int = 0
+    """By so many places the list has moved when its second page is asked for."""
+    questions: list[dict[str, list[str]]] = field(default_factory=list[dict[str, list[str]]])
+
+    def __call__(self, request: BaseHTTPRequestHandler) -> None:
+        asked = parse_qs(urlsplit(request.path).query)
+        self.questions.append(asked)
+        limit = int(asked.get("limit", ["1000000"])[0]) if self.keeps_limit else self.count
+        offset = int(asked.get("offset", ["0"])[0]) if self.keeps_offset else 0
+        begin = max(offset - self.shift, 0)
+        uids = study_uids(self.count)[begin:][: min(limit, self.most)]
+        more = {"Warning": "299 archive: There is more."} if self.tells_more and begin + len(uids) < self.count else {}
+        body = json.dumps([{"0020000D": {"vr": "UI", "Value": [uid]}} for uid in uids])
+        answering(200, body.encode(), "application/dicom+json", **more)(request)
+
+
+def study_uids(count: int) -> list[str]:
+    return [f"1.2.{number}" for number in range(1, count + 1)]
+
+
+def studies_of(archive: PagedArchive, query: StudyQuery | None = None) -> list[str]:
+    """What is found in pages of ten."""
+    with serving(archive) as server, QidoFinder(server, 10) as finder:
+        return [found.study_uid for found in finder.find_studies(query or StudyQuery())]
+
+
+def test_pages_are_put_together() -> None:
+    archive = PagedArchive(37)
+    assert studies_of(archive) == study_uids(37)
+    assert [asked["offset"] for asked in archive.questions] == [["0"], ["10"], ["20"], ["30"]]
+
+
+@pytest.mark.parametrize("count", [11, 25, 99])
+def test_a_server_that_ignores_offsets_is_asked_for_everything_at_once(count: int) -> None:
+    archive = PagedArchive(count, keeps_offset=False)
+    assert studies_of(archive) == study_uids(count)
+    assert int(archive.questions[-1]["limit"][0]) > count
+
+
+def test_what_has_moved_between_two_pages_is_not_lost() -> None:
+    assert sorted(studies_of(PagedArchive(25, shift=3))) == sorted(study_uids(25))
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        pytest.param(PagedArchive(25, keeps_offset=False, most=10), id="silently"),
+        pytest.param(PagedArchive(25, keeps_offset=False, most=7, tells_more=True), id="with a warning"),
+        pytest.param(PagedArchive(60, keeps_offset=False, most=23, tells_more=True), id="later, with a warning"),
+    ],
+)
+def test_a_list_that_is_cut_without_the_rest_never_looks_complete(archive: PagedArchive) -> None:
+    with pytest.raises(Unsupported, match="cuts its lists"):
+        studies_of(archive)
+
+
+def test_a_search_for_modalities_that_is_cut_without_the_rest_never_looks_complete() -> None:
+    archive = PagedArchive(25, keeps_offset=False, most=7, tells_more=True)
+    with pytest.raises(Unsupported, match="cuts its lists"):
+        studies_of(archive, StudyQuery(modalities=("CT",)))
+    assert not any("limit" in asked for asked in archive.questions)
+
+
+@pytest.mark.parametrize("count", [2, 20, 25])
+def test_a_server_that_ignores_paging_has_told_everything(count: int) -> None:
+    assert studies_of(PagedArchive(count, keeps_limit=False, keeps_offset=False)) == study_uids(count)
 
 
 def test_a_list_with_an_invalid_uid_is_never_a_shorter_list() -> None:

@@ -14,7 +14,7 @@ from models.domain.jobs import FINISHED, State
 from models.domain.requests import StudyWish
 from services import jobs
 from tests.container_processes import PATIENCE_S, Containers, containers
-from tests.databases import POSTGRESQL, Cluster
+from tests.databases import Cluster, need_postgresql
 from tests.installation import DIMSE_MOVE, TESTER, Installation
 from tests.peers import free_port, orthanc
 from tests.waiting import wait_until
@@ -25,8 +25,7 @@ LONG_RUNNING = ("prefect-server", "web", "dispatcher", "receiver", "worker")
 
 @pytest.fixture
 def some_containers(tmp_path: Path) -> Iterator[Containers]:
-    if not (POSTGRESQL / "initdb").exists():
-        pytest.skip("PostgreSQL 15 is not installed")
+    need_postgresql()
     port = free_port()
     cluster = Cluster("127.0.0.1", port)
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.db.engine import Database, Lock, hold
-from tests.databases import MASTER_KEY, POSTGRESQL, Cluster
+from tests.databases import MASTER_KEY, Cluster, need_postgresql
 from tests.machines import REPOSITORY, Machine, network
 
 pytestmark = pytest.mark.timeout(1200)
@@ -23,8 +23,7 @@ def a_machine(tmp_path: Path) -> Iterator[Machine]:
 
 @pytest.fixture
 def a_cluster(a_machine: Machine) -> Iterator[Cluster]:
-    if not (POSTGRESQL / "initdb").exists():
-        pytest.skip("PostgreSQL 15 is not installed")
+    need_postgresql()
     started = Cluster(a_machine.centre_address, 55432)
     yield started
     started.stop()

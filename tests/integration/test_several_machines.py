@@ -26,7 +26,7 @@ from models.domain.nodes import Server
 from models.domain.receipts import Completeness
 from models.domain.requests import StudyWish
 from services import jobs
-from tests.databases import POSTGRESQL, Cluster
+from tests.databases import Cluster, need_postgresql
 from tests.installation import DIMSE_MOVE, TESTER, Installation
 from tests.machines import Machine, Network, network
 from tests.peers import Peer, free_port, frozen, orthanc
@@ -112,8 +112,7 @@ def a_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 @pytest.fixture(scope="module")
 def a_cluster(a_network: Network) -> Iterator[Cluster]:
-    if not (POSTGRESQL / "initdb").exists():
-        pytest.skip("PostgreSQL 15 is not installed")
+    need_postgresql()
     started = Cluster(a_network.address(1), 55432)
     yield started
     started.stop()

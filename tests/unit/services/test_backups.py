@@ -38,7 +38,7 @@ from models.domain.errors import (
 from models.domain.people import operator
 from models.settings import Settings
 from services import backups, manifests
-from tests.databases import MASTER_KEY
+from tests.databases import MASTER_KEY, POSTGRESQL_VERSION
 from tests.revisions import RELEASED, all_rows, filled_at, next_id
 from tests.samples import add_job, some_settings
 
@@ -486,7 +486,8 @@ def test_an_old_or_missing_client_is_named_with_its_package(
 ) -> None:
     settings = some_settings(tmp_path, database_url=a_postgresql_url, spool_reserve_mb=0)
     play_pg_dump(tmp_path, monkeypatch, "9.6.24")
-    with pytest.raises(BadRequest, match=r"pg_dump is older .* PostgreSQL 15.*postgresql-client-15"):
+    told = rf"pg_dump is older .* PostgreSQL {POSTGRESQL_VERSION}.*postgresql-client-{POSTGRESQL_VERSION}"
+    with pytest.raises(BadRequest, match=told):
         backups.make(settings)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BadRequest, match=r"pg_dump is not installed.*postgresql-client"):

@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, func, or_, select, true, update
 from sqlalchemy.orm import Session
 
-from models.db.engine import Database
+from models.db.engine import Database, Lock, hold
 from models.db.groups import Rights, rights_of
 from models.db.people import account, is_of_standing
 from models.db.tables import ApiTokenNodeRow, ApiTokenRow, UserRow
-from models.domain.errors import NotFound
+from models.domain.errors import BadRequest, NotFound
 from models.domain.people import Standing, User
 from models.domain.tokens import Operation, OwnedToken, Token, TokenWish, Use
 
@@ -110,9 +110,15 @@ class TokenStore:
 
     # -- changing -------------------------------------------------------------------------------------------------
 
-    def add(self, user_id: int, secret: str, beginning: str, wish: TokenWish) -> Token:
-        """A new token of a user; of the secret only the digest is kept."""
+    def add(self, user_id: int, secret: str, beginning: str, wish: TokenWish, most: int | None = None) -> Token:
+        """A new token of a user; of the secret only the digest is kept.
+
+        Raises BadRequest when the user has ``most`` already, also when several ask at the same moment.
+        """
         with self._db.transaction() as session:
+            hold(session.connection(), Lock.PEOPLE)
+            if most is not None and self.count(user_id) >= most:
+                raise BadRequest(f"You have {most} tokens. Revoke those that you no longer need.")
             row = ApiTokenRow(
                 digest=self._digest(secret),
                 user_id=user_id,

@@ -104,10 +104,7 @@ def add(db: Database, actor: Actor, wish: TokenWish) -> NewToken:
         raise BadRequest.of(problems)
     secret = new_api_token()
     with db.transaction():
-        store = TokenStore(db)
-        if store.count(owner) >= MOST_TOKENS:
-            raise BadRequest(f"You have {MOST_TOKENS} tokens. Revoke those that you no longer need.")
-        token = store.add(owner, secret, secret[:_BEGINNING_LENGTH], wish)
+        token = TokenStore(db).add(owner, secret, secret[:_BEGINNING_LENGTH], wish, MOST_TOKENS)
         audit.record(db, actor, AuditAction.ADD_TOKEN, f"{_subject(token, actor.name)}: {_words(db, token)}")
         return NewToken(token, secret)
 

@@ -1,9 +1,11 @@
 """A token does what its owner may do at this moment, cut down to its limits, and dies at once."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from models.db.engine import Database
 from models.db.jobs import JobStore
@@ -22,6 +24,7 @@ from services.people import accounts, actors, groups, tokens
 from tests.databases import Clock
 from tests.people import a_profile, a_user
 from tests.samples import a_folder, a_request, a_server
+from tests.waiting import wait_until
 
 SHELL = operator("shell")
 RIGHTS = frozenset({Permission.ADD_TOKEN, Permission.ADD_BATCH_TRANSFER, Permission.VIEW_BATCH_TRANSFER})
@@ -310,6 +313,28 @@ def test_nobody_has_more_tokens_than_anybody_needs(
         tokens.add(database, actor, a_wish(database))
     with pytest.raises(BadRequest, match="Revoke"):
         tokens.add(database, actor, a_wish(database))
+
+
+def test_two_requests_at_once_make_no_token_too_many(
+    database: Database, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "MOST_TOKENS", 1)
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction():
+            tokens.add(database, actor, a_wish(database))
+            other = pool.submit(tokens.add, database, actor, a_wish(database))
+            wait_until(lambda: other.done() or somebody_waits(database), "the second request")
+        with pytest.raises(BadRequest, match="Revoke"):
+            other.result()
+    assert len(tokens.list(database, actor)) == 1
+
+
+def somebody_waits(db: Database) -> bool:
+    """Whether a connection waits for a lock of another one; with SQLite everybody does, before anything is read."""
+    with db.reading() as session:
+        if session.connection().dialect.name == "sqlite":
+            return True
+        return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
 
 
 def test_a_token_without_limits_makes_tokens_that_do_not_outlive_it(

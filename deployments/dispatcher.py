@@ -100,7 +100,7 @@ def _watch(db: Database, stop: StopRequest, duty: Duty) -> None:
     since = db.clock()
     while not stop.comes_within(_WATCH_EVERY_S):
         _attempt("look for alarms", lambda: watching.look(db, settings(), duty.is_anothers))
-        _attempt("look at scheduled work", lambda: watch.look(db, settings(), since))
+        _attempt("look at scheduled work", lambda: watch.look(db, settings(), since, duty.is_anothers))
 
 
 def _attempt(chore: str, call: Callable[[], object]) -> None:

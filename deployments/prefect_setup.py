@@ -28,13 +28,12 @@ from pydantic import ValidationError
 
 from deployments import prefect_server
 from deployments.daemon import run
-from deployments.plan_file import checked_plan
 from models.domain.errors import BadRequest, TimedOut
 from models.domain.jobs import JobKind
 from models.settings import settings
 from services import prefect_status
 from services.chores.roster import CHORES
-from services.deployment_plan import PREFECT_YAML, DeploymentPlan, PlannedDeployment, PlannedQueue, Schedule
+from services.deployment_plan import PREFECT_YAML, DeploymentPlan, PlannedDeployment, PlannedQueue, Schedule, planned
 from services.orchestration import BROADCAST_DEPLOYMENT, MAINTENANCE_QUEUE, OURS, RECOVERED_QUEUE, queue_for
 
 _FILE = PREFECT_YAML.name
@@ -57,7 +56,7 @@ def main() -> None:
 
     Raises TimedOut when it does not answer, NotPermitted when it wants another password, BadRequest for a wrong plan.
     """
-    plan = checked_plan(settings())
+    plan = planned(settings())
     check_flows(plan)  # the import takes longer than all the rest: do it while the server starts
     _wait_until_ready()
     prefect_status.has_pool(settings())  # unlike readiness, that takes the password

@@ -24,13 +24,12 @@ from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, Proc
 
 from deployments.choosing import Choice
 from deployments.daemon import run
-from deployments.plan_file import checked_plan
 from dicom.files.spool import Spool
 from models.db.engine import open_database
 from models.domain.errors import AditError
 from models.settings import settings
 from services import reach
-from services.deployment_plan import DeploymentPlan
+from services.deployment_plan import DeploymentPlan, planned
 from services.orchestration import MAINTENANCE_QUEUE, URGENT
 from services.worker_names import MAINTENANCE_LANE, URGENT_LANE, lane
 
@@ -92,7 +91,7 @@ def lanes(plan: DeploymentPlan, name: str, places: int) -> Sequence[Lane]:
 
 def main(name: str, places: int) -> None:
     """Work until SIGTERM. Flow runs at work are left to whoever has started this program."""
-    plan, db = checked_plan(settings()), open_database(settings())
+    plan, db = planned(settings()), open_database(settings())
     choice = Choice(lambda job_id: reach.leaves_to_others(db, settings(), job_id, name))
     threading.Thread(target=_sweep_spool, name="spool", daemon=True).start()
     with suppress(asyncio.CancelledError, KeyboardInterrupt):

@@ -1,31 +1,21 @@
 """What ``prefect.yaml`` says: which flow runs where and when, in which queues runs wait. Asks nobody else."""
 
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any
+from zoneinfo import ZoneInfo
 
-import yaml
-from cronsim import CronSim, CronSimError
+from cronsim import CronSim
 
-from models.domain.errors import BadRequest
+from models.domain.errors import BadRequest, reason_of
 from models.settings import Settings
+from services import plan_file
+from services.plan_file import PlanFile, WrittenDeployment, WrittenTimes
 
 PREFECT_YAML = Path(__file__).resolve().parents[1] / "prefect.yaml"
-_TOP_KEYS = {"prefect-version", "name", "pull", "work_pools", "deployments"}
-_POOL_KEYS = {"name", "queues"}
-_QUEUE_KEYS = {"name", "concurrency_limit"}
-_DEPLOYMENT_KEYS = {
-    *("name", "description", "entrypoint", "tags", "work_pool"),
-    *("parameters", "schedules", "concurrency_limit"),
-}
-_WORK_POOL_KEYS = {"name", "work_queue_name"}
-_SCHEDULE_KEYS = {"cron", "timezone", "active"}
-_SETTING = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,85 +88,59 @@ class DeploymentPlan:
 def planned(settings: Settings, path: Path = PREFECT_YAML) -> DeploymentPlan:
     """The plan of this installation, whose settings stand where the file has ``{{ name }}``.
 
-    Raises BadRequest for a key that would be left out without a word, and for a schedule that is none.
+    Raises BadRequest, naming the file and the entry, for whatever is wrong with it. Programs ask before they begin;
+    one that goes on asks for ``complaint`` first, since somebody may be changing the file.
     """
-    document = _filled(_document(path, path.stat().st_mtime_ns), settings)
-    _check_keys("the file", document, _TOP_KEYS)
-    pools = document["work_pools"]
-    if len(pools) != 1:
-        raise BadRequest(f"prefect.yaml: one work pool is needed, not {len(pools)}.")
-    (pool,) = pools
-    _check_keys(pool["name"], pool, _POOL_KEYS)
-    queues = tuple(_queue(found, priority) for priority, found in enumerate(pool["queues"], 1))
-    plan = DeploymentPlan(pool["name"], queues, tuple(_deployment(one, settings) for one in document["deployments"]))
-    _check_queues(plan)
+    plan, wrong = _looked_at(settings, path)
+    if plan is None:
+        raise BadRequest(wrong)
     return plan
 
 
+def complaint(settings: Settings, path: Path = PREFECT_YAML) -> str:
+    """What is wrong with the file; empty when nothing is."""
+    _, wrong = _looked_at(settings, path)
+    return wrong
+
+
+def _looked_at(settings: Settings, path: Path) -> tuple[DeploymentPlan | None, str]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        return None, f"{path} cannot be read: {reason_of(error)}."
+    stamp = found.st_mtime_ns, found.st_size
+    return _understood(path, stamp, settings)  # pyright: ignore[reportArgumentType]  (frozen models have a hash)
+
+
 @lru_cache(maxsize=1)
-def _document(path: Path, _changed_at_ns: int) -> Any:
-    """What the file holds, parsed once as long as nobody changes it: pages and the dispatcher ask again and again."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+def _understood(path: Path, _stamp: tuple[int, int], settings: Settings) -> tuple[DeploymentPlan | None, str]:
+    """The plan, or what is wrong, read once as long as nobody changes it: pages and alarms ask again and again."""
+    try:
+        return _plan(plan_file.read(path, settings), settings), ""
+    except BadRequest as error:
+        return None, error.message
 
 
-def _queue(found: Mapping[str, Any], priority: int) -> PlannedQueue:
-    _check_keys(found["name"], found, _QUEUE_KEYS)
-    return PlannedQueue(found["name"], priority, found.get("concurrency_limit"))
+def _plan(found: PlanFile, settings: Settings) -> DeploymentPlan:
+    (pool,) = found.work_pools
+    queues = (
+        PlannedQueue(queue.name, priority, queue.concurrency_limit) for priority, queue in enumerate(pool.queues, 1)
+    )
+    return DeploymentPlan(pool.name, tuple(queues), tuple(_deployment(one, settings) for one in found.deployments))
 
 
-def _deployment(found: Mapping[str, Any], settings: Settings) -> PlannedDeployment:
-    name = found["name"]
-    _check_keys(name, found, _DEPLOYMENT_KEYS)
-    _check_keys(name, found["work_pool"], _WORK_POOL_KEYS)
-    schedules = found.get("schedules", [])
-    if len(schedules) > 1:
-        raise BadRequest(f"prefect.yaml: {name}: one schedule is enough.")
+def _deployment(found: WrittenDeployment, settings: Settings) -> PlannedDeployment:
     return PlannedDeployment(
-        name=name,
-        entrypoint=found["entrypoint"],
-        queue=found["work_pool"]["work_queue_name"],
-        description=found.get("description", ""),
-        tags=tuple(found.get("tags", ())),
-        parameters=found.get("parameters", {}),
-        schedule=_schedule(name, schedules[0], settings) if schedules else None,
-        concurrency_limit=found.get("concurrency_limit"),
+        name=found.name,
+        entrypoint=found.entrypoint,
+        queue=found.work_pool.work_queue_name,
+        description=found.description,
+        tags=tuple(found.tags),
+        parameters=found.parameters,
+        schedule=next((_schedule(times, settings) for times in found.schedules), None),
+        concurrency_limit=found.concurrency_limit,
     )
 
 
-def _schedule(name: str, found: Mapping[str, Any], settings: Settings) -> Schedule:
-    _check_keys(name, found, _SCHEDULE_KEYS)
-    schedule = Schedule(found["cron"], found.get("timezone", settings.time_zone), found.get("active", True))
-    try:
-        schedule.after(datetime.now(UTC))
-    except CronSimError as exc:
-        raise BadRequest(f"prefect.yaml: {name}: {schedule.cron!r} are no times of a crontab.") from exc
-    except (ValueError, ZoneInfoNotFoundError) as exc:
-        raise BadRequest(f"prefect.yaml: {name}: {schedule.time_zone!r} is no time zone.") from exc
-    return schedule
-
-
-def _check_queues(plan: DeploymentPlan) -> None:
-    known = {queue.name for queue in plan.queues}
-    for deployment in plan.deployments:
-        if deployment.queue not in known:
-            raise BadRequest(f"prefect.yaml: {deployment.name}: there is no queue {deployment.queue}.")
-
-
-def _check_keys(name: str, found: Mapping[str, Any], known: Collection[str]) -> None:
-    unknown = [key for key in found if key not in known]
-    if unknown:
-        raise BadRequest(f"prefect.yaml: {name}: {', '.join(unknown)} is not understood.")
-
-
-def _filled(value: Any, settings: Settings) -> Any:
-    """The document with the settings that it names in their places."""
-    if isinstance(value, dict):
-        return {key: _filled(inner, settings) for key, inner in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list):
-        return [_filled(inner, settings) for inner in cast("list[Any]", value)]
-    named = _SETTING.fullmatch(value) if isinstance(value, str) else None
-    if named is None:
-        return value
-    if named[1] not in type(settings).model_fields:
-        raise BadRequest(f"prefect.yaml: there is no setting {named[1]}.")
-    return getattr(settings, named[1])
+def _schedule(found: WrittenTimes, settings: Settings) -> Schedule:
+    return Schedule(found.cron, found.timezone or settings.time_zone, found.active)

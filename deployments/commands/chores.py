@@ -7,11 +7,11 @@ from typer.core import TyperGroup
 
 from deployments import installation, programs, stack
 from deployments.commands.session import DataDir, open_session
-from deployments.plan_file import checked_plan
 from deployments.screen import FAILURE, WARNING, errors_shown, say, show_table
 from models.domain.chores import ChoreOutcome
 from services.chores import overview
 from services.chores.overview import ChoreShown
+from services.deployment_plan import planned
 
 
 class _ListGroup(TyperGroup):
@@ -29,7 +29,7 @@ def list_chores(data_dir: DataDir = None) -> None:
     """List what is done by itself, when, and how it went; `adit chores` does the same. Ends with 1 when one fails."""
     with errors_shown():
         session = open_session(data_dir)
-        checked_plan(session.settings)
+        planned(session.settings)
         found = overview.listed(session.db, session.settings, session.actor)
         show_table("Scheduled work", ("name", "when", "last run", "result", "next"), map(_row, found))
         for chore in found:
@@ -60,7 +60,7 @@ def deploy(data_dir: DataDir = None) -> None:
         settings = installation.open_settings(data_dir)
         if note := installation.running(settings):
             settings = installation.open_settings(prefect_port=note.prefect_port)
-        checked_plan(settings)
+        planned(settings)
         programs.become(settings, "prefect-setup", *stack.module("prefect_setup"))
 
 

@@ -9,11 +9,11 @@ import typer
 from deployments import installation, ports, prefect_server, stack
 from deployments.commands.programs import WebPort
 from deployments.commands.session import DataDir
-from deployments.plan_file import checked_plan
 from deployments.screen import console, errors_shown, say
 from deployments.supervisor import Supervisor
 from models.domain.errors import Interrupted
 from models.settings import Settings
+from services.deployment_plan import planned
 
 
 def up(
@@ -49,7 +49,7 @@ def demo(
 
 
 def _run(settings: Settings) -> None:
-    checked_plan(settings)
+    planned(settings)
     ports.check_is_free(settings.web_host, settings.web_port, "--web-port")
     ports.check_is_free(settings.prefect_host, settings.prefect_port, "--prefect-port")
     ports.check_is_free(settings.receiver_host, settings.receiver_port, "--receiver-port")

@@ -8,10 +8,10 @@ import typer
 
 from deployments import installation, ports, prefect_server, programs, stack
 from deployments.commands.session import DataDir
-from deployments.plan_file import checked_plan
 from deployments.screen import errors_shown
 from models.domain.errors import Interrupted
 from services import worker_names
+from services.deployment_plan import planned
 
 WebPort = Annotated[
     int | None, typer.Option(envvar="ADIT_WEB_PORT", min=0, max=65535, help="Of the web pages; 0: any free one.")
@@ -22,7 +22,7 @@ def init(data_dir: DataDir = None) -> None:
     """Prepare database, first administrator and Prefect's deployments, and end; done twice it changes nothing."""
     with _until_stopped():
         settings = installation.open_settings(data_dir, makes_key=True)
-        checked_plan(settings)
+        planned(settings)
         programs.migrate(settings)
         programs.become(settings, "prefect-setup", *stack.module("prefect_setup"))
 

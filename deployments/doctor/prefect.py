@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
-from deployments import plan_file
 from deployments.doctor.findings import Finding, ok, problem, warning
 from models.domain.errors import AditError, NotPermitted
 from models.settings import Settings
-from services import prefect_status
-from services.deployment_plan import PREFECT_YAML, planned
+from services import deployment_plan, prefect_status
+from services.deployment_plan import PREFECT_YAML
 
 _START = "Start adit up, or adit prefect-server, and look at ADIT_PREFECT_HOST, _PORT and _URL."
 _DEPLOY = "Run adit deploy, or start adit up again."
@@ -17,7 +16,7 @@ _DEPLOY = "Run adit deploy, or start adit up again."
 
 def plan(settings: Settings) -> Iterator[Finding]:
     """Look whether ``prefect.yaml`` can be understood."""
-    if wrong := plan_file.complaint(settings):
+    if wrong := deployment_plan.complaint(settings):
         yield problem("Plan", wrong, f"Correct {PREFECT_YAML}, then run adit deploy.")
 
 
@@ -46,10 +45,10 @@ def _deployments(settings: Settings) -> Iterator[Finding]:
     if not prefect_status.has_pool(settings):
         yield problem("Deployments", "Prefect has no work pool for our flows.", _DEPLOY)
         return
-    if plan_file.complaint(settings):
+    if deployment_plan.complaint(settings):
         return  # told by the check of the plan
     there = prefect_status.deployments(settings)
-    wanted = planned(settings).deployments
+    wanted = deployment_plan.planned(settings).deployments
     missing = sorted(one.name for one in wanted if one.name not in there)
     other = sorted(
         one.name for one in wanted if one.name in there and _differs(there[one.name], one.entrypoint, one.queue)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from deployments import plan_file
 from deployments.doctor import storage
 from deployments.doctor.findings import Finding, Installation, ok, problem, warning
 from models.db.alarms import AlarmStore
@@ -11,10 +10,9 @@ from models.db.holding import HoldingStore
 from models.db.measures import MeasureStore
 from models.db.project import ProjectStore
 from models.db.refusals import RefusalStore
-from services import backups
+from services import backups, deployment_plan
 from services.alarms.watching import FAILURES
 from services.chores import overview
-from services.deployment_plan import planned
 
 _STALLED_AFTER = timedelta(minutes=10)
 _REFUSED_WITHIN = timedelta(minutes=10)
@@ -61,7 +59,7 @@ def refusals(here: Installation) -> Iterator[Finding]:
 
 def chores(here: Installation) -> Iterator[Finding]:
     """Look whether scheduled work fails, or is not done any more; what was never done may be new."""
-    if plan_file.complaint(here.settings):
+    if deployment_plan.complaint(here.settings):
         return  # told by the check of the plan
     found = overview.troubles(here.db, here.settings, None)
     for title, words in found.values():
@@ -74,9 +72,9 @@ def chores(here: Installation) -> Iterator[Finding]:
 def backup(here: Installation) -> Iterator[Finding]:
     """Look whether there is a backup of the last two times at which one is made, and a place for the next one."""
     settings = here.settings
-    if plan_file.complaint(settings):
+    if deployment_plan.complaint(settings):
         return  # told by the check of the plan
-    chore = planned(settings).deployment("backup")
+    chore = deployment_plan.planned(settings).deployment("backup")
     schedule = chore.schedule if chore else None
     place = backups.directory(settings)
     if place.exists() and (why := storage.why_not_writable(place)):

@@ -25,6 +25,8 @@ _HAS_JUST_STARTED = timedelta(minutes=15)
 class ChoreShown:
     """One chore. ``trouble`` is empty where nothing is wrong; ``schedule`` is None where prefect.yaml has none.
 
+    It is None, too, when that file cannot be understood, which ``trouble`` says then.
+
     ``next_at`` is when Prefect does it next. It is None when nothing is planned, and when Prefect does not answer.
     """
 
@@ -47,6 +49,7 @@ def listed(db: Database, settings: Settings, actor: Actor) -> tuple[ChoreShown, 
     """All chores. Raises NotPermitted for others than staff."""
     _check(actor)
     plans, last, now = _schedules(settings), ChoreStore(db).last(CHORES, 2), db.clock()
+    wrong = deployment_plan.complaint(settings)
     planned, complaint = _planned(settings)
     return tuple(
         ChoreShown(
@@ -57,7 +60,10 @@ def listed(db: Database, settings: Settings, actor: Actor) -> tuple[ChoreShown, 
             last=_newest(last[name]),
             is_at_work=any(run.is_at_work(now) for run in last[name]),
             next_at=planned.get(name),
-            trouble=trouble(plans[name], last[name], now) or complaint or _complaint(name, plans[name], planned),
+            trouble=wrong
+            or trouble(plans[name], last[name], now)
+            or complaint
+            or _complaint(name, plans[name], planned),
         )
         for name, one in CHORES.items()
     )
@@ -83,7 +89,10 @@ def in_trouble(db: Database, settings: Settings, actor: Actor) -> tuple[str, ...
 
 
 def troubles(db: Database, settings: Settings, since: datetime | None) -> dict[str, tuple[str, str]]:
-    """Title and trouble of the chores that fail or are not done, by name, for somebody who has looked since then."""
+    """Title and trouble of the chores that fail or are not done, by name, for somebody who has looked since then.
+
+    While prefect.yaml cannot be understood, nobody can tell which are late.
+    """
     plans, last, now = _schedules(settings), ChoreStore(db).last(CHORES, 2), db.clock()
     found: dict[str, tuple[str, str]] = {}
     for name, one in CHORES.items():
@@ -133,6 +142,8 @@ def _newest(runs: list[ChoreRun]) -> ChoreRun | None:
 
 
 def _schedules(settings: Settings) -> dict[str, Schedule | None]:
+    if deployment_plan.complaint(settings):
+        return dict.fromkeys(CHORES)
     plan = deployment_plan.planned(settings)
     found = {name: plan.deployment(name) for name in CHORES}
     return {name: deployment.schedule if deployment else None for name, deployment in found.items()}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from models.domain.chores import ChoreOutcome, ChoreRun
+from services import deployment_plan
 from services.chores import overview
 from services.chores.overview import ChoreShown
 from ui import context, session
@@ -67,7 +68,9 @@ RUNS = Look[ChoreRun](
 
 def when(chore: ChoreShown) -> str:
     """When it is done, as people say it."""
-    return chore.when or ("only when asked for" if chore.schedule is None else "switched off")
+    if chore.schedule is None:
+        return "unknown" if deployment_plan.complaint(settings) else "only when asked for"
+    return chore.when or "switched off"
 
 
 @st.fragment(run_every=EVERY_S)

@@ -54,7 +54,7 @@ def test_scheduled_work_is_looked_at_as_by_somebody_who_has_just_begun(
     """What was missed while nothing ran is done first, and is nothing to complain of."""
     looked: list[datetime] = []
     monkeypatch.setattr("services.alarms.watching.look", lambda *_: None)
-    monkeypatch.setattr("services.chores.watch.look", lambda _db, _settings, since: looked.append(since))
+    monkeypatch.setattr("services.chores.watch.look", lambda _db, _settings, since, _stands_by: looked.append(since))
     db = open_session(None, makes_key=True).db
     begun = db.clock()
     dispatcher._watch(db, Stop(2), Duty(db))  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """Every mistake in prefect.yaml ends in one line that names the file and the entry, before anything is done."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +8,16 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from deployments import plan_file
 from deployments.cli import app
 from deployments.doctor import prefect, work
 from deployments.doctor.findings import Installation
-from deployments.plan_file import checked_plan
 from deployments.prefect_setup import check_flows
 from models.db.engine import utc_now
 from models.domain.errors import BadRequest
+from models.settings import Settings
+from services import deployment_plan, plan_file
 from services.deployment_plan import PREFECT_YAML, planned
+from services.plan_file import PlanFile
 from tests.databases import sqlite_database
 from tests.samples import some_settings
 
@@ -77,6 +78,9 @@ MISTAKES: list[tuple[Change, str]] = [
     (text("name: *nobody"), "this is no YAML in line 1"),
     (text("name: 2026-13-45"), "this is no YAML"),
     (text("name: \x01"), "this is no YAML"),
+    (text("name: adit\nname: tida\n"), "the key name of line 1 stands there again in line 2"),
+    (text("a:\n  - b: {c: 1, d: 2, c: 3}\n"), "the key c of line 2 stands there again in line 2"),
+    (text("a: &a {b: 1}\nc:\n  <<: *a\n  <<: *a\n"), "the key << of line 3 stands there again in line 4"),
     (text(""), "these are no keys with values"),
     (text("- name: adit"), "these are no keys with values"),
     (text("name: adit"), "work_pools is missing. prefect.yaml: deployments is missing."),
@@ -125,6 +129,7 @@ MISTAKES: list[tuple[Change, str]] = [
     (backup(entrypoint="flows.chore.refusal"), "deployment backup: entrypoint: flows.chore.refusal is no flow"),
     (backup(parameters=["backup"]), "deployment backup: parameters: input should be a valid dictionary"),
     (backup(parameters={}), "deployment backup: parameters: 'name' is a required property"),
+    (backup(parameters={"name": ["{{ nothing }}"]}), "deployment backup: parameters: there is no setting nothing"),
     (backup(parameters={"name": 5}), "deployment backup: parameters: name is not what chore takes"),
     (backup(parameters={"name": "backup", "keep": 3}), "deployment backup: parameters: chore has no keep"),
     (backup(parameters={"name": "recovery"}), "deployment backup: parameters: name: backup is needed"),
@@ -143,8 +148,8 @@ MISTAKES: list[tuple[Change, str]] = [
     (times(cron=""), "deployment backup: schedules: number 1: cron: not of the form"),
     (times(cron="@daily"), "deployment backup: schedules: number 1: cron: not of the form"),
     (times(cron="0 30 1 * * *"), "deployment backup: schedules: number 1: cron: not of the form"),
-    (times(cron="61 * * * *"), "backup: '61 * * * *' are no times of a crontab"),
-    (times(cron="0 0 31 2 *"), "backup: '0 0 31 2 *' are no times of a crontab"),
+    (times(cron="61 * * * *"), "backup: schedules: number 1: cron: '61 * * * *' are no times of a crontab"),
+    (times(cron="0 0 31 2 *"), "backup: schedules: number 1: cron: '0 0 31 2 *' are no times of a crontab"),
     (times(cron="0 0 LW * *"), "deployment backup: schedules: '0 0 LW * *' is no crontab for Prefect"),
     (times(cron="{{ nothing }}"), "deployment backup: schedules: number 1: cron: there is no setting nothing"),
     (times(cron="{{ backup_keep }}"), "deployment backup: schedules: number 1: cron: input should be a valid string"),
@@ -168,7 +173,7 @@ def write(path: Path, change: Change) -> Path:
 def test_a_mistake_is_told_in_one_line_with_its_file_and_entry(a_file: Path, change: Change, told: str) -> None:
     settings = some_settings(a_file.parent)
     with pytest.raises(BadRequest) as raised:
-        check_flows(checked_plan(settings, write(a_file, change)))
+        check_flows(planned(settings, write(a_file, change)))
     assert raised.value.message.startswith("prefect.yaml: ")
     assert told in raised.value.message and "\n" not in raised.value.message
 
@@ -178,14 +183,56 @@ def test_a_file_that_cannot_be_read_is_named(a_file: Path, content: bytes | None
     if content is not None:
         a_file.write_bytes(content)
     with pytest.raises(BadRequest, match=r"prefect\.yaml"):
-        checked_plan(some_settings(a_file.parent), a_file)
+        planned(some_settings(a_file.parent), a_file)
 
 
-def test_what_is_right_is_the_plan(tmp_path: Path) -> None:
-    settings = some_settings(tmp_path)
-    plan = checked_plan(settings)
-    check_flows(plan)
-    assert plan == planned(settings)
+def test_flows_take_what_the_file_says(tmp_path: Path) -> None:
+    check_flows(planned(some_settings(tmp_path)))
+
+
+def test_keys_that_come_from_an_anchor_may_be_said_again(a_file: Path) -> None:
+    yaml_text = PREFECT_YAML.read_text()
+    merged = yaml_text.replace("work_pool: *queries", "work_pool: {<<: *queries, work_queue_name: urgent-batch-query}")
+    assert merged != yaml_text
+    a_file.write_text(merged)
+    check = planned(some_settings(a_file.parent), a_file).deployment("batch-check")
+    assert check and check.queue == "urgent-batch-query"
+
+
+def test_settings_stand_in_parameters_and_in_lists(a_file: Path) -> None:
+    settings = some_settings(a_file.parent, backup_keep=9)
+    change = backup(parameters={"name": "backup", "keep": ["{{ backup_keep }}"]}, tags=["{{ time_zone }}"])
+    found = planned(settings, write(a_file, change)).deployment("backup")
+    assert found and found.parameters["keep"] == [9] and found.tags == ("Europe/Berlin",)
+
+
+def test_a_file_is_read_again_only_when_it_or_the_settings_have_changed(
+    a_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, read = some_settings(a_file.parent), counted(monkeypatch)
+    write(a_file, backup(retries=3))
+    assert [deployment_plan.complaint(settings, a_file) for _ in range(3)] == [
+        "prefect.yaml: deployment backup: retries is not understood."
+    ] * 3
+    assert len(read) == 1
+    write(a_file, backup(description="Mended."))
+    assert deployment_plan.complaint(settings, a_file) == "" and len(read) == 2
+    assert planned(settings, a_file) is planned(settings, a_file) and len(read) == 2
+    planned(some_settings(a_file.parent, backup_cron="1 1 * * *"), a_file)
+    assert len(read) == 3
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The file each time that it is read."""
+    found: list[Path] = []
+    read = plan_file.read
+
+    def counting(path: Path, settings: Settings) -> PlanFile:
+        found.append(path)
+        return read(path, settings)
+
+    monkeypatch.setattr(plan_file, "read", counting)
+    return found
 
 
 def test_a_secret_of_the_settings_is_in_no_complaint(a_file: Path) -> None:
@@ -193,14 +240,17 @@ def test_a_secret_of_the_settings_is_in_no_complaint(a_file: Path) -> None:
     settings = some_settings(a_file.parent, database_url=address)
     change = times(cron="{{ master_key }}", timezone="{{ database_url }}")
     with pytest.raises(BadRequest) as raised:
-        checked_plan(settings, write(a_file, change))
+        planned(settings, write(a_file, change))
     assert settings.master_key.get_secret_value() not in raised.value.message
     assert "hidden" not in raised.value.message
 
 
 @pytest.fixture
-def a_broken_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def a_broken_file(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    deployment_plan._understood.cache_clear()
     monkeypatch.setattr(plan_file, "_document", lambda _path: {"work_pools": []})
+    yield
+    deployment_plan._understood.cache_clear()
 
 
 @pytest.mark.usefixtures("a_broken_file")

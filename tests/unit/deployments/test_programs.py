@@ -165,7 +165,7 @@ import runpy, sys
 from models.domain.errors import BadRequest
 from services import deployment_plan
 
-def planned(settings, path):
+def planned(settings):
     raise BadRequest("prefect.yaml: there is no queue nowhere.")
 
 deployment_plan.planned = planned

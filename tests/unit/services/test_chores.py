@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,7 +27,7 @@ from models.domain.chores import DIED, ChoreOutcome, ChoreRun
 from models.domain.errors import NotFound, NotPermitted, Unreachable, WriteFailed
 from models.domain.people import Actor, LinkPurpose, operator
 from models.settings import Settings
-from services import backups, housekeeping, prefect_status
+from services import backups, deployment_plan, housekeeping, prefect_status
 from services.alarms import watching
 from services.chores import disk_check, expiry, overview, performing, roster, watch
 from services.chores.performing import Done
@@ -217,6 +218,58 @@ def test_administrators_hear_of_a_chore_that_is_not_done_any_more(
     watch.look(database, settings, begun)
     late = {mail.subject for mail in mails_to(database, "admin@clinic.example")}
     assert late == {f"Scheduled work: {title}" for title in ("Disk check", "Recovery", "Spool sweep", "Expiry")}
+
+
+@pytest.fixture
+def break_plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """Have prefect.yaml hold a text; that of the project when it is empty."""
+
+    file = tmp_path / "prefect.yaml"
+    monkeypatch.setattr(deployment_plan, "complaint", partial(deployment_plan.complaint, path=file))
+    monkeypatch.setattr(deployment_plan, "planned", partial(deployment_plan.planned, path=file))
+
+    def write(content: str) -> None:
+        file.write_text(content or deployment_plan.PREFECT_YAML.read_text())
+
+    write("")
+    return write
+
+
+def test_a_plan_that_is_broken_while_programs_run_is_an_alarm_and_ends_none(
+    database: Database, settings: Settings, clock: Clock, break_plan: Callable[[str], None]
+) -> None:
+    begun = clock()
+    run = ChoreStore(database).begin("expiry", timedelta(minutes=1))
+    assert run
+    ChoreStore(database).end(run.id, ChoreOutcome.SUCCESS, "")
+    clock.pass_by(3 * 86_400)
+    watch.look(database, settings, begun)
+    late = AlarmStore(database).names()
+    assert "chore-expiry" in late
+    break_plan("deployments: [")
+    watch.look(database, settings, begun, stands_by=True)
+    assert AlarmStore(database).names() == late, "another machine's file may be right"
+    for _ in range(2):
+        watch.look(database, settings, begun)
+    assert AlarmStore(database).names() == late | {"plan"}
+    (mail,) = [mail for mail in mails_to(database, "admin@clinic.example") if "prefect.yaml" in mail.subject]
+    assert "this is no YAML in line 1" in mail.body and "adit deploy" in mail.body
+    break_plan("")
+    watch.look(database, settings, begun)
+    assert AlarmStore(database).names() == late
+
+
+@pytest.mark.parametrize("content", ["deployments: [", "- 1", "work_pools: 5\ndeployments: {}", "\t"])
+def test_pages_and_the_api_tell_of_a_broken_plan_and_go_on(
+    database: Database, settings: Settings, a_prefect: list[str], break_plan: Callable[[str], None], content: str
+) -> None:
+    break_plan(content)
+    shown = overview.listed(database, settings, STAFF)
+    assert {one.name for one in shown} == {*roster.CHORES}
+    assert all(one.trouble.startswith("prefect.yaml: ") and one.when == "" for one in shown)
+    assert overview.in_trouble(database, settings, STAFF) == ()
+    overview.run_now(database, settings, STAFF, "backup")
+    assert a_prefect == ["id-backup"]
 
 
 @pytest.fixture

@@ -75,6 +75,18 @@ def reset_item(db: Database, actor: Actor, item_id: int) -> Item:
         return again
 
 
+def cancel_item(db: Database, actor: Actor, item_id: int) -> Item:
+    """Cancel an item that waits; the others of its job go on. Raises WrongState for one that does not wait.
+
+    A worker that takes it up at the same moment keeps it, or finds it canceled: never both.
+    """
+    item = permitted_item(db, actor, item_id, ItemAction.CANCEL)
+    with db.transaction():
+        canceled = JobStore(db).cancel_item(item_id)
+        audit.record(db, actor, AuditAction.CHANGE_JOB, f"job {item.job_id}, item {item.position}: canceled")
+        return canceled
+
+
 def delete_item(db: Database, actor: Actor, item_id: int) -> Job:
     """Remove an item that waits from its job, and return the job, which may have ended by that.
 

@@ -23,13 +23,25 @@ from services.job_access import (
     visible,
     visible_item,
 )
-from services.job_actions import cancel, delete, delete_item, hurry, reset_item, restart, resume, retry, verify
+from services.job_actions import (
+    cancel,
+    cancel_item,
+    delete,
+    delete_item,
+    hurry,
+    reset_item,
+    restart,
+    resume,
+    retry,
+    verify,
+)
 
 __all__ = [
     "Filters",
     "actions",
     "at_work",
     "cancel",
+    "cancel_item",
     "count",
     "counts",
     "delete",
@@ -176,11 +188,14 @@ def receipt(db: Database, actor: Actor, item_id: int) -> Receipt:
     return ReceiptStore(db).load(item_id)
 
 
-def receipts(db: Database, actor: Actor, job_id: int) -> dict[int, Receipt]:
-    """The receipts of all items of a job, by the item's id; raises as ``receipt`` does."""
+def receipts(
+    db: Database, actor: Actor, job_id: int, limit: int | None = None, offset: int = 0
+) -> Sequence[tuple[Item, Receipt]]:
+    """The items of a job, as ``items`` gives them, each with its receipt; raises as ``receipt`` does."""
     _check_knows_studies(actor, visible(db, actor, job_id))
-    known = ReceiptStore(db).of_job(job_id)
-    return {item.id: known.get(item.id) or Receipt() for item in items(db, actor, job_id)}
+    found = items(db, actor, job_id, None, limit, offset)
+    known = ReceiptStore(db).of_items([item.id for item in found])
+    return [(item, known.get(item.id) or Receipt()) for item in found]
 
 
 def receipt_summaries(

@@ -130,11 +130,9 @@ def list_items(
 def list_receipts(here: Here, caller: Reader, job_id: JobId, part: Part) -> Page[ReceiptShown]:
     """The receipts of a job's items, at most 100 at a time; one is empty before the first attempt of its item."""
     part = Paging(limit=min(part.limit, MOST_RECEIPTS), offset=part.offset)
-    found = jobs.items(here.db, caller.actor, job_id, None, part.limit, part.offset)
+    found = jobs.receipts(here.db, caller.actor, job_id, part.limit, part.offset)
     total = sum(jobs.progress(here.db, caller.actor, job_id).counts.values())
-    return Page(
-        results=[ReceiptShown.of(item, jobs.receipt(here.db, caller.actor, item.id)) for item in found], total=total
-    )
+    return Page(results=[ReceiptShown.of(item, receipt) for item, receipt in found], total=total)
 
 
 @router.post("/jobs/{job_id}/verify")
@@ -191,6 +189,13 @@ def show_receipt(here: Here, caller: Reader, item_id: ItemId) -> ReceiptShown:
     """The receipt of one item; an empty one before its first attempt."""
     item = jobs.item(here.db, caller.actor, item_id)
     return ReceiptShown.of(item, jobs.receipt(here.db, caller.actor, item_id))
+
+
+@router.post("/items/{item_id}/cancel")
+def cancel_item(here: Here, caller: Mover, item_id: ItemId) -> ItemDetails:
+    """Cancel an item that waits; the others of its job go on."""
+    jobs.cancel_item(here.db, caller.actor, item_id)
+    return _item(here, caller.actor, item_id)
 
 
 @router.post("/items/{item_id}/reset")

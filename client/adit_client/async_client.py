@@ -256,6 +256,9 @@ class AsyncAditClient:
     async def receipt(self, item: ItemOrId) -> Receipt:
         return await self._wire.run(self._rest.receipt(item))
 
+    async def cancel_item(self, item: ItemOrId) -> Item:
+        return await self._wire.run(self._rest.cancel_item(item))
+
     async def reset_item(self, item: ItemOrId) -> Item:
         return await self._wire.run(self._rest.reset(item))
 

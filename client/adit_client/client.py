@@ -296,6 +296,10 @@ class AditClient:
         """The receipt of an item: which instances were expected, received, stored and confirmed."""
         return self._wire.run(self._rest.receipt(item))
 
+    def cancel_item(self, item: ItemOrId) -> Item:
+        """Cancel an item that waits; the others of its job go on."""
+        return self._wire.run(self._rest.cancel_item(item))
+
     def reset_item(self, item: ItemOrId) -> Item:
         """Do an item that has ended again from the start."""
         return self._wire.run(self._rest.reset(item))

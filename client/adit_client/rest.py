@@ -185,6 +185,10 @@ class Rest:
         """The receipt of one item."""
         return self._value(get(f"/items/{id_of(item)}/receipt"), Receipt)
 
+    def cancel_item(self, item: ItemOrId) -> Steps[Item]:
+        """An item that waits, canceled."""
+        return self._value(post(f"/items/{id_of(item)}/cancel"), Item)
+
     def reset(self, item: ItemOrId) -> Steps[Item]:
         """The item, which waits again."""
         return self._value(post(f"/items/{id_of(item)}/reset"), Item)

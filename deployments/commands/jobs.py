@@ -11,8 +11,8 @@ from deployments.commands.session import DataDir, Session, open_session
 from deployments.rows import read_rows
 from deployments.screen import SUCCESS, errors_shown, say, show_table
 from models.db.engine import Database
-from models.domain.errors import BadRequest
-from models.domain.jobs import Job, JobKind, State
+from models.domain.errors import BadRequest, NotFound
+from models.domain.jobs import Item, Job, JobKind, State
 from models.domain.people import Actor
 from models.domain.requests import StudyWish, TransferRequest
 from services import jobs, nodes
@@ -20,6 +20,9 @@ from services import jobs, nodes
 LAST_ID = 2**31 - 1
 """No column for numbers of PostgreSQL holds more."""
 JobId = Annotated[int, typer.Argument(metavar="JOB", min=1, max=LAST_ID, help="The number of the job.")]
+ItemNumber = Annotated[
+    int, typer.Option("--item", metavar="N", min=1, max=LAST_ID, help="The item's number in its job.")
+]
 _INTERRUPTED = 130
 _BATCH_COLUMNS = ("patient_id", "study_uid", "pseudonym")
 
@@ -101,9 +104,22 @@ def show(
             say_where(session, found)
 
 
-def cancel(job: JobId, data_dir: DataDir = None) -> None:
-    """Stop a job that is pending or running."""
-    _change(job, data_dir, jobs.cancel)
+def cancel(
+    job: JobId,
+    item: Annotated[
+        int | None,
+        typer.Option("--item", metavar="N", min=1, max=LAST_ID, help="Only this item, which must be waiting."),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Stop a job that is pending or running, or one item of it that waits."""
+    if item is None:
+        _change(job, data_dir, jobs.cancel)
+        return
+    with errors_shown():
+        session = open_session(data_dir)
+        canceled = jobs.cancel_item(session.db, session.actor, item_at(session, job, item).id)
+        say(f"Item {canceled.position} of job {job} is {canceled.state.value}.")
 
 
 def resume(job: JobId, data_dir: DataDir = None) -> None:
@@ -146,6 +162,14 @@ def delete(job: JobId, data_dir: DataDir = None) -> None:
         session = open_session(data_dir)
         jobs.delete(session.db, session.actor, job)
         say(f"Job {job} is deleted.")
+
+
+def item_at(session: Session, job_id: int, position: int) -> Item:
+    """The item with this number in its job; raises NotFound."""
+    for item in jobs.items(session.db, session.actor, job_id):
+        if item.position == position:
+            return item
+    raise NotFound(f"Job {job_id} has no item {position}.")
 
 
 def _change(job_id: int, data_dir: Path | None, action: Callable[[Database, Actor, int], Job]) -> None:

@@ -8,19 +8,15 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from deployments.commands.jobs import LAST_ID, JobId
-from deployments.commands.session import DataDir, Session, open_session
+from deployments.commands.jobs import LAST_ID, ItemNumber, JobId, item_at
+from deployments.commands.session import DataDir, open_session
 from deployments.screen import FAILURE, errors_shown, say, show_table
 from models.domain.audit import AuditAction, AuditFilter
-from models.domain.errors import BadRequest, NotFound, WriteFailed
-from models.domain.jobs import Item
+from models.domain.errors import BadRequest, WriteFailed
 from services import audit as trail
 from services import escrow as escrows
-from services import jobs, review
+from services import review
 
-ItemNumber = Annotated[
-    int, typer.Option("--item", metavar="N", min=1, max=LAST_ID, help="The item's number in its job.")
-]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept. It must not name the patient.")]
 Uids = Annotated[
     list[str] | None, typer.Option("--uid", metavar="UID", help="Only this instance; may be repeated. Else all held.")
@@ -74,7 +70,7 @@ def release(job: JobId, item: ItemNumber, reason: Reason, uid: Uids = None, data
     """Let held instances of an item pass. The next attempt fetches and sends them; nothing else is moved again."""
     with errors_shown():
         session = open_session(data_dir)
-        chosen = _item(session, job, item)
+        chosen = item_at(session, job, item)
         released = review.release(session.db, session.actor, chosen.id, uid, reason)
         say(f"Released. Item {released.position} of job {job} is {released.state.value}.")
 
@@ -84,7 +80,7 @@ def reject(job: JobId, item: ItemNumber, reason: Reason, uid: Uids = None, data_
     """Leave held instances of an item out for good."""
     with errors_shown():
         session = open_session(data_dir)
-        review.reject(session.db, session.actor, _item(session, job, item).id, uid, reason)
+        review.reject(session.db, session.actor, item_at(session, job, item).id, uid, reason)
         say("Rejected.")
 
 
@@ -206,13 +202,6 @@ def _wanted(
 ) -> AuditFilter:
     """The filter of the options, whose times are UTC, as those that are shown."""
     return AuditFilter(since and since.replace(tzinfo=UTC), until and until.replace(tzinfo=UTC), who, action, about)
-
-
-def _item(session: Session, job_id: int, position: int) -> Item:
-    for item in jobs.items(session.db, session.actor, job_id):
-        if item.position == position:
-            return item
-    raise NotFound(f"Job {job_id} has no item {position}.")
 
 
 def _place(trial: str, job_id: int) -> escrows.Place:

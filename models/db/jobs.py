@@ -16,6 +16,7 @@ from models.db.job_questions import JobQuestions, stand_of
 from models.db.job_rows import (
     counts_of,
     derive,
+    end,
     finish,
     insert_items,
     is_abandoned,
@@ -153,6 +154,21 @@ class JobStore(JobQuestions, LeaseStore):
             _forget_delivery(session, ItemRow.id == item_id)
             _wait_with_items(job)
             session.refresh(row)
+            return item_of(row)
+
+    def cancel_item(self, item_id: int) -> Item:
+        """Cancel an item that waits; its job goes on with the others, and ends when all of them have.
+
+        Raises WrongState for an item that does not wait, or whose job is unverified.
+        """
+        with self._db.transaction() as session:
+            job, row = _at_rest(session, self.item(item_id))
+            check_item_allows(ItemAction.CANCEL, row.state, stand_of(session, job, item_id))
+            now = self._db.clock()
+            end(row, State.CANCELED, CANCELED_TEXT, now)
+            row.error_code = ""
+            session.flush()
+            derive(session, job, now)
             return item_of(row)
 
     def delete_item(self, item_id: int) -> Job:

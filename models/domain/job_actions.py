@@ -81,13 +81,18 @@ def check_item_allows(action: ItemAction, state: State, job: Stand) -> None:
         raise WrongState(_USED)
     if job.state is State.CANCELING:
         raise WrongState("The job is being canceled; wait until it has ended.")
+    if action is ItemAction.CANCEL:
+        if state is not State.PENDING:
+            raise WrongState(f"An item that is {state.value} cannot be canceled.")
+        if job.state is State.UNVERIFIED:
+            raise WrongState("Nobody has verified this job yet. Delete the item instead, or the job.")
     if action is ItemAction.RESET and state not in FINISHED:
         raise WrongState(f"An item that is {state.value} cannot be reset.")
     if action is ItemAction.DELETE:
         if state is not State.PENDING:
             raise WrongState(f"An item that is {state.value} cannot be deleted.")
         if job.has_delivered:
-            raise WrongState("Something of this item is at the destination already. Cancel the job instead.")
+            raise WrongState("Something of this item is at the destination already. Cancel it instead.")
         if sum(job.counts.values()) == 1:
             raise WrongState("It is the only item of its job. Delete the job instead.")
 

@@ -98,6 +98,7 @@ class JobAction(StrEnum):
 class ItemAction(StrEnum):
     """What a person can do to one item."""
 
+    CANCEL = "cancel"
     RESET = "reset"
     DELETE = "delete"
 

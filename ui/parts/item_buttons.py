@@ -11,11 +11,19 @@ from ui.parts import confirm, links
 from ui.parts.confirm import Question
 from ui.parts.flash import flash
 
-_RESET, _DELETE = "item-reset", "item-delete"
+_CANCEL, _RESET, _DELETE = "item-cancel", "item-reset", "item-delete"
 
 
 def show_buttons(item: Item, allowed: Set[ItemAction]) -> None:
-    """Draw a button for each action that is allowed; both ask first."""
+    """Draw a button for each action that is allowed; all ask first."""
+    if ItemAction.CANCEL in allowed:
+        st.button("Cancel", icon=":material/close:", key=_CANCEL, on_click=confirm.ask, args=(_CANCEL,))
+        text = (
+            "It is not begun, and the other items of its job go on. What is at the destination already stays there. "
+            "It can be resumed with its job, or done again."
+        )
+        question = Question(f"Cancel item {item.position}?", text, "Cancel the item", "The item is canceled.")
+        confirm.confirm(_CANCEL, question, lambda: jobs.cancel_item(context.database(), session.actor(), item.id))
     if ItemAction.RESET in allowed:
         st.button("Do it again", icon=":material/restart_alt:", key=_RESET, on_click=confirm.ask, args=(_RESET,))
         text = (
@@ -26,7 +34,9 @@ def show_buttons(item: Item, allowed: Set[ItemAction]) -> None:
         confirm.confirm(_RESET, question, lambda: jobs.reset_item(context.database(), session.actor(), item.id))
     if ItemAction.DELETE in allowed:
         st.button("Delete", icon=":material/delete:", key=_DELETE, on_click=confirm.ask, args=(_DELETE,))
-        question = Question(f"Delete item {item.position}?", "It is removed from its job.", "Delete")
+        question = Question(
+            f"Delete item {item.position}?", "It is removed from its job, as if nobody had asked.", "Delete"
+        )
         confirm.confirm(_DELETE, question, lambda: _delete(item))
 
 

@@ -91,6 +91,7 @@ CASES = [
     Case("DELETE /v1/jobs/{job_id}", T, (404, 204, 204, 204)),
     Case("GET /v1/items/{item_id}", R, (404, 200, 200, 200)),
     Case("GET /v1/items/{item_id}/receipt", R, (404, 200, 200, 200)),
+    Case("POST /v1/items/{item_id}/cancel", T, (404, 200, 200, 200)),
     Case("POST /v1/items/{item_id}/reset", T, (404, 409, 409, 409)),
     Case("DELETE /v1/items/{item_id}", T, (404, 204, 204, 204)),
     Case("GET /v1/jobs/{job_id}/file", R, (404, 404, 403, 403)),

@@ -47,6 +47,7 @@ WITHOUT_PATIENTS = frozenset(
         "batch_results",
         "batch_results_file",
         "cancel",
+        "cancel_item",
         "check_batch_file",
         "check_outcome",
         "checked_rows",

@@ -270,14 +270,21 @@ def test_a_job_is_hurried_or_not(make: Maker) -> None:
     assert server.content == {"urgent": False}
 
 
-def test_jobs_and_items_are_deleted_and_items_reset(make: Maker) -> None:
+def test_jobs_and_items_are_deleted_and_items_canceled_and_reset(make: Maker) -> None:
     gone = httpx.Response(204)
     item = {"id": 8, "state": "pending", "job_id": 7}
     server = serving(
-        {"DELETE /jobs/7": gone, "DELETE /items/8": gone, "POST /items/8/reset": item, "GET /items/8": item}
+        {
+            "DELETE /jobs/7": gone,
+            "DELETE /items/8": gone,
+            "POST /items/8/cancel": {**item, "state": "canceled"},
+            "POST /items/8/reset": item,
+            "GET /items/8": item,
+        }
     )
     client = make(server)
     assert client.delete(7) is None and client.delete_item(8) is None
+    assert client.cancel_item(8).state == "canceled"
     assert client.reset_item(client.item(8)).state == "pending"
 
 

@@ -312,6 +312,62 @@ def test_an_item_is_reset_while_the_others_go_on(database: Database, jobs: JobSt
     assert claimed(jobs, job.id)[0].id == failed.id
 
 
+def test_one_item_that_waits_is_canceled_and_resumed_with_its_job(
+    database: Database, jobs: JobStore, clock: Clock
+) -> None:
+    job = add_job(database, studies=3)
+    first, second, third = jobs.items(job.id)
+    _, lease = claimed(jobs, job.id)
+    with pytest.raises(WrongState, match="A worker has this item"):
+        jobs.cancel_item(first.id)
+    canceled = jobs.cancel_item(second.id)
+    assert (canceled.state, canceled.message, canceled.ended_at) == (State.CANCELED, "Canceled on request.", clock.now)
+    with pytest.raises(WrongState, match="canceled cannot be canceled"):
+        jobs.cancel_item(second.id)
+    jobs.end_attempt(lease, State.SUCCESS, "done")
+    item, lease = claimed(jobs, job.id)
+    assert item.id == third.id, "the canceled one is passed over"
+    jobs.end_attempt(lease, State.SUCCESS, "done")
+    ended = jobs.get(job.id)
+    assert (ended.state, ended.message) == (State.SUCCESS, "Of 3 items 2 succeeded, 1 was canceled.")
+    jobs.resume(job.id)
+    assert [item.state for item in jobs.items(job.id)] == [State.SUCCESS, State.PENDING, State.SUCCESS]
+
+
+def test_canceling_the_last_item_that_waits_ends_the_job(database: Database, jobs: JobStore, clock: Clock) -> None:
+    (only,) = jobs.items(add_job(database).id)
+    jobs.cancel_item(only.id)
+    ended = jobs.get(only.job_id)
+    assert (ended.state, ended.message, ended.ended_at) == (State.CANCELED, "The item was canceled.", clock.now)
+
+
+def test_an_item_is_canceled_or_taken_up_and_never_both(database: Database, jobs: JobStore) -> None:
+    for _ in range(5):
+        job = add_job(database, studies=4)
+        together = Barrier(8)
+
+        def claim(_item: Item, together: Barrier = together, job_id: int = job.id) -> int:
+            together.wait()
+            found = jobs.claim_next(job_id, LEASE)
+            return found[0].id if found else 0
+
+        def cancel(item: Item, together: Barrier = together) -> int:
+            together.wait()
+            try:
+                return jobs.cancel_item(item.id).id
+            except WrongState:
+                return 0
+
+        items = jobs.items(job.id)
+        with ThreadPoolExecutor(8) as pool:
+            claims, cancels = pool.map(claim, items), pool.map(cancel, items)
+            taken, canceled = set(claims) - {0}, set(cancels) - {0}
+        assert not taken & canceled and taken | canceled == {item.id for item in items}
+        states = {item.id: item.state for item in jobs.items(job.id)}
+        assert all(states[item_id] is State.IN_PROGRESS for item_id in taken)
+        assert all(states[item_id] is State.CANCELED for item_id in canceled)
+
+
 def test_only_an_item_that_waits_can_be_deleted(database: Database, jobs: JobStore) -> None:
     job = add_job(database, studies=3)
     first, second, third = jobs.items(job.id)

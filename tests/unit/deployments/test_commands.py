@@ -129,6 +129,19 @@ def test_a_job_is_accepted_shown_canceled_and_resumed(an_installation: Adit) -> 
     assert (job.state, job.urgent, job.trial_protocol_id) == (State.PENDING, True, "T1")
 
 
+def test_one_item_of_a_job_is_canceled(an_installation: Adit) -> None:
+    an_installation(
+        "transfer", "--from", "pacs", "--to", "research", "--no-wait", "--study", "1.2.3", "--study", "1.2.4"
+    )
+    assert "Item 2 of job 1 is canceled." in an_installation("cancel", 1, "--item", 2).output
+    assert an_installation("cancel", 1, "--item", 2).exit_code == 2, "it waits no more"
+    assert "Job 1 has no item 3." in an_installation("cancel", 1, "--item", 3).output
+    db = open_database(settings())
+    (job,) = jobs.list(db, operator("test"), everybody=True)
+    states = [item.state for item in jobs.items(db, operator("test"), job.id)]
+    assert (job.state, states) == (State.PENDING, [State.PENDING, State.CANCELED])
+
+
 def test_a_job_is_made_urgent_restarted_and_deleted(an_installation: Adit) -> None:
     an_installation("transfer", "--from", "pacs", "--to", "research", "--no-wait", "--study", "1.2.3")
     assert "Job 1 is urgent." in an_installation("hurry", 1).output

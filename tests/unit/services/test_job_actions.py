@@ -38,6 +38,7 @@ DO: dict[JobAction, Callable[[Database, Actor, int], object]] = {
     JobAction.DELETE: jobs.delete,
 }
 DO_TO_ITEM: dict[ItemAction, Callable[[Database, Actor, int], object]] = {
+    ItemAction.CANCEL: jobs.cancel_item,
     ItemAction.RESET: jobs.reset_item,
     ItemAction.DELETE: jobs.delete_item,
 }
@@ -81,12 +82,24 @@ def test_what_is_offered_is_what_is_done(database: Database, actor: Actor, state
             assert offered, action
 
 
-@pytest.mark.parametrize("state", [State.PENDING, State.IN_PROGRESS, State.CANCELED, State.FAILURE])
-def test_what_is_offered_for_an_item_is_what_is_done(database: Database, state: State) -> None:
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (State.UNVERIFIED, {ItemAction.DELETE}),
+        (State.PENDING, {ItemAction.CANCEL, ItemAction.DELETE}),
+        (State.IN_PROGRESS, set[ItemAction]()),
+        (State.CANCELING, set[ItemAction]()),
+        (State.CANCELED, {ItemAction.RESET}),
+        (State.FAILURE, {ItemAction.RESET}),
+    ],
+)
+def test_what_is_offered_for_an_item_is_what_is_done(
+    database: Database, state: State, expected: set[ItemAction]
+) -> None:
     for action in ItemAction:
         item = jobs.items(database, OWNER, in_state(database, state).id)[0]
         offered = action in jobs.item_actions(database, OWNER, item)
-        assert offered is ((action is ItemAction.DELETE) is (state is State.PENDING) and state is not State.IN_PROGRESS)
+        assert offered is (action in expected)
         try:
             DO_TO_ITEM[action](database, OWNER, item.id)
         except WrongState:
@@ -178,6 +191,8 @@ def test_every_change_is_in_the_trail(database: Database) -> None:
     jobs.retry(database, OWNER, job.id)
     first, second = jobs.items(database, OWNER, job.id)
     jobs.delete_item(database, OWNER, second.id)
+    jobs.cancel_item(database, OWNER, first.id)
+    jobs.reset_item(database, OWNER, first.id)
     jobs.cancel(database, OWNER, job.id)
     jobs.reset_item(database, OWNER, first.id)
     with pytest.raises(NotPermitted):
@@ -187,6 +202,8 @@ def test_every_change_is_in_the_trail(database: Database) -> None:
     assert trail[::-1] == [
         ("change_job", f"job {job.id}: retry", "done"),
         ("change_job", f"job {job.id}, item 2: deleted", "done"),
+        ("change_job", f"job {job.id}, item 1: canceled", "done"),
+        ("change_job", f"job {job.id}, item 1: reset", "done"),
         ("change_job", f"job {job.id}: cancel", "done"),
         ("change_job", f"job {job.id}, item 1: reset", "done"),
         ("change_job", f"job {job.id}: restart", "NotPermitted"),
@@ -210,9 +227,11 @@ def test_what_has_delivered_is_not_deleted(database: Database) -> None:
     item, lease = claimed(database, job)
     ReceiptStore(database).save(lease, Receipt(expected={"1"}, received={"1"}, stored={"1"}))
     JobStore(database).end_attempt(lease, State.PENDING, "again later")
-    assert jobs.item_actions(database, OWNER, jobs.item(database, OWNER, item.id)) == frozenset()
+    assert jobs.item_actions(database, OWNER, jobs.item(database, OWNER, item.id)) == {ItemAction.CANCEL}
     with pytest.raises(WrongState, match="at the destination"):
         jobs.delete_item(database, OWNER, item.id)
+    assert jobs.cancel_item(database, OWNER, item.id).state is State.CANCELED
+    assert ReceiptStore(database).load(item.id).stored == {"1"}, "it stays known"
 
 
 def test_colleagues_look_and_do_nothing(database: Database) -> None:

@@ -186,6 +186,8 @@ jobs.retry (own)            ADD_BATCH_TRANSFER       no      ok          no     
 jobs.restart (own)          -                        no      no          no      ok      ok          ok          out
 jobs.delete (own)           -                        ok      ok          ok      ok      ok          ok          out
 jobs.delete (foreign)       -                        none    none        none    ok      ok          ok          out
+jobs.cancel_item (own)      -                        ok      ok          ok      ok      ok          ok          out
+jobs.cancel_item (foreign)  -                        none    none        none    ok      ok          ok          out
 jobs.reset_item (own)       ADD_BATCH_TRANSFER       no      ok          no      ok      ok          ok          out
 jobs.reset_item (foreign)   ADD_BATCH_TRANSFER       none    none        none    ok      ok          ok          out
 jobs.delete_item (own)      -                        ok      ok          ok      ok      ok          ok          out
@@ -511,6 +513,8 @@ DOORS: dict[str, Callable[[World], object]] = {
     "jobs.restart (own)": lambda w: jobs.restart(w.db, w.actor, w.own(State.FAILURE)),
     "jobs.delete (own)": lambda w: jobs.delete(w.db, w.actor, w.own()),
     "jobs.delete (foreign)": lambda w: jobs.delete(w.db, w.actor, w.foreign_job()),
+    "jobs.cancel_item (own)": lambda w: jobs.cancel_item(w.db, w.actor, w.item(w.actor.name)),
+    "jobs.cancel_item (foreign)": lambda w: jobs.cancel_item(w.db, w.actor, w.item("stranger")),
     "jobs.reset_item (own)": lambda w: jobs.reset_item(w.db, w.actor, w.item(w.actor.name, State.FAILURE)),
     "jobs.reset_item (foreign)": lambda w: jobs.reset_item(w.db, w.actor, w.item("stranger", State.FAILURE)),
     "jobs.delete_item (own)": lambda w: jobs.delete_item(w.db, w.actor, w.item(w.actor.name)),

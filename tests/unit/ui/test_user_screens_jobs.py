@@ -358,6 +358,20 @@ def test_an_item_without_an_attempt_has_no_receipt_yet(site: Site) -> None:
     assert "none before the first attempt" in told(site.open("item", id=str(item.id)))
 
 
+def test_one_item_that_waits_is_canceled_after_a_question(site: Site) -> None:
+    user = a_researcher(site)
+    job = a_job(site, user)
+    item = jobs.items(site.db, site.shell, job.id)[0]
+    site.sign_in(user)
+    app = click(site.open("item", id=str(item.id)), "item-cancel")
+    assert "other items of its job go on" in told(app)
+    app = click(app, "confirm-yes")
+    assert jobs.item(site.db, site.shell, item.id).state is State.CANCELED
+    assert "The item is canceled." in told(app)
+    assert {button.key for button in app.button} >= {"item-reset"}
+    assert "item-cancel" not in {button.key for button in app.button}
+
+
 def test_an_item_that_ended_is_done_again_after_a_question(site: Site) -> None:
     user = a_researcher(site)
     item = ended(site, a_job(site, user), State.FAILURE, Receipt(), "No.", "NotFound")

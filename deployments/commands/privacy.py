@@ -134,6 +134,7 @@ def list_audit(
         wanted = _wanted(since, until, who, action, about)
         rows = [
             (
+                line.id,
                 f"{line.at:%Y-%m-%d %H:%M:%S}",
                 line.actor,
                 line.address,
@@ -141,10 +142,32 @@ def list_audit(
                 line.subject,
                 line.outcome,
                 line.reason,
+                "details" if line.has_details else "",
             )
             for line in trail.entries(session.db, session.actor, wanted, limit)
         ]
-        show_table("Audit trail", ("at (UTC)", "who", "from", "what", "about", "outcome", "reason"), rows)
+        show_table("Audit trail", ("id", "at (UTC)", "who", "from", "what", "about", "outcome", "reason", "more"), rows)
+
+
+@audit_app.command("details")
+def show_details(
+    entry: Annotated[int, typer.Argument(metavar="ENTRY", min=1, max=LAST_ID, help="The entry's id in the trail.")],
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why you look; it stands in the trail. Name no patient.")
+    ],
+    data_dir: DataDir = None,
+) -> None:
+    """Show what an entry keeps encrypted, such as the reason of a review or the keys of a search; it may name patients.
+
+    The audit trail tells who looked, and why.
+    """
+    with errors_shown():
+        session = open_session(data_dir)
+        kept = trail.details(session.db, session.actor, entry, reason)
+        for name, value in kept.items():
+            say(f"{name}: {value}")
+        if not kept:
+            say("Nothing more is kept about this entry.")
 
 
 @audit_app.command("export")

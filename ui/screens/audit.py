@@ -78,6 +78,7 @@ def inspect() -> None:
     form = Form("entry", entry_id, lambda: asked(lambda: audit.get(db, actor, entry_id)), drawers.close_drawer)
     entry = form.subject
     facts = {
+        "Entry": str(entry.id),
         "Time": times.exact(entry.at),
         "Who": entry.actor,
         "Action": action_word(entry.action),

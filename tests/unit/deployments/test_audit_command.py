@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from deployments.cli import app
 from deployments.commands.session import open_session
 from models.db.engine import Database, open_database
-from models.domain.audit import AuditAction
+from models.domain.audit import AuditAction, AuditFilter
+from models.domain.people import operator
 from models.settings import settings
 from services import audit
 
@@ -65,6 +66,31 @@ def test_the_trail_is_shown_with_and_without_the_word_list(a_trail: Adit) -> Non
     assert "none" in a_trail("audit", "--who", "eve").output
     found = a_trail("audit", "--action", "search", "--about", "server 1", "--who", "ada").output
     assert "server 1" in found and "server 2" not in found
+
+
+def test_what_an_entry_keeps_encrypted_is_shown_for_a_reason_that_is_written_down(a_trail: Adit) -> None:
+    with_trail(lambda db: audit.record(db, "ada", AuditAction.SEARCH, "server 3", details={"patient_id": "4711"}))
+    listed = a_trail("audit").output
+    assert "details" in listed and "4711" not in listed
+    refused = a_trail("audit", "details", 4, "--reason", "why")
+    assert refused.exit_code == 2 and "4711" not in refused.output
+    shown = a_trail("audit", "details", 4, "--reason", "A complaint of the patient")
+    assert shown.exit_code == 0 and "patient_id: 4711" in shown.output
+    assert "Nothing more is kept" in a_trail("audit", "details", 1, "--reason", "A complaint of the patient").output
+    assert "no such entry" in a_trail("audit", "details", 999, "--reason", "A complaint of the patient").output
+    looks: list[tuple[str, str, str]] = []
+    wanted = AuditFilter(action=AuditAction.READ_DETAILS)
+
+    def read(db: Database) -> None:
+        looks.extend((one.subject, one.reason, one.outcome) for one in audit.entries(db, operator("test"), wanted))
+
+    with_trail(read)
+    assert looks[::-1] == [
+        ("entry 4", "", "BadRequest"),
+        ("entry 4", "A complaint of the patient", "done"),
+        ("entry 1", "A complaint of the patient", "done"),
+        ("entry 999", "", "NotFound"),
+    ]
 
 
 def test_a_whole_trail_is_called_whole_and_its_end_can_be_kept(a_trail: Adit) -> None:

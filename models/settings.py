@@ -9,13 +9,15 @@ from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 from cryptography.fernet import Fernet
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from models import setting_rules
 
 EXAMPLE_MASTER_KEY = "ZXhhbXBsZSBrZXksIG5ldmVyIGluIHByb2R1Y3Rpb24="
 """The key printed in ``example.env``: everybody knows it, so production refuses it."""
@@ -24,8 +26,7 @@ _GUESSED_PASSWORDS = frozenset({"", "adit", "admin", "changeme", "change-me", "p
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")
 _CRON_FIELDS = ("minute", "hour", "day", "month", "weekday")
 _USER_AND_PASSWORD = re.compile(r"[!-9;-~]+:[!-~]+")
-_SECRET_PARAMETERS = frozenset({"password", "sslpassword", "oauth_client_secret"})
-"""Of libpq (PostgreSQL's documentation, 32.1.2) and asyncpg."""
+_DAYS_OF_A_CENTURY = 36_525
 
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[!-\[\]-~]([ -\[\]-~]*[!-\[\]-~])?$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -98,14 +99,22 @@ class Settings(BaseSettings):
         description="user:password of Prefect's API, which can run any program as our user. "
         "Empty: adit up makes its own in prefect.auth in the data directory.",
     )
-    stream_mb: int = Field(default=64, ge=1, description="Megabytes of instances a worker holds between two servers.")
-    spool_reserve_mb: int = Field(default=256, ge=0, description="Megabytes that must stay free where the spool is.")
-    lease_s: int = Field(default=20, ge=1, description="Seconds after which the work of a silent worker is taken over.")
+    stream_mb: int = Field(
+        default=64, ge=1, le=1_000_000, description="Megabytes of instances a worker holds between two servers."
+    )
+    spool_reserve_mb: int = Field(
+        default=256, ge=0, le=1_000_000_000, description="Megabytes that must stay free where the spool is."
+    )
+    lease_s: int = Field(
+        default=20, ge=1, le=86_400, description="Seconds after which the work of a silent worker is taken over."
+    )
     items_at_a_time: int = Field(
         default=3, ge=1, le=32, description="How many items of one job a worker moves at the same time."
     )
-    max_attempts: int = Field(default=3, ge=1, description="How often an item is tried before it has failed.")
-    retry_wait_s: int = Field(default=120, ge=0, description="Seconds before the second attempt; twice that, then ...")
+    max_attempts: int = Field(default=3, ge=1, le=1_000, description="How often an item is tried before it has failed.")
+    retry_wait_s: int = Field(
+        default=120, ge=0, le=604_800, description="Seconds before the second attempt; twice that, then ..."
+    )
     exclude_modalities: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Modalities that are never moved when a study is pseudonymized, such as PR,SR."
     )
@@ -146,15 +155,21 @@ class Settings(BaseSettings):
         "Empty: only programs of the same machine read it.",
     )
     api_requests_per_minute: int = Field(
-        default=600, ge=1, description="How many requests one person may send with API tokens in a minute."
+        default=600,
+        ge=1,
+        le=1_000_000,
+        description="How many requests one person may send with API tokens in a minute.",
     )
     api_retrievals: int = Field(
         default=4,
         ge=1,
+        le=1_000,
         description="Retrievals through the DICOMweb gateway at the same time, at most half of them of one person.",
     )
-    session_idle_minutes: int = Field(default=120, ge=1, description="Minutes after which an idle session has ended.")
-    session_hours: int = Field(default=12, ge=1, description="Hours after which every session has ended.")
+    session_idle_minutes: int = Field(
+        default=120, ge=1, le=525_600, description="Minutes after which an idle session has ended."
+    )
+    session_hours: int = Field(default=12, ge=1, le=8_760, description="Hours after which every session has ended.")
     registration_open: bool = Field(default=True, description="Whether people may register themselves.")
     registration_domains: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Mail domains from which people may register, such as example.org. Empty: all."
@@ -188,22 +203,32 @@ class Settings(BaseSettings):
         description="Where backups of the database are kept; better on another disk. Empty: backups in the data "
         "directory.",
     )
-    backup_keep: int = Field(default=30, ge=1, description="How many backups are kept; older ones are removed.")
+    backup_keep: int = Field(
+        default=30, ge=1, le=100_000, description="How many backups are kept; older ones are removed."
+    )
     backup_enabled: bool = Field(default=True, description="Whether the database is backed up at set times.")
     backup_cron: str = Field(
         default="30 1 * * *",
         description="When it is backed up: minute, hour, day, month and weekday, as in a crontab, in time_zone.",
     )
     disk_warn_gb: float = Field(
-        default=20, ge=0, description="Administrators are told when a disk has fewer gigabytes free than this."
+        default=20,
+        ge=0,
+        le=1_000_000,
+        allow_inf_nan=False,
+        description="Administrators are told when a disk has fewer gigabytes free than this.",
     )
     keep_jobs_days: int = Field(
         default=0,
         ge=0,
+        le=_DAYS_OF_A_CENTURY,
         description="Days after their end at which jobs lose what names patients; receipts stay. 0: never.",
     )
     keep_runs_days: int = Field(
-        default=30, ge=0, description="Days after their end at which flow runs are deleted in Prefect. 0: never."
+        default=30,
+        ge=0,
+        le=_DAYS_OF_A_CENTURY,
+        description="Days after their end at which flow runs are deleted in Prefect. 0: never.",
     )
     oidc_issuer: str = Field(
         default="", description="The issuer URL of an OpenID Connect provider for signing in. Empty: passwords only."
@@ -212,7 +237,9 @@ class Settings(BaseSettings):
     oidc_client_secret: SecretStr = Field(
         default=SecretStr(""), description="Our client secret at the OpenID Connect provider."
     )
-    oidc_name: str = Field(default="single sign-on", description="What the sign-in page calls the provider.")
+    oidc_name: str = Field(
+        default="single sign-on", min_length=1, max_length=100, description="What the sign-in page calls the provider."
+    )
 
     @field_validator("profiles_dir", "prefect_ca_file", "backup_dir")
     @classmethod
@@ -221,18 +248,32 @@ class Settings(BaseSettings):
 
     @field_validator("exclude_modalities", mode="before")
     @classmethod
-    def _are_modalities(cls, value: object) -> object:
+    def _split_modalities(cls, value: object) -> object:
         return _split_at_commas(value.upper()) if isinstance(value, str) else value
 
     @field_validator("webhook_http_hosts", mode="before")
     @classmethod
-    def _are_hosts(cls, value: object) -> object:
+    def _split_hosts(cls, value: object) -> object:
         return _split_at_commas(value.lower()) if isinstance(value, str) else value
 
     @field_validator("registration_domains", mode="before")
     @classmethod
-    def _are_domains(cls, value: object) -> object:
+    def _split_domains(cls, value: object) -> object:
         return _split_at_commas(value.lower().replace("@", "")) if isinstance(value, str) else value
+
+    @field_validator("exclude_modalities")
+    @classmethod
+    def _are_modalities(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for modality in value:
+            setting_rules.check_modality(modality)
+        return value
+
+    @field_validator("webhook_http_hosts", "registration_domains")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            setting_rules.check_host(host)
+        return value
 
     @field_validator("backup_cron")
     @classmethod
@@ -258,17 +299,50 @@ class Settings(BaseSettings):
     def _is_an_address(cls, value: str, info: ValidationInfo) -> str:
         if not value and info.field_name != "web_url":
             return value
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.path.strip("/"):
-            raise ValueError("not of the form https://host or http://host:port")
+        form = "https://host or http://host:port"
+        parts = setting_rules.check_url(value, {"http", "https"}, form)
+        if parts.query or parts.path.strip("/"):
+            raise ValueError(f"not of the form {form}")
         return value.rstrip("/")
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _is_an_issuer(cls, value: str) -> str:
+        if value:
+            setting_rules.check_url(value, {"http", "https"}, "https://host/path")
+        return value
+
+    @field_validator("receiver_host", "prefect_host", "web_host")
+    @classmethod
+    def _is_a_host(cls, value: str) -> str:
+        setting_rules.check_host(value)
+        return value
+
+    @field_validator("web_proxies")
+    @classmethod
+    def _are_proxies(cls, value: str) -> str:
+        setting_rules.check_proxies(value)
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_a_sender(cls, value: str) -> str:
+        setting_rules.check_sender(value)
+        return value
+
+    @field_validator("support_email", "admin_email", "admin_user_email")
+    @classmethod
+    def _is_a_mail_address(cls, value: str) -> str:
+        if value:
+            setting_rules.check_mail_address(value)
+        return value
 
     @field_validator("smtp_url")
     @classmethod
     def _is_a_mail_server(cls, value: SecretStr) -> SecretStr:
-        parts = urlsplit(value.get_secret_value())
-        if value.get_secret_value() and (parts.scheme not in {"smtp", "smtp+starttls", "smtps"} or not parts.hostname):
-            raise ValueError("not of the form smtp://host:port, smtp+starttls://... or smtps://...")
+        if text := value.get_secret_value():
+            form = "smtp://host:port, smtp+starttls://... or smtps://..., with %2F for / in a password"
+            setting_rules.check_url(text, {"smtp", "smtp+starttls", "smtps"}, form)
         return value
 
     @field_validator("database_url")
@@ -276,14 +350,18 @@ class Settings(BaseSettings):
     def _is_a_known_database(cls, value: str) -> str:
         if value and not value.startswith(("sqlite:///", "postgresql+psycopg://")):
             raise ValueError("only postgresql+psycopg:// and sqlite:/// are supported")
-        return _without_secrets_behind(value)
+        if value:
+            setting_rules.check_database(value)
+        return value
 
     @field_validator("prefect_database_url")
     @classmethod
     def _is_a_database_of_prefect(cls, value: str) -> str:
         if value and not value.startswith("postgresql+asyncpg://"):
             raise ValueError("only postgresql+asyncpg:// is supported")
-        return _without_secrets_behind(value)
+        if value:
+            setting_rules.check_database(value)
+        return value
 
     @field_validator("master_key")
     @classmethod
@@ -387,13 +465,6 @@ def _unsafe_key(key: SecretStr) -> list[str]:
     if key.get_secret_value() == EXAMPLE_MASTER_KEY:
         return ["master_key: the example key is not a secret; make your own."]
     return []
-
-
-def _without_secrets_behind(url: str) -> str:
-    """Refuse an address of a database whose parameters hold a secret: they would be shown where addresses are."""
-    if found := sorted(_SECRET_PARAMETERS & dict(parse_qsl(urlsplit(url).query, keep_blank_values=True)).keys()):
-        raise ValueError(f"the parameter {found[0]} is a secret; ADIT_DATABASE_PASSWORD, or a key without one, is safe")
-    return url
 
 
 def _unsafe_password(name: str, url: str) -> list[str]:

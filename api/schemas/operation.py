@@ -125,7 +125,10 @@ class ChoreListed(Answer):
     name: str = Field(examples=["backup"])
     title: str
     purpose: str
-    when: str = Field(description="Empty when it is done only when asked for, or prefect.yaml cannot be understood.", examples=["every day at 01:30"])
+    when: str = Field(
+        description="Empty when it is done only when asked for, or prefect.yaml cannot be understood.",
+        examples=["every day at 01:30"],
+    )
     last: ChoreRunShown | None
     is_at_work: bool
     next_at: datetime | None

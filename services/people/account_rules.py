@@ -4,14 +4,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple
 
+from models.domain.addresses import LONGEST_MAIL, is_mail_address
 from models.domain.errors import BadRequest
 from models.domain.people import Profile
 
 _USERNAME = re.compile(r"[A-Za-z0-9_.@+-]{1,150}")
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_EMAIL = re.compile(rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(?:\.{_LABEL})*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_LENGTHS = {"email": 254, "first_name": 150, "last_name": 150, "phone_number": 64, "department": 128}
+_LENGTHS = {"email": LONGEST_MAIL, "first_name": 150, "last_name": 150, "phone_number": 64, "department": 128}
 FIELDS = tuple(_LENGTHS)
 
 
@@ -40,7 +39,7 @@ def profile_problems(profile: Profile, needed: Iterable[str] = FIELDS) -> dict[s
             problems[field] = f"At most {longest} characters."
         elif _CONTROL.search(text):
             problems[field] = "It has characters that cannot be shown."
-    if profile.email and not _EMAIL.fullmatch(profile.email):
+    if profile.email and not is_mail_address(profile.email):
         problems["email"] = "This is not a mail address."
     return problems
 

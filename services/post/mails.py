@@ -78,8 +78,8 @@ def send_due(db: Database, settings: Settings, limit: int = 100) -> int:
     """Send mails that are due, up to the limit, except those of broadcasts; how many were sent.
 
     Takes one connection, and none when nothing is due. Without a mail server in the settings all wait as they are.
-    Raises Unreachable, NotPermitted or PeerBusy when the mail server takes no mail at all, and BadRequest when our
-    sender address is none: then all wait, and are due again after a while that grows.
+    Raises Unreachable, NotPermitted or PeerBusy when the mail server takes no mail at all: then all wait, and are due
+    again after a while that grows.
     """
     if not has_server(settings):
         if MailStore(db).has_due(None):
@@ -141,8 +141,6 @@ def _deliver(db: Database, settings: Settings, server: MailServer, claim: Claim)
         return Outcome.REFUSED
     try:
         sender = parseaddr(settings.mail_from)[1]
-        if not _is_address(sender):
-            raise BadRequest("ADIT_MAIL_FROM is not a mail address.")
         message = _message(settings, signed(settings, mail), claim, db.clock())
         answer = server.send(message, sender, mail.recipient)
     except AditError:

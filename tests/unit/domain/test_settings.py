@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from models.settings import Settings
 
@@ -65,6 +65,39 @@ def test_times_that_no_crontab_has_are_refused_before_anything_starts(line: str)
 @pytest.mark.parametrize("line", ["30 1 * * *", "*/15 6-20 * * mon-fri", "0 3 1,15 * *", "0 0 29 2 *"])
 def test_times_of_a_crontab_are_taken(line: str) -> None:
     assert settings(backup_cron=line).backup_cron == line
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("web_url", "https://adit.example.org:8443"),
+        ("web_url", "http://[::1]:8000"),
+        ("prefect_url", "http://prefect-server:4200"),
+        ("prefect_page_url", "https://prefect_page:65535"),
+        ("receiver_host", "::"),
+        ("receiver_host", "fe80::1%eth0"),
+        ("web_host", "pacs-2.example.org."),
+        ("web_proxies", "10.1.2.3, 172.30.66.0/24,::1"),
+        ("web_proxies", "*"),
+        ("smtp_url", "smtp+starttls://user%40clinic:p%2Fw%23d@mail.example.org:587"),
+        ("smtp_url", "smtps://mail"),
+        ("mail_from", "ADIT of Radiology <adit@clinic.example>"),
+        ("mail_from", '"ADIT, Radiology" <adit@clinic.example>'),
+        ("mail_from", "adit@localhost"),
+        ("admin_email", "ada+alarms@clinic.example"),
+        ("oidc_issuer", "https://id.example.org/realms/clinic"),
+        ("database_url", "postgresql+psycopg:///adit?host=/run/postgresql&port=5433"),
+        ("database_url", "postgresql+psycopg://adit:with/slash@db:5432/adit"),
+        ("database_url", "postgresql+psycopg://adit@[::1]:5432/adit"),
+        ("database_url", "postgresql+psycopg:///adit?host=one,two&port=5432,5433"),
+        ("database_url", "sqlite:////var/lib/a@b/adit.db"),
+        ("prefect_database_url", "postgresql+asyncpg://adit@postgres/prefect"),
+        ("webhook_http_hosts", ("10.1.2.3", "automation_1")),
+        ("exclude_modalities", ("PR", "SR")),
+    ],
+)
+def test_what_installations_may_have_is_taken(field: str, value: object) -> None:
+    assert getattr(settings(**{field: value}), field) in (value, SecretStr(str(value)))
 
 
 @pytest.mark.parametrize("password", ["", "adit", "Postgres", "changeme"])

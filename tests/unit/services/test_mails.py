@@ -363,11 +363,3 @@ def test_what_is_left_of_a_mail_goes_after_a_month(
     clock.pass_by(2 * 86_400)
     assert mails.remove_old(database) == 2
     assert [row["recipient"].split("@")[0] for row in rows(database)] == ["eve", "waiting"]
-
-
-def test_a_broken_sender_address_costs_no_mail_a_try(database: Database, tmp_path: Path, server: Server) -> None:
-    write(database, "ada")
-    options = some_settings(tmp_path, smtp_url="smtp://127.0.0.1:1", mail_from="nobody")
-    with pytest.raises(BadRequest, match="ADIT_MAIL_FROM"):
-        mails.send_due(database, options)
-    assert [(row["attempts"], row["state"]) for row in rows(database)] == [(0, MailState.WAITING)]

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from models.domain.errors import BadRequest, NotFound, reason_of
 
+ENV_FILE = Path(".env")
+"""The one that our programs read."""
 _LINE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
 _ANY_LINE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_.]*)=(?P<value>.*)", re.DOTALL)
 _OURS = ("ADIT_", "STACK_")
@@ -85,6 +87,12 @@ def misread(path: Path, by_compose: bool = False) -> Mapping[str, str]:
         elif why := _ambiguity(match["value"], by_compose):
             found[name] = why
     return found
+
+
+def check_is_read_alike(path: Path, by_compose: bool = False) -> None:
+    """Raise BadRequest naming what is ``misread``, if anything is; a file that is not there is no trouble."""
+    if path.exists() and (found := misread(path, by_compose)):
+        raise BadRequest(" ".join(f"{path}: {name}: {why}." for name, why in found.items()))
 
 
 def _ambiguity(value: str, by_compose: bool) -> str:

@@ -49,7 +49,7 @@ def compose_up(extra: Extra = None, simulate: Simulate = False, env_file: EnvFil
             raise NotPermitted(f"{env_file} is of production: use adit stack-deploy.")
         if not values.get("ADIT_DATABASE_PASSWORD"):
             raise BadRequest(f"{env_file}: ADIT_DATABASE_PASSWORD is empty. Run adit randomize-env-secrets.")
-        _check_is_read_alike(env_file, by_compose=True)
+        environment_file.check_is_read_alike(env_file, by_compose=True)
         _compose(env_file, simulate, "up", "--detach", extra=extra)
 
 
@@ -81,17 +81,12 @@ def _run_compose(simulate: bool, call: docker.Call) -> None:
     _run(simulate)(call)
 
 
-def _check_is_read_alike(env_file: Path, by_compose: bool = False) -> None:
-    if found := environment_file.misread(env_file, by_compose):
-        raise BadRequest(" ".join(f"{env_file}: {name}: {why}." for name, why in found.items()))
-
-
 def _values_for_production(env_file: Path) -> dict[str, str]:
     """The values of a file with which a stack may be deployed; raises BadRequest or NotPermitted, saying why not."""
     values = values_with_defaults(env_file)
     if values["ADIT_ENVIRONMENT"] != "production":
         raise NotPermitted(f"{env_file} is of development: set ADIT_ENVIRONMENT=production, or use adit compose-up.")
-    _check_is_read_alike(env_file)
+    environment_file.check_is_read_alike(env_file)
     empty = [name for name in _NEEDED if not values[name]]
     shown = [name for name in _ADDRESSES if _WITH_PASSWORD.match(values[name])]
     missing = [name for name in _FILES if not (env_file.parent / values[name]).exists()]

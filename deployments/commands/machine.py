@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from deployments import installation, ports, prefect_server, stack
+from deployments import environment_file, installation, ports, prefect_server, stack
 from deployments.commands.programs import WebPort
 from deployments.commands.session import DataDir
 from deployments.screen import console, errors_shown, say
@@ -29,6 +29,7 @@ def up(
 ) -> None:
     """Run everything on this machine until Ctrl-C or SIGTERM: web pages, Prefect, worker, dispatcher, receiver."""
     with errors_shown():
+        environment_file.check_is_read_alike(environment_file.ENV_FILE)
         chosen = {"prefect_port": _port(prefect_port), "receiver_port": _port(receiver_port)}
         settings = installation.open_settings(data_dir, makes_key=True, web_port=_port(web_port), **chosen)
         settings = installation.with_web_url(settings)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from deployments import installation, ports, prefect_server, programs, stack
+from deployments import environment_file, installation, ports, prefect_server, programs, stack
 from deployments.commands.session import DataDir
 from deployments.screen import errors_shown
 from models.domain.errors import Interrupted
@@ -21,6 +21,7 @@ WebPort = Annotated[
 def init(data_dir: DataDir = None) -> None:
     """Prepare database, first administrator and Prefect's deployments, and end; done twice it changes nothing."""
     with _until_stopped():
+        environment_file.check_is_read_alike(environment_file.ENV_FILE)
         settings = installation.open_settings(data_dir, makes_key=True)
         planned(settings)
         programs.migrate(settings)

@@ -3,25 +3,24 @@
 import os
 from collections.abc import Iterator
 from difflib import get_close_matches
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from deployments import environment_file
 from deployments.doctor.findings import Finding, ok, problem, warning
+from deployments.environment_file import ENV_FILE
 from deployments.stack import STACK_VARIABLE
 from models.domain.errors import AditError
 from models.settings import Settings
 
-_FILE = Path(".env")
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 def variables() -> Iterator[Finding]:
     """Look for names that begin as ours and are no settings, in the environment and in ``.env``."""
     known = {f"ADIT_{name.upper()}" for name in Settings.model_fields}
-    given = dict.fromkeys(os.environ, "the environment") | {name: str(_FILE.absolute()) for name in _in_file()}
+    given = dict.fromkeys(os.environ, "the environment") | {name: str(ENV_FILE.absolute()) for name in _in_file()}
     strange = sorted(name for name in given if name.startswith("ADIT_") and name not in {*known, STACK_VARIABLE})
     for name in strange:
         close = get_close_matches(name, known, n=1)
@@ -39,9 +38,9 @@ def unreadable(error: AditError) -> Finding:
 
 def file_is_private(_settings: Settings) -> Iterator[Finding]:
     """Look whether other users of the machine can read the secrets in ``.env``."""
-    if not _FILE.exists():
+    if not ENV_FILE.exists():
         return
-    path = _FILE.absolute()
+    path = ENV_FILE.absolute()
     if environment_file.is_open(path):
         remedy = environment_file.closing(path)
         yield warning(".env", f"Other users of this machine can read or change {path}.", remedy)
@@ -51,9 +50,9 @@ def file_is_private(_settings: Settings) -> Iterator[Finding]:
 
 def file_is_read_alike(_settings: Settings) -> Iterator[Finding]:
     """Look for values in ``.env`` that containers would read in another way than programs that run without any."""
-    if not _FILE.exists():
+    if not ENV_FILE.exists():
         return
-    for name, why in environment_file.misread(_FILE).items():
+    for name, why in environment_file.misread(ENV_FILE).items():
         yield warning(".env", f"{name}: {why}.", "Write it in another way: nothing but the value behind the =.")
 
 
@@ -85,6 +84,6 @@ def _refused_in_production(settings: Settings) -> str:
 
 def _in_file() -> list[str]:
     try:
-        return list(environment_file.values_of(_FILE))
+        return list(environment_file.values_of(ENV_FILE))
     except AditError:
         return []

@@ -97,3 +97,23 @@ def test_compose_is_not_started_with_what_it_would_change(tmp_path: Path, monkey
     told = CliRunner().invoke(app, ["compose-up", "--simulate"])
     assert (told.exit_code, "docker" in told.output) == (2, False)
     assert f"{NAME}: some programs would put something else" in told.output
+
+
+@pytest.mark.parametrize("command", ["up", "init"])
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("ADIT_LEASE_S=20 # seconds", "ADIT_LEASE_S: what is behind # would be left out"),
+        (f"{NAME}='hidden'", f"{NAME}: quotes would be a part"),
+        (f"{NAME}=hidden${{HOME}}", f"{NAME}: some programs would put something else"),
+        (f"{NAME}=hidden\r", f"{NAME}: white space around the value"),
+        (f"export {NAME}=hidden", "line 1: not of the form NAME=value"),
+    ],
+)
+def test_nothing_is_begun_with_a_file_that_is_read_in_several_ways(
+    a_data_dir: Path, command: str, line: str, told: str
+) -> None:
+    Path(".env").write_bytes(f"{line}\n".encode())
+    ended = CliRunner().invoke(app, [command])
+    assert ended.exit_code == 2 and told in ended.output.replace("\n", " ")
+    assert "hidden" not in ended.output and not a_data_dir.exists()

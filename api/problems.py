@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from models.domain import errors
-from models.domain.errors import AditError, BadRequest, HeldBack
+from models.domain.errors import AditError, BadRequest, HeldBack, Refused
 from services import faults
 
 MEDIA_TYPE = "application/problem+json"
@@ -139,7 +139,7 @@ def of(error: BaseException) -> JSONResponse:
     if isinstance(error, Problem):
         return answer(error.status, error.code, error.detail, error.errors, error.headers, more=error.more)
     if isinstance(error, AditError) and (status := status_of(error)) != 500:
-        problems = error.problems if isinstance(error, BadRequest) else None
+        problems = error.problems if isinstance(error, Refused) else None
         return answer(status, error.code, error.message, problems, _until(error))
     reference = faults.record(error)
     return answer(500, "Bug", faults.apology(reference), reference=reference)

@@ -51,6 +51,7 @@ class _Commands(LateGroup):
         "batch": "deployments.commands.batches:app",
         "profile": "deployments.commands.profiles:app",
         "chores": "deployments.commands.chores:chores_app",
+        "trial": "deployments.commands.trials:app",
         "review": "deployments.commands.privacy:review_app",
         "escrow": "deployments.commands.privacy:escrow_app",
         "audit": "deployments.commands.privacy:audit_app",

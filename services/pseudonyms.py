@@ -22,6 +22,7 @@ from models.domain.pseudonyms import CANDIDATES, Ledger
 from models.domain.refs import StudyFound
 from models.domain.requests import StudyWish, name_problems, refuse
 from models.settings import Settings
+from services import trials
 
 _SHORTEST_TELLING_ID = 4
 """A shorter ID is in many pseudonyms by chance."""
@@ -125,7 +126,7 @@ def bind_patients(
     wishes = [StudyWish("", patient_id, (), pseudonym) for patient_id, pseudonym in patients]
     prepared = prepare(db, settings, trial.strip(), wishes)
     with db.transaction():
-        scope_id = ScopeStore(db).for_trial(trial.strip(), prepared.key)
+        scope_id = trials.scope(db, actor, trial.strip(), prepared.key)
         bound = bind_request(db, settings, scope_id, prepared, row_name="Row")
     return scope_id, {wish.patient_id: wish.pseudonym for wish in bound}
 
@@ -145,16 +146,16 @@ def bind_item(db: Database, settings: Settings, lease: Lease, job: Job, item: It
 
 
 def bind_study(
-    db: Database, settings: Settings, trial: str, study: StudyFound, pseudonym: str = ""
+    db: Database, settings: Settings, actor: Actor, trial: str, study: StudyFound, pseudonym: str = ""
 ) -> tuple[LinkageKey, str]:
     """Bind the patient of a study that the source lists, in the scope of a trial, for who is sent the study at once.
 
     Returns the key of the scope, made when the trial is new, and the pseudonym: the one that is wished, else the one
-    that the patient has in the trial, else a generated one. Raises IdentityConflict as ``bind_item`` does, WrongState
-    when the trial was forgotten.
+    that the patient has in the trial, else a generated one. Raises NotPermitted for a trial that is used by others,
+    IdentityConflict as ``bind_item`` does, WrongState when the trial was forgotten.
     """
     with db.transaction():
-        scope_id = ScopeStore(db).for_trial(trial)
+        scope_id = trials.scope(db, actor, trial)
         key = linkage_key(db, scope_id)
         return key, _bound(db, settings, scope_id, _patient_of(key, study, pseudonym), study)
 

@@ -17,7 +17,7 @@ from models.domain.people import Actor
 from models.domain.project import App
 from models.domain.requests import SELECTIVE_LIMIT, JobHead, TransferRequest
 from models.settings import Settings
-from services import audit, idempotency, profiles, project, pseudonyms, quotas
+from services import audit, idempotency, profiles, project, pseudonyms, quotas, trials
 from services.nodes import NO_NODE
 
 
@@ -36,8 +36,8 @@ def submit(
     is returned. ``flow_run_id`` is that of a run which has begun already and works on the job.
 
     Raises BadRequest naming what is wrong with the request, its nodes, its profile, its key, or its pseudonyms in view
-    of earlier jobs of the trial; NotPermitted for a right the actor lacks; AppLocked; UnderMaintenance; OverQuota;
-    WrongState when the trial was forgotten. Then nothing is left behind.
+    of earlier jobs of the trial; NotPermitted for a right the actor lacks, or a trial that others use; AppLocked;
+    UnderMaintenance; OverQuota; WrongState when the trial was forgotten. Then nothing is left behind.
     """
     request.check()
     claim = idempotency.Claim(db, actor, idempotency_key, request)
@@ -49,9 +49,11 @@ def submit(
     _check_size(actor, request)
     source, destination = usable_nodes(db, actor, request.source_id, request.destination_id)
     profile, digest = chosen_profile(settings, request.profile, request.keep_identity)
-    request, state, trial = replace(request, profile=profile), first_state(actor, settings), request.trial_protocol_id
+    request, state = replace(request, profile=profile), first_state(actor, settings)
+    trial = "" if request.keep_identity else request.trial_protocol_id
+    trials.check_may_use(db, actor, trial, AuditAction.SUBMIT_JOB, request.kind.value)
     prepared = None if request.keep_identity else pseudonyms.prepare(db, settings, trial, request.studies)
-    with db.transaction():
+    with trials.refusals_recorded(db, actor, trial, AuditAction.SUBMIT_JOB, request.kind.value), db.transaction():
         if request.checked_by_job_id and (made := JobStore(db).made_of(request.checked_by_job_id)):
             return made
         if request.checked_by_job_id:
@@ -62,7 +64,7 @@ def submit(
         if prepared is None:
             scope_id = scopes.new()
         else:
-            scope_id = scopes.for_trial(trial, prepared.key) if trial else scopes.new(prepared.key)
+            scope_id = trials.scope(db, actor, trial, prepared.key) if trial else scopes.new(prepared.key)
             request = replace(request, studies=pseudonyms.bind_request(db, settings, scope_id, prepared))
         job = JobStore(db).add(actor.name, request, scope_id, digest, state)
         claim.keep(job)

@@ -399,6 +399,9 @@ NEW_ROWS: Mapping[str, Rows] = {
         "refusals": [{"job_id": 4, "machine": "adit2", "reason": "no share", "refused_at": _at(23)}],
         "duties": [{"name": "dispatch", "holder": "adit1", "until_at": _at(24)}],
     },
+    "0013": {
+        "trial_users": [{"scope_id": 1, "username": "eve", "since_at": _at(25), "let_in_by": "root"}],
+    },
 }
 """What the version of each revision adds, table by table; of other columns the defaults."""
 

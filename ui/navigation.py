@@ -72,6 +72,7 @@ ALL = (
     Screen("job-overview", "Job Overview", ":material/monitoring:", ADMINISTRATION, _staff),
     Screen("users", "Users", ":material/person_search:", ADMINISTRATION, _staff),
     Screen("groups", "Groups", ":material/group:", ADMINISTRATION, _staff),
+    Screen("trials", "Trials", ":material/science:", ADMINISTRATION, _staff),
     Screen("admin-tokens", "API tokens", ":material/key:", ADMINISTRATION, _staff),
     Screen("servers", "DICOM servers", ":material/dns:", ADMINISTRATION, _staff),
     Screen("folders", "DICOM folders", ":material/folder:", ADMINISTRATION, _staff),

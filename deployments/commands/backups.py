@@ -80,7 +80,7 @@ def _tell(restored: Restored) -> None:
         say("Look at tokens, accounts and trials: what was taken away since the backup is back.")
     else:
         taken = f"{withdrawn.tokens} tokens, {withdrawn.accounts} accounts, {withdrawn.trials} trials"
-        say(f"Taken away since the backup, and again now: {taken}.")
+        say(f"Taken away since the backup, and again now: {taken}, {withdrawn.trial_users} users of trials.")
 
 
 def _row(backup: Backup) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, s
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database, Lock, hold, in_parts
-from models.db.tables import GroupRow, JobRow, LinkRow, MembershipRow, UserRow
+from models.db.tables import GroupRow, JobRow, LinkRow, MembershipRow, TrialUserRow, UserRow
 from models.domain.errors import BadRequest, NotFound, Outdated
 from models.domain.people import Profile, Standing, User
 
@@ -300,6 +300,8 @@ def _name_problem(session: Session, key: str) -> str:
     if session.scalar(select(UserRow.id).where(or_(UserRow.username_key == key, UserRow.email_key == key)).limit(1)):
         return _TAKEN_NAME
     if session.scalar(select(JobRow.id).where(func.lower(JobRow.owner) == key).limit(1)):
+        return _OWNS_JOBS
+    if session.scalar(select(TrialUserRow.scope_id).where(func.lower(TrialUserRow.username) == key).limit(1)):
         return _OWNS_JOBS
     return ""
 

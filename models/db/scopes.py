@@ -18,6 +18,7 @@ from models.db.tables import (
     QuestionRow,
     ReceiptRow,
     ScopeRow,
+    TrialUserRow,
 )
 from models.domain.errors import NotFound, WrongState
 from models.domain.jobs import FINISHED, JobKind
@@ -35,15 +36,20 @@ class ScopeStore:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def for_trial(self, name: str, key: bytes = b"") -> int:
+    def for_trial(self, name: str, user: str, key: bytes = b"") -> int:
         """The id of the scope of a trial, made when the trial is new: one trial has one key.
 
-        A new one gets ``key``, else one that is made here.
+        A new one gets ``user`` as its first, and ``key``, else one that is made here.
         """
         with self._db.transaction() as session:
             hold(session.connection(), Lock.SCOPES)
             known = session.scalar(select(ScopeRow.id).where(ScopeRow.name == name))
-            return known if known is not None else self._add(session, name, key)
+            if known is not None:
+                return known
+            scope_id = self._add(session, name, key)
+            session.add(TrialUserRow(scope_id=scope_id, username=user, since_at=self._db.clock(), let_in_by=user))
+            session.flush()
+            return scope_id
 
     def new(self, key: bytes = b"") -> int:
         """The id of a new scope that is shared with no other job; it gets ``key``, else one that is made here."""
@@ -61,12 +67,12 @@ class ScopeStore:
     def key(self, scope_id: int) -> bytes:
         """The secret linkage key of a scope; raises NotPermitted under a wrong master key."""
         with self._db.reading() as session:
-            return self._db.vault.decrypt(_usable(session.get(ScopeRow, scope_id)).key)
+            return self._db.vault.decrypt(usable(session.get(ScopeRow, scope_id)).key)
 
     def check_is_usable(self, scope_id: int) -> None:
         """Raise WrongState when the scope was forgotten, so that its jobs can do nothing any more."""
         with self._db.reading() as session:
-            _usable(session.get(ScopeRow, scope_id))
+            usable(session.get(ScopeRow, scope_id))
 
     @contextmanager
     def ledger(self, scope_id: int, patients: Collection[str], pseudonyms: Collection[str]) -> Generator[Ledger]:
@@ -76,7 +82,7 @@ class ScopeStore:
         workers never give one patient two pseudonyms.
         """
         with self._db.transaction() as session:
-            _usable(session.get(ScopeRow, scope_id, with_for_update=True, populate_existing=True))
+            usable(session.get(ScopeRow, scope_id, with_for_update=True, populate_existing=True))
             ledger = Ledger(dict(_bound(session, scope_id, patients, pseudonyms)))
             yield ledger
             added = [
@@ -89,7 +95,7 @@ class ScopeStore:
     def known(self, scope_id: int, patients: Collection[str], pseudonyms: Collection[str]) -> Ledger:
         """The same, only to look: what is added to it is not kept."""
         with self._db.reading() as session:
-            _usable(session.get(ScopeRow, scope_id))
+            usable(session.get(ScopeRow, scope_id))
             return Ledger(dict(_bound(session, scope_id, patients, pseudonyms)))
 
     def has_bound(self, scope_id: int, pseudonym: str) -> bool:
@@ -101,13 +107,13 @@ class ScopeStore:
     def forget(self, scope_id: int, though_at_work: bool = False) -> None:
         """Destroy what could tell who is behind the pseudonyms of a scope; its number and its jobs stay.
 
-        The key, the bindings and the escrow are deleted, and of its checks what was asked, found and uploaded. The
-        jobs' items lose their pseudonyms and row ids, and their receipts the digests of files, since either would lead
-        from a study at the source to the one at the destination. Raises WrongState while a job of the scope, or a check
-        for it, has not ended; or, ``though_at_work``, leaves it to fail.
+        The key, the bindings, the escrow and its users are deleted, and of its checks what was asked, found and
+        uploaded. The jobs' items lose their pseudonyms and row ids, and their receipts the digests of files, since
+        either would lead from a study at the source to the one at the destination. Raises WrongState while a job of the
+        scope, or a check for it, has not ended; or, ``though_at_work``, leaves it to fail.
         """
         with self._db.transaction() as session:
-            row = _usable(session.get(ScopeRow, scope_id, with_for_update=True, populate_existing=True))
+            row = usable(session.get(ScopeRow, scope_id, with_for_update=True, populate_existing=True))
             of_scope = select(JobRow.id).where(JobRow.linkage_scope_id == scope_id)
             checks = _checks_for(scope_id, row.name)
             for jobs in (of_scope, checks):
@@ -115,6 +121,7 @@ class ScopeStore:
                     raise WrongState("A job of this trial has not ended. Wait for it, or cancel it.")
             row.key, row.forgotten_at = b"", self._db.clock()
             session.execute(delete(BindingRow).where(BindingRow.scope_id == scope_id))
+            session.execute(delete(TrialUserRow).where(TrialUserRow.scope_id == scope_id))
             for jobs in (of_scope, checks):
                 session.execute(update(ItemRow).where(ItemRow.job_id.in_(jobs)).values(pseudonym="", row_id=""))
             _forget_asked(session, checks)
@@ -147,7 +154,8 @@ def _forget_asked(session: Session, checks: Select[int]) -> None:
     session.execute(delete(BatchFileRow).where(BatchFileRow.job_id.in_(checks)))
 
 
-def _usable(row: ScopeRow | None) -> ScopeRow:
+def usable(row: ScopeRow | None) -> ScopeRow:
+    """The scope; raises NotFound where there is none, WrongState when it was forgotten."""
     if row is None:
         raise NotFound("There is no such linkage scope.")
     if row.forgotten_at is not None:

@@ -162,6 +162,18 @@ class ScopeRow(Row):
     forgotten_at: Mapped[datetime | None]
 
 
+class TrialUserRow(Row):
+    """Somebody who uses a trial, by the name that jobs know their owner by; see ``models.domain.trials``."""
+
+    __tablename__ = "trial_users"
+    scope_id: Mapped[int] = mapped_column(
+        ForeignKey("linkage_scopes.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    username: Mapped[str] = mapped_column(String(150), primary_key=True)
+    since_at: Mapped[datetime]
+    let_in_by: Mapped[str] = mapped_column(String(150))
+
+
 class BindingRow(Row):
     """Which pseudonym belongs to which patient of a scope; the patient is known by a keyed digest only.
 

@@ -42,6 +42,7 @@ class AuditAction(StrEnum):
     CHANGE_JOB = "change_job"
     DELETE_JOB = "delete_job"
     DOWNLOAD = "download"
+    CHANGE_TRIAL = "change_trial"
     READ_DETAILS = "read_details"
     EXPORT_AUDIT = "export_audit"
     LOOK_UP_IDENTITY = "look_up_identity"

@@ -33,11 +33,15 @@ class Backup:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """How many tokens, accounts and trials were revoked, deactivated and forgotten again after a restore."""
+    """How many tokens, accounts and trials were revoked, deactivated and forgotten again after a restore.
+
+    ``trial_users`` says how often somebody was taken out of a trial again.
+    """
 
     tokens: int
     accounts: int
     trials: int
+    trial_users: int
 
 
 @dataclass(frozen=True, slots=True)

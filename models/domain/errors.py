@@ -75,6 +75,16 @@ class AditError(Exception):
 class Refused(AditError):
     """A rule of this installation does not allow it."""
 
+    problems: Mapping[str, str] = {}
+    """What is wrong with which field, where the request came from a form."""
+
+    @classmethod
+    def of(cls, problems: Mapping[str, str]) -> Self:
+        """The error that names every field with its problem, a sentence each."""
+        error = cls(" ".join(f"{field}: {problem}" for field, problem in problems.items()))
+        error.problems = dict(problems)
+        return error
+
 
 class NotPermitted(Refused):
     """You do not have the right to do this. Ask an administrator for it."""
@@ -82,16 +92,6 @@ class NotPermitted(Refused):
 
 class BadRequest(Refused):
     """The request is not complete or not consistent."""
-
-    problems: Mapping[str, str] = {}
-    """What is wrong with which field, where the request came from a form."""
-
-    @classmethod
-    def of(cls, problems: Mapping[str, str]) -> "BadRequest":
-        """The error that names every field with its problem, a sentence each."""
-        error = cls(" ".join(f"{field}: {problem}" for field, problem in problems.items()))
-        error.problems = dict(problems)
-        return error
 
 
 class WrongState(Refused):

@@ -18,7 +18,7 @@ from models.domain.project import App
 from models.domain.quotas import Usage
 from models.domain.requests import StudyWish
 from models.settings import Settings
-from services import audit, idempotency, project, pseudonyms, quotas
+from services import audit, idempotency, project, pseudonyms, quotas, trials
 from services.batches import content, presence
 from services.job_access import may_know_patients, visible
 from services.submitting import check_rights, chosen_profile, usable_nodes
@@ -70,8 +70,8 @@ def submit(
     It begins at once, also where jobs of users wait for staff: nothing is moved before the transfer is submitted. Where
     the same request was accepted before under ``idempotency_key``, that job is returned.
     Raises BadRequest naming every field and line that cannot be as it is, also in view of pseudonyms of earlier jobs of
-    the trial; NotPermitted, AppLocked, UnderMaintenance; WrongState when the trial was forgotten. Then nothing is left
-    behind.
+    the trial; NotPermitted, also for a trial that is used by others; AppLocked, UnderMaintenance; WrongState when the
+    trial was forgotten. Then nothing is left behind.
     """
     check_size("rows", len(request.rows), TRANSFER_LIMIT, actor.is_staff)
     request.check()
@@ -84,6 +84,7 @@ def submit(
     source, destination = usable_nodes(db, actor, request.source_id, request.destination_id)
     profile, _ = chosen_profile(settings, request.profile, request.keep_identity)
     if not request.keep_identity:
+        trials.check_may_use(db, actor, request.trial_protocol_id, AuditAction.SUBMIT_JOB, JobKind.BATCH_CHECK.value)
         _rehearse(db, settings, request)
     store, files = QuestionStore(db), BatchFileStore(db)
     questions = store.sealed(

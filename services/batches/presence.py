@@ -10,13 +10,11 @@ from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
 from models.db.questions import QuestionStore
 from models.db.receipts import ReceiptStore
-from models.db.scopes import ScopeStore
 from models.domain.answers import CheckedStudy, RowVerdict
-from models.domain.errors import NotFound
 from models.domain.jobs import Job
 from models.domain.nodes import Node, Server
 from models.settings import Settings
-from services import profiles, pseudonyms
+from services import profiles, pseudonyms, trials
 from services.batches import asking
 
 _THERE = "All of it is at the destination already."
@@ -57,12 +55,13 @@ def destination_of(db: Database, job_id: int) -> Node | None:
 def of_job(db: Database, settings: Settings, job: Job) -> Presence | None:
     """How to look for what a check finds at its destination, None when it has no items any more.
 
-    Raises ProfileInvalid, or WrongState for a trial that was forgotten.
+    Raises ProfileInvalid; WrongState for a trial that was forgotten, NotPermitted for one that has become that of
+    others: what is bound in it is not for the job's owner to know.
     """
     destination = destination_of(db, job.id)
     if destination is None:
         return None
-    scope_id = None if job.keep_identity else _scope_of(db, job)
+    scope_id = None if job.keep_identity else trials.scope_for_owner(db, job.owner, job.trial_protocol_id)
     if job.keep_identity or profiles.policy_now(settings, job.profile).has(Option.RETAIN_UIDS):
         return Presence(destination, job.keep_identity, scope_id, str)
     target_uid = None if scope_id is None else pseudonyms.linkage_key(db, scope_id).uid
@@ -102,10 +101,3 @@ def _was_delivered(db: Database, known: Presence, found: CheckedStudy, wanted: t
     receipt = ReceiptStore(db).summaries([earlier.id]).get(earlier.id)
     count = None if receipt is None else receipt.expected
     return has_series and count is not None and found.instance_count is not None and count >= found.instance_count
-
-
-def _scope_of(db: Database, job: Job) -> int | None:
-    try:
-        return ScopeStore(db).of_trial(job.trial_protocol_id)
-    except NotFound:
-        return None

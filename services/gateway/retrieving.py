@@ -25,7 +25,7 @@ from models.domain.people import Actor, Permission
 from models.domain.plans import Plan
 from models.domain.receipts import instances
 from models.settings import Settings
-from services import audit
+from services import audit, trials
 from services.gateway import access, terms
 from services.gateway.fetching import PATIENCE_S, Fetcher
 from services.gateway.places import Places
@@ -291,7 +291,8 @@ def retrieval(
 
     ``form`` says for the trail as what it leaves, where that is not instances. Series of the modalities ``without`` are
     not retrieved. Raises BadRequest naming what cannot be as it is; NotFound without such a server among the actor's;
-    NotPermitted, also for who asks for patients' identity without the right to see it; UnderMaintenance, AppLocked;
+    NotPermitted, also for who asks for patients' identity without the right to see it, or for a trial that is used by
+    others; WrongState for one that was forgotten; UnderMaintenance, AppLocked;
     Unsupported for a server that cannot be read. Refusals are written down.
     """
     server = access.source(db, actor, ae_title, Permission.WEB_RETRIEVE)
@@ -299,6 +300,7 @@ def retrieval(
     asked.check()
     if asked.keep_identity:
         terms.check_may_keep_identity(db, actor, server)
+    trials.check_may_use(db, actor, asked.trial_protocol_id, AuditAction.WEB_RETRIEVE, f"server {server.name}:")
     if not server.can_be_read:
         raise Unsupported(f"The settings of {server.name} do not allow to retrieve from it.")
     return Retrieval(db, settings, actor, server, places, wanted, asked, form, without)

@@ -102,7 +102,8 @@ def deidentifier(
 ) -> Deidentifier:
     """What treats the instances of a study, whose patient is bound to a pseudonym by that where there is a trial.
 
-    Raises IdentityConflict when the pseudonym tells who it is, or contradicts what the trial knows; WrongState.
+    Raises IdentityConflict when the pseudonym tells who it is, or contradicts what the trial knows; NotPermitted when
+    the trial has become that of others meanwhile; WrongState.
     """
     key, pseudonym = _key_and_pseudonym(db, settings, actor, terms, study)
     return Deidentifier(
@@ -119,6 +120,6 @@ def _key_and_pseudonym(
     db: Database, settings: Settings, actor: Actor, terms: Terms, study: StudyFound
 ) -> tuple[LinkageKey, str]:
     if terms.trial_protocol_id:
-        return pseudonyms.bind_study(db, settings, terms.trial_protocol_id, study, terms.pseudonym)
+        return pseudonyms.bind_study(db, settings, actor, terms.trial_protocol_id, study, terms.pseudonym)
     pseudonyms.check_tells_nobody(terms.pseudonym, study)
     return pseudonyms.key_without_trial(db, actor, terms.pseudonym), terms.pseudonym

@@ -14,7 +14,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from models.domain.batch_requests import BatchFile
 from models.domain.batches import BatchKind
-from models.domain.errors import AditError, BadRequest
+from models.domain.errors import AditError, BadRequest, Refused
 from services.batches import uploads
 from services.batches.uploads import QueryUpload, TransferUpload
 from ui import session
@@ -66,7 +66,7 @@ class BatchDraft:
 
     def refuse(self, error: AditError) -> None:
         """Keep what a service found wrong for the fields of the next run."""
-        problems = dict(error.problems) if isinstance(error, BadRequest) else dict[str, str]()
+        problems = dict(error.problems) if isinstance(error, Refused) else dict[str, str]()
         self.problems = problems or {"request": error.message}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from models.domain.answers import CheckedRow, RowVerdict
-from models.domain.errors import AditError, BadRequest, Bug
+from models.domain.errors import AditError, Bug, Refused
 from models.domain.jobs import Job
 from models.domain.people import Actor, Permission
 from models.domain.quotas import readable
@@ -173,7 +173,7 @@ def _transfer(job: Job, leave_out: Collection[RowVerdict], again: bool) -> None:
         except Bug:
             raise
         except AditError as error:
-            problems = dict(error.problems) if isinstance(error, BadRequest) else dict[str, str]()
+            problems = dict(error.problems) if isinstance(error, Refused) else dict[str, str]()
             show_refused(problems or {"request": error.message}, ())
             return
     flash(f"Job {made.id} is accepted.")

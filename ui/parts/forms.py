@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from models.domain.errors import AditError, BadRequest, Bug, Outdated
+from models.domain.errors import AditError, Bug, Outdated, Refused
 from ui.parts.escape import escape_markdown
 from ui.parts.flash import flash
 
@@ -185,7 +185,7 @@ class Form(Generic[Subject]):
 
     def refuse(self, error: AditError) -> None:
         """Say what is wrong: beside the fields that the error names, and here in one list."""
-        problems = dict(error.problems) if isinstance(error, BadRequest) else {}
+        problems = dict(error.problems) if isinstance(error, Refused) else {}
         self._show(problems)
         if problems:
             lines = [f"- **{self._label(name)}**: {escape_markdown(text)}" for name, text in problems.items()]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from models.domain.errors import AditError, BadRequest, Bug
+from models.domain.errors import AditError, BadRequest, Bug, Refused
 from models.domain.requests import SELECTIVE_LIMIT, TransferRequest
 from services import jobs, nodes
 from services.people import accounts
@@ -158,5 +158,5 @@ def _go_on(draft: Draft) -> None:
 
 def _keep(error: AditError) -> None:
     """Keep what is wrong for the fields of the next run."""
-    problems = dict(error.problems) if isinstance(error, BadRequest) else dict[str, str]()
+    problems = dict(error.problems) if isinstance(error, Refused) else dict[str, str]()
     st.session_state[_PROBLEMS] = problems or {"request": error.message}

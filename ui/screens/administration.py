@@ -8,7 +8,7 @@ import streamlit as st
 from models.domain.jobs import State
 from models.domain.nodes import Server
 from models.domain.people import Permission, Standing
-from services import jobs, nodes, project, quotas, review
+from services import jobs, nodes, project, quotas, review, trials
 from services.alarms import standing
 from services.chores import overview
 from services.people import accounts, groups, tokens
@@ -88,6 +88,15 @@ def draw_people() -> None:
             "Accounts: approve, change, deactivate, and send links for a new password.",
             [counted(accounts.count(db, actor), "user")],
             [f"{counted(waiting, 'user')} {'awaits' if waiting == 1 else 'await'} approval" if waiting else ""],
+        )
+        known = trials.list(db, actor)
+        empty = sum(not trial.users and not trial.is_forgotten for trial in known)
+        entry(
+            "trials",
+            "Trials",
+            "Who may use which trial, and so learn the pseudonyms of its patients.",
+            [counted(len(known), "trial")],
+            [f"{counted(empty, 'trial')} {'is' if empty == 1 else 'are'} used by nobody" if empty else ""],
         )
 
 

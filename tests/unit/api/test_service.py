@@ -16,6 +16,7 @@ from api.rates import RateLimit
 from api.threads import SEARCHES_OF_ONE
 from api.usage import Usage
 from models.db.jobs import JobStore
+from models.db.scopes import ScopeStore
 from models.db.slots import SlotStore
 from models.db.tokens import TokenStore
 from models.domain.errors import PeerBusy, Unreachable
@@ -205,6 +206,13 @@ def test_a_job_is_accepted_once_under_its_key(site: Site) -> None:
     other = site.ask("POST", "/v1/jobs", token, json={**WISH, "trial_protocol_id": "OTHER"}, headers=headers)
     assert (other.status_code, list(other.json()["errors"])) == (422, ["Idempotency-Key"])
     assert len(JobStore(site.db).list()) == 2
+
+
+def test_a_trial_of_others_is_refused_at_its_field(site: Site) -> None:
+    ScopeStore(site.db).for_trial("T1", "eve")
+    answer = site.ask("POST", "/v1/jobs", site.token("ada"), json={**WISH, "trial_protocol_id": "T1"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "NotPermitted")
+    assert "the trial T1 is used by others" in answer.json()["errors"]["trial_protocol_id"]
 
 
 def test_a_job_tells_all_that_pages_tell(site: Site) -> None:

@@ -16,6 +16,7 @@ from models.db.people import UserStore
 from models.db.receipts import ReceiptStore
 from models.db.scopes import ScopeStore
 from models.db.tables import Row
+from models.db.trials import TrialStore
 from models.domain.errors import WrongVersion
 from models.domain.jobs import State
 from models.domain.nodes import Folder, Server
@@ -82,6 +83,8 @@ def check_is_usable(db: Database, revision: str) -> None:
     assert [item.study_uid for item in jobs.items(4)] == ["1.2.3.2", "1.2.3.3"]
     assert ReceiptStore(db).load(1).stored == {"1.2.3.1.1"}
     assert ScopeStore(db).key(1) == b"k" * 32
+    assert [user.username for user in TrialStore(db).get(1).users] == ["ada", *(["eve"] if revision >= "0013" else [])]
+    assert not TrialStore(db).has_user(2, "ada"), "a job without a trial has a key of its own"
     server, folder = NodeStore(db).get(1), NodeStore(db).get(2)
     assert isinstance(server, Server) and server.dicomweb_authorization_header == "Bearer secret"
     assert isinstance(folder, Folder) and folder.path == Path("/srv/research")

@@ -1,6 +1,7 @@
 """A request that comes through Prefect: what becomes of it, and what it is told."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,18 @@ def test_the_owner_must_have_the_right_and_be_active(a_database: Database, the_s
     accounts.deactivate(a_database, TESTER, carla.id)
     with pytest.raises(NotPermitted, match="not active"):
         accept(a_database, the_settings)
+
+
+def test_a_trial_of_others_is_refused_whoever_starts_the_run(a_database: Database, the_settings: Settings) -> None:
+    accept(a_database, the_settings, trial_protocol_id="T1")
+    (group,) = groups.list(a_database, TESTER)
+    dora = a_user(a_database, "dora").id
+    groups.add(a_database, TESTER, Group("others", RIGHTS, frozenset({dora}), group.nodes))
+    with pytest.raises(NotPermitted, match="the trial T1 is used by others"):
+        accept(a_database, the_settings, "run-2", owner="dora", trial_protocol_id="T1")
+    assert jobs.count(a_database, TESTER, everybody=True) == 1
+    groups.update(a_database, TESTER, replace(group, members=group.members | {dora}))
+    assert accept(a_database, the_settings, "run-3", owner="dora", trial_protocol_id="T1").owner == "dora"
 
 
 @pytest.mark.parametrize("changes", [{"patient_id": "4711"}, {"pseudonym": "P1"}, {"study_uids": []}, {"owner": ""}])

@@ -154,10 +154,12 @@ def test_what_was_taken_away_since_the_backup_does_not_come_back_with_it(an_inst
         "DELETE FROM api_tokens",
         "UPDATE users SET is_active = false WHERE id = 1",
         "UPDATE linkage_scopes SET forgotten_at = created_at WHERE id = 2",
+        "DELETE FROM trial_users WHERE username = 'ada'",
     )
     restored = backups.restore(an_installation, path)
-    assert restored.withdrawn == Withdrawn(tokens=1, accounts=1, trials=1)
+    assert restored.withdrawn == Withdrawn(tokens=1, accounts=1, trials=1, trial_users=1)
     rows = all_rows(an_installation.url)
+    assert [row["username"] for row in rows["trial_users"]] == ["eve"]
     assert rows["api_tokens"] == []
     assert {row["id"]: bool(row["is_active"]) for row in rows["users"]} == {1: False, 2: True}
     assert [bytes(row["key"]) for row in rows["linkage_scopes"] if row["id"] == 2] == [b""]

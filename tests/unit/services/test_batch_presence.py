@@ -33,7 +33,7 @@ def checked(db: Database, settings: Settings, there: MemoryArchive, **server: ob
         here.add(f"P{number}", f"1.2.{number}")
     source = NodeStore(db).add(a_server("ONE", association_budget=1))
     destination = NodeStore(db).add(a_server("TWO", **server))
-    ScopeStore(db).for_trial("LUNG")
+    ScopeStore(db).for_trial("LUNG", "root")
     request = a_transfer(source.id, destination.id, *transfer_rows(3), trial_protocol_id="LUNG")
     job = checks.submit(db, settings, ROOT, request)
     with played(ONE=here, TWO=there):

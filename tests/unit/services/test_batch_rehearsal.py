@@ -38,7 +38,7 @@ def _refusing(*_: object) -> Iterator[None]:
 def test_a_rehearsal_writes_nothing(
     db: Database, settings: Settings, trial: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scope = ScopeStore(db).for_trial("LUNG")
+    scope = ScopeStore(db).for_trial("LUNG", "root")
     bound = [StudyWish("1.2.1", "P1", (), "ANON1")]
     pseudonyms.bind_request(db, settings, scope, pseudonyms.prepare(db, settings, "LUNG", bound))
     wishes = [StudyWish("1.2.1", "P1", (), "ANON1"), StudyWish("1.2.2", "P2", (), "")]
@@ -53,7 +53,7 @@ def test_a_check_binds_nobody(db: Database, settings: Settings, monkeypatch: pyt
 
 
 def test_conflicts_with_earlier_jobs_are_found_all_at_once(db: Database, settings: Settings) -> None:
-    scope = ScopeStore(db).for_trial("LUNG")
+    scope = ScopeStore(db).for_trial("LUNG", "root")
     bound = [StudyWish(f"1.2.{number}", f"P{number}", (), f"OTHER{number}") for number in (1, 2)]
     pseudonyms.bind_request(db, settings, scope, pseudonyms.prepare(db, settings, "LUNG", bound))
     source, folder = NodeStore(db).add(a_server("ONE")).id, NodeStore(db).add(a_folder()).id
@@ -68,6 +68,6 @@ def test_conflicts_with_earlier_jobs_are_found_all_at_once(db: Database, setting
 
 def test_a_forgotten_trial_is_refused(db: Database, settings: Settings) -> None:
     scopes = ScopeStore(db)
-    scopes.forget(scopes.for_trial("LUNG"))
+    scopes.forget(scopes.for_trial("LUNG", "root"))
     with pytest.raises(WrongState):
         pseudonyms.rehearse_request(db, settings, "LUNG", [StudyWish("1.2.1", "P1", (), "ANON1")])

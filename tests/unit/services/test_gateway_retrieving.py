@@ -17,6 +17,7 @@ from dicom.deid.identity import heading_of
 from dicom.mapping import give_back
 from models.db.engine import Database, open_database
 from models.db.nodes import NodeStore
+from models.db.scopes import ScopeStore
 from models.db.slots import SlotStore
 from models.domain.audit import BEGUN, DONE, AuditAction
 from models.domain.errors import (
@@ -159,6 +160,29 @@ def test_with_a_trial_the_patient_keeps_the_pseudonym_of_the_trial(ask: Callable
     generated = everything(ask(Terms("", "NCT-NEW")))
     names = {heading_of(one).patient_id for one in generated}
     assert len(names) == 1 and names != {"TRIAL-7"}
+
+
+def test_a_trial_of_others_is_refused_before_the_source_is_asked(
+    ask: Callable[..., Retrieval], a_pacs: Server, a_source: PlayedSource, db: Database
+) -> None:
+    everything(ask(Terms("", "NCT-ADA")))
+    eve, opened = replace(a_caller(a_pacs), name="eve", user_id=8), a_source.opened
+    for asked in (Terms("", "NCT-ADA"), Terms("TRIAL-9", "NCT-ADA")):
+        with pytest.raises(NotPermitted, match="trial_protocol_id: the trial NCT-ADA is used by others"):
+            ask(asked, actor=eve)
+    assert a_source.opened == opened
+    assert last_line(db) == ("server PACS: for the trial NCT-ADA", "NotPermitted")
+
+
+def test_a_trial_that_has_become_that_of_others_meanwhile_sends_nothing(
+    ask: Callable[..., Retrieval], a_pacs: Server, a_source: PlayedSource, db: Database
+) -> None:
+    late, sent = ask(Terms("", "NCT-LATE"), actor=replace(a_caller(a_pacs), name="eve", user_id=8)), a_source.sent
+    ScopeStore(db).for_trial("NCT-LATE", "ada")
+    with pytest.raises(NotPermitted, match="used by others"):
+        everything(late)
+    assert a_source.sent == sent
+    assert last_line(db)[1] == "NotPermitted"
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_ids_that_mean_the_same_patient_cannot_have_two_pseudonyms(database: Dat
 
 
 def test_a_generated_pseudonym_steps_aside_for_a_given_one(database: Database, settings: Settings) -> None:
-    scope = ScopeStore(database).for_trial("T1")
+    scope = ScopeStore(database).for_trial("T1", "ada")
     key = pseudonyms.linkage_key(database, scope)
     taken = key.pseudonym("P1")
     job = submit(database, settings, ("P1", ""), ("P2", taken), trial="T1")

@@ -354,7 +354,7 @@ class World:
         return self.asked(self.other.username, JobKind.BATCH_QUERY)
 
     def trial(self) -> str:
-        ScopeStore(self.db).for_trial("T1")
+        ScopeStore(self.db).for_trial("T1", "eve")
         return "T1"
 
     def entry(self) -> int:

@@ -116,7 +116,7 @@ def test_a_trial_that_somebody_else_begins_meanwhile_keeps_its_key(
 
     def overtaken(*args: Any) -> pseudonyms.Prepared:
         prepared = prepare(*args)
-        ScopeStore(a_site.db).for_trial("LUNG")
+        ScopeStore(a_site.db).for_trial("LUNG", "root")
         return prepared
 
     monkeypatch.setattr(pseudonyms, "prepare", overtaken)

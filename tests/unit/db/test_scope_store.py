@@ -17,7 +17,12 @@ def scopes(database: Database) -> ScopeStore:
 
 
 def test_a_trial_has_one_key_and_others_have_another(scopes: ScopeStore) -> None:
-    trial, again, other, alone = scopes.for_trial("T1", "ada"), scopes.for_trial("T1", "ada"), scopes.for_trial("T2", "ada"), scopes.new()
+    trial, again, other, alone = (
+        scopes.for_trial("T1", "ada"),
+        scopes.for_trial("T1", "ada"),
+        scopes.for_trial("T2", "ada"),
+        scopes.new(),
+    )
     assert trial == again
     keys = [scopes.key(scope) for scope in (trial, other, alone, scopes.new())]
     assert len(set(keys)) == 4
@@ -110,7 +115,9 @@ def test_a_forgotten_scope_has_no_key_and_takes_no_patient(scopes: ScopeStore) -
     scope = scopes.for_trial("T1", "ada")
     bind(scopes, scope, "digest-1", "ANON1")
     scopes.forget(scope)
-    assert scopes.for_trial("T1", "ada") == scopes.of_trial("T1") == scope, "a new key under the old name would be a trap"
+    assert scopes.for_trial("T1", "ada") == scopes.of_trial("T1") == scope, (
+        "a new key under the old name would be a trap"
+    )
     assert not scopes.has_bound(scope, "ANON1")
     for question in (scopes.key, scopes.check_is_usable, scopes.forget):
         with pytest.raises(WrongState, match="forgotten"):

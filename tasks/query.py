@@ -111,7 +111,7 @@ def plan_of(attempt: Attempt, finder: Finder) -> Plan:
         study=found.study,
         series=tuple(planning.planned(finder, found.ref, series, _detail(attempt)) for series in found.taken),
         left_out=found.left_out,
-        whole_study=not item.series_uids and not found.left_out,
+        every_series=not item.series_uids,
     )
 
 

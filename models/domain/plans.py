@@ -40,12 +40,17 @@ class Plan:
     study: StudyFound
     series: tuple[PlannedSeries, ...]
     left_out: tuple[LeftOutSeries, ...] = ()
-    whole_study: bool = True
-    """Whether the plan takes every series of the study, so that one request for the study can fetch it."""
+    every_series: bool = True
+    """Whether these and those left out are all series that the source lists of the study."""
 
     @property
     def ref(self) -> StudyRef:
         return StudyRef(self.study.study_uid, self.study.patient_id)
+
+    @property
+    def whole_study(self) -> bool:
+        """Whether the plan takes every series of the study, so that one request for the study can fetch it."""
+        return self.every_series and not self.left_out
 
     @cached_property
     def expected(self) -> frozenset[str] | None:
@@ -58,11 +63,18 @@ class Plan:
     def announced_count(self) -> int | None:
         """How many instances the source announced: the largest of its lists and counts; None when it gave none.
 
-        The count of a whole study tells of a series that the source has not listed.
+        The count of the study, without what is left out, tells of a series that the source has not listed.
         """
         of_series = known_total(planned.announced_count for planned in self.series)
-        of_study = self.study.instance_count if self.whole_study else None
-        return max((n for n in (of_series, of_study) if n is not None), default=None)
+        return max((n for n in (of_series, self._count_of_study) if n is not None), default=None)
+
+    @property
+    def _count_of_study(self) -> int | None:
+        """How many instances the source counts in the study beside the series left out; None where it does not say."""
+        left_out = known_total(left.series.instance_count for left in self.left_out)
+        if not self.every_series or self.study.instance_count is None or left_out is None:
+            return None
+        return max(self.study.instance_count - left_out, 0)
 
     def selections(self, done: Set[str]) -> Iterator[Selection]:
         """Yield the fewest requests that fetch what is not in ``done`` (SOP Instance UIDs).

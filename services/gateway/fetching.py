@@ -104,7 +104,7 @@ class Fetcher:
         found = self._plan(Detail.ALL)
         expected = plan.expected or frozenset()
         series = tuple(_only(planned, expected) for planned in found.series)
-        return replace(found, series=series, whole_study=False)
+        return replace(found, series=series, every_series=False)
 
     def _fetch_missing(self, plan: Plan) -> AditError | None:
         """Fetch what has not come yet, however often the reader lets the connection stall; return the first refusal.
@@ -174,7 +174,7 @@ def _plan_of(server: Server, finder: Finder, wanted: Wanted, excluded: Collectio
         study=found.study,
         series=tuple(_planned(finder, found.ref, series, wanted, detail) for series in found.taken),
         left_out=found.left_out,
-        whole_study=not series_uids and not found.left_out,
+        every_series=not series_uids,
     )
 
 

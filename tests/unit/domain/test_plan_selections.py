@@ -1,9 +1,12 @@
 """A plan asks for everything that is missing, and for little else."""
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.domain.plans import Plan, PlannedSeries
+from models.domain.plans import LeftOutSeries, Plan, PlannedSeries
 from models.domain.receipts import Completeness, Receipt
 from models.domain.refs import InstanceFound, Level, Selection, SeriesFound, StudyFound
 
@@ -17,7 +20,7 @@ def a_series(number: int, instances: int | None, announced: int | None = None) -
 
 
 def a_plan(*series: PlannedSeries, whole_study: bool = True, announced: int | None = None) -> Plan:
-    return Plan(StudyFound("1", "P1", instance_count=announced), series, whole_study=whole_study)
+    return Plan(StudyFound("1", "P1", instance_count=announced), series, every_series=whole_study)
 
 
 SERIES = st.lists(st.none() | st.integers(1, 4), min_size=1, max_size=4).map(
@@ -110,6 +113,22 @@ def test_a_study_that_counts_more_than_its_series_have_is_not_called_complete() 
     unlisted = a_plan(a_series(1, None), announced=4)
     receipt = Receipt(None, unlisted.announced_count, all_listed, stored=all_listed, confirmed=all_listed)
     assert receipt.verdict is Completeness.SHORT
+
+
+@pytest.mark.parametrize(
+    ("of_study", "of_excluded", "announced"),
+    [(7, 5, 2), (8, 5, 3), (8, None, 2), (None, 5, 2), (4, 5, 2)],
+    ids=["it is right", "a series is not listed", "not told of the excluded", "not told of the study", "it is less"],
+)
+def test_the_count_of_a_study_is_compared_with_all_series_also_those_left_out(
+    of_study: int | None, of_excluded: int | None, announced: int
+) -> None:
+    left_out = LeftOutSeries(a_series(2, None, of_excluded).series, "Modality SR is excluded.")
+    plan = Plan(StudyFound("1", "P1", instance_count=of_study), (a_series(1, 2),), (left_out,))
+    assert plan.announced_count == announced
+    assert not plan.whole_study
+    chosen = replace(plan, every_series=False)
+    assert chosen.announced_count == 2, "what is not asked for is not known"
 
 
 def test_the_count_of_a_study_says_nothing_of_chosen_series() -> None:

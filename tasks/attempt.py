@@ -113,7 +113,8 @@ class Attempt:
     def treated(self, instance: EncodedInstance) -> EncodedInstance:
         """The instance as it may leave; see ``Deidentifier.instance`` for what is raised.
 
-        IdentityConflict is also raised for an instance that keeps its identity, when it is not of the plan's study.
+        IdentityConflict is also raised for an instance that keeps its identity, when it is not of the plan's study, or
+        not the one that it claims to be.
         """
         if self.keeps_identity:
             check_identity(instance, self.plan.ref)

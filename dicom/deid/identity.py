@@ -17,13 +17,13 @@ from dicom.deid.rules import (
     STUDY_TIME,
     STUDY_UID,
 )
-from dicom.deid.streams import opened
+from dicom.deid.streams import beginning
 from models.domain.errors import IdentityConflict, RuleFailed
 from models.domain.instances import EncodedInstance
 from models.domain.refs import StudyRef
 
-_IDENTITY = frozenset({SPECIFIC_CHARACTER_SET, PATIENT_ID, STUDY_UID})
-_PLACE = _IDENTITY | {SOP_INSTANCE_UID, SERIES_UID}
+_IDENTITY = frozenset({SPECIFIC_CHARACTER_SET, SOP_INSTANCE_UID, PATIENT_ID, STUDY_UID})
+_PLACE = _IDENTITY | {SERIES_UID}
 _HEADING = _IDENTITY | {STUDY_DATE, STUDY_TIME, MODALITY, SERIES_UID, SERIES_NUMBER}
 
 
@@ -55,26 +55,24 @@ def heading_of(instance: EncodedInstance) -> Heading:
 
 
 def check_identity(instance: EncodedInstance, study: StudyRef) -> None:
-    """Raise IdentityConflict when an instance is of another study or patient.
+    """Raise IdentityConflict when an instance is of another study or patient, or not the one it claims to be.
 
     An instance without a patient ID, and a study listed without one, are judged by the study alone. Reads the header
-    up to the Study Instance UID only (a deflated data set has to be inflated). Raises Unreadable.
+    up to the Study Instance UID only. Raises Unreadable.
     """
-    check_values(_values(instance, _IDENTITY), study)
+    _check(instance, _values(instance, _IDENTITY), study)
 
 
 def check_belongs(instance: EncodedInstance, study: StudyRef, series_uids: Collection[str]) -> None:
-    """Do the same; raise IdentityConflict also for an instance of none of these series, or not the one it claims."""
+    """Do the same; raise IdentityConflict also for an instance of none of these series."""
     values = _values(instance, _PLACE)
-    check_values(values, study)
-    if _text(values, SOP_INSTANCE_UID) != instance.sop_uid.strip("\0 "):
-        raise IdentityConflict("An instance was announced with another SOP Instance UID than its data set has.")
+    _check(instance, values, study)
     if _text(values, SERIES_UID) not in series_uids:
         raise IdentityConflict("An instance belongs to another series than the source lists.")
 
 
 def check_values(values: Mapping[int, bytes], study: StudyRef) -> None:
-    """Do the same with values of an instance that were read already, by their tags."""
+    """Raise IdentityConflict when values of an instance, by their tags, are of another study or patient."""
     patient_id = _patient_id(values)
     is_other_patient = patient_id and study.patient_id.strip() and patient_id != plain_id(study.patient_id)
     if _text(values, STUDY_UID) != study.study_uid.strip("\0 ") or is_other_patient:
@@ -86,8 +84,14 @@ def plain_id(patient_id: str) -> str:
     return unicodedata.normalize("NFC", patient_id.strip("\0 "))
 
 
+def _check(instance: EncodedInstance, values: Mapping[int, bytes], study: StudyRef) -> None:
+    check_values(values, study)
+    if _text(values, SOP_INSTANCE_UID) != instance.sop_uid.strip("\0 "):
+        raise IdentityConflict("An instance was announced with another SOP Instance UID than its data set has.")
+
+
 def _values(instance: EncodedInstance, tags: frozenset[int]) -> dict[int, bytes]:
-    data, syntax = opened(instance.parts, instance.transfer_syntax_uid)
+    data, syntax = beginning(instance.parts, instance.transfer_syntax_uid)
     elements = read_beginning(data, syntax, max(tags))
     return {element.tag: bytes(data[element.begin : element.stop]) for element in elements if element.tag in tags}
 

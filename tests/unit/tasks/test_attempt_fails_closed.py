@@ -1,5 +1,6 @@
 """Nothing of a pseudonymized item passes an attempt that does not know its pseudonym yet."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,3 +49,11 @@ def test_where_the_identity_is_kept_everything_of_the_study_passes_as_it_is() ->
     attempt.plan = Plan(StudyFound(study_uid, "SOMEBODY"), (), (), True)
     with pytest.raises(IdentityConflict):
         attempt.treated(original.instance)
+
+
+def test_an_instance_that_is_not_the_one_it_claims_to_be_passes_under_no_identity() -> None:
+    """It would be stored and confirmed under a UID that is not its own."""
+    attempt, original = an_attempt(None), instance_of("ct")
+    attempt.plan = Plan(StudyFound(str(original.dataset.StudyInstanceUID), original.patient.patient_id), (), (), True)
+    with pytest.raises(IdentityConflict, match="another SOP Instance UID"):
+        attempt.treated(replace(original.instance, sop_uid="1.2.3"))

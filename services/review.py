@@ -40,7 +40,7 @@ def held(db: Database, actor: Actor, job_id: int) -> tuple[HeldInstance, ...]:
     check_is_within_limit(db, actor, job_id)
     receipts = ReceiptStore(db)
     return tuple(
-        HeldInstance(job_id, item.id, item.position, item.study_uid, sop_uid, reason)
+        HeldInstance(job_id, item.id, item.position, item.study_uid, sop_uid, reason, item.source_id, item.target_id)
         for item in JobStore(db).items(job_id)
         for sop_uid, reason in sorted(receipts.load(item.id).held.items())
     )

@@ -293,7 +293,7 @@ class Hurry(Request):
 
 
 class HeldShown(Answer):
-    """An instance that waits for a review."""
+    """An instance that waits for a review. It stands in the source; what is released goes to the destination."""
 
     job_id: int
     item_id: int
@@ -301,6 +301,8 @@ class HeldShown(Answer):
     study_uid: str
     sop_uid: str
     reason: str
+    source_id: int
+    destination_id: int
 
 
 class HeldCount(Answer):

@@ -337,7 +337,7 @@ class HeldCount:
 
 @dataclass(frozen=True)
 class Held:
-    """An instance that waits for a review, and why."""
+    """An instance that waits for a review, and why: where it can be looked at, and where it would go."""
 
     item_id: int
     sop_uid: str
@@ -345,6 +345,8 @@ class Held:
     job_id: int = 0
     position: int = 0
     study_uid: str = ""
+    source_id: int = 0
+    destination_id: int = 0
 
 
 # -- batch files -----------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from models.domain.audit import AuditAction, AuditFilter
 from models.domain.errors import BadRequest, WriteFailed
 from services import audit as trail
 from services import escrow as escrows
-from services import review
+from services import nodes, review
 
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept. It must not name the patient.")]
 Uids = Annotated[
@@ -61,8 +61,11 @@ def list_held(
             show_table("Jobs with held instances", ("job", "held"), waiting.items())
         else:
             held = review.held(session.db, session.actor, job)
-            rows = [(one.position, one.study_uid, one.sop_uid, one.reason) for one in held]
-            show_table(f"Held instances of job {job}", ("item", "study", "instance", "reason"), rows)
+            names = nodes.names(session.db)
+            rows = [
+                (one.position, names.get(one.source_id, "?"), one.study_uid, one.sop_uid, one.reason) for one in held
+            ]
+            show_table(f"Held instances of job {job}", ("item", "source", "study", "instance", "reason"), rows)
 
 
 @review_app.command()

@@ -131,7 +131,7 @@ def concerns(receipt: Receipt) -> str:
     """
     sentences: list[str] = []
     if receipt.held:
-        sentences.append(f"Held until a person releases or rejects them (adit review): {_with_reasons(receipt.held)}")
+        sentences.append(f"Held until a reviewer releases or rejects them: {_with_reasons(receipt.held)}")
     if receipt.left_out:
         sentences.append(f"Left out: {_with_reasons(receipt.left_out)}")
     if receipt.stored_with_warning:

@@ -13,7 +13,10 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HeldInstance:
-    """An instance that waits for a review, by the UID it has at the source; ``reason`` says what it may show."""
+    """An instance that waits for a review, by the UID it has at the source; ``reason`` says what it may show.
+
+    It can be looked at in the source. What is released goes to the destination.
+    """
 
     job_id: int
     item_id: int
@@ -21,3 +24,5 @@ class HeldInstance:
     study_uid: str
     sop_uid: str
     reason: str
+    source_id: int
+    destination_id: int

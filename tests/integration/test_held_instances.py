@@ -77,9 +77,7 @@ def test_held_instances_are_not_delivered_and_the_item_is_no_success(
     assert (a_held_item.state, receipt.verdict) == (State.WARNING, Completeness.HELD), a_held_item.message
     assert set(receipt.held) == uids(an_archive, *BURNED_IN)
     assert len(delivered(tmp_path / "out")) == N - 3
-    assert a_held_item.message.startswith(
-        "Held until a person releases or rejects them (adit review): 3 instances. 3 x"
-    )
+    assert a_held_item.message.startswith("Held until a reviewer releases or rejects them: 3 instances. 3 x")
     assert review.waiting(an_installation.db, REVIEWER) == {a_held_item.job_id: 3}
     assert an_installation.leftovers() == [], "no bytes of held instances are kept"
 

@@ -10,7 +10,7 @@ import streamlit as st
 from models.domain.errors import NotFound
 from models.domain.jobs import Item
 from models.domain.reviews import HeldInstance
-from services import jobs, review
+from services import jobs, nodes, review
 from ui import context, session
 from ui.parts import amounts, links, tables
 from ui.parts.escape import escape_markdown
@@ -31,6 +31,7 @@ def show_job(job_id: int, count: int) -> None:
 def _instances(job_id: int) -> None:
     _way_to_job(job_id)
     held = review.held(context.database(), session.actor(), job_id)
+    _say_where(held)
     for reason, count in Counter(instance.reason for instance in held).most_common():
         st.caption(f"{count:,} x {escape_markdown(reason)}")
     picked = tables.paged_table(len(held), _page(held), _look(), f"held-table-{job_id}")
@@ -56,8 +57,21 @@ def _way_to_job(job_id: int) -> None:
         links.job_link(job_id, f"Open job {job_id}")
 
 
+def _say_where(held: Sequence[HeldInstance]) -> None:
+    """Say in which archive the instances can be looked at, and where they go when they are released."""
+    names = nodes.names(context.database())
+    ways = sorted({(names.get(one.source_id, "?"), names.get(one.destination_id, "?")) for one in held})
+    for source, destination in ways:
+        st.markdown(
+            f"Look at them in **{escape_markdown(source)}**. What is released goes to "
+            f"**{escape_markdown(destination)}**."
+        )
+
+
 def _buttons(job_id: int, chosen: Sequence[HeldInstance], reason: str) -> None:
     words = amounts.counted(len(chosen), "instance")
+    if not chosen:
+        st.caption("Tick instances above, or all of them, to release or reject them.")
     with st.container(horizontal=True):
         is_release = st.button(f"Release {words}", type="primary", key=f"release-{job_id}", disabled=not chosen)
         is_reject = st.button(f"Reject {words}", key=f"reject-{job_id}", disabled=not chosen)

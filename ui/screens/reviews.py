@@ -13,7 +13,8 @@ st.title("Reviews", anchor=False)
 waiting = asked(lambda: review.waiting(db, actor))
 st.caption(
     "Some images show names in their pixels, or are documents. No copy of them is kept here: one that you release is "
-    "fetched again and delivered, one that you reject is left out for good. Look at it in the archive first."
+    "fetched again and delivered, one that you reject is left out for good. Open a job to see where its images can be "
+    "looked at, and why they are held."
 )
 if not waiting:
     st.info("Nothing waits for a review.", icon=":material/check_circle:")

@@ -108,6 +108,6 @@ def test_concerns_tell_counts_and_reasons_and_no_uid() -> None:
     text = concerns(proven("1.1", held=reasons, left_out={"1.6": "The profile excludes it."}))
     assert "3 instances. 2 x It may show a name. 1 x It is a document." in text
     assert "Left out: 1 instance. 1 x The profile excludes it." in text
-    assert "adit review" in text
+    assert "until a reviewer releases or rejects them" in text
     assert not any(uid in text for uid in (*reasons, "1.6"))
     assert concerns(proven("1.1")) == ""

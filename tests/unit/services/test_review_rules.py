@@ -47,6 +47,7 @@ def test_held_instances_are_seen_by_owner_staff_and_reviewers(database: Database
     for actor in (Actor("ada"), EVE, TESTER):
         held = review.held(database, actor, item.job_id)
         assert [(one.sop_uid, one.position, one.reason) for one in held] == [(uid, 1, WHY) for uid in HELD]
+        assert {(one.source_id, one.destination_id) for one in held} == {(item.source_id, item.destination_id)}
     with pytest.raises(NotFound):
         review.held(database, Actor("mallory"), item.job_id)
     assert review.waiting(database, EVE) == {item.job_id: 3}

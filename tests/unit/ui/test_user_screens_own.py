@@ -14,7 +14,7 @@ from models.domain.audit import AuditAction, AuditFilter
 from models.domain.jobs import Item, State
 from models.domain.people import Group, Permission, User
 from models.domain.receipts import Receipt
-from services import audit, jobs, review
+from services import audit, jobs, nodes, review
 from services.people import accounts, groups, sessions
 from tests.app_pages import Site, click, labels, told
 from tests.in_process import client as client_of
@@ -129,6 +129,17 @@ def test_reviews_are_for_reviewers(site: Site) -> None:
     assert "Reviews" not in [title.value for title in site.open("home").title]
     site.sign_in(a_reviewer(site))
     assert "Nothing waits for a review" in told(site.open("reviews"))
+
+
+def test_reviewers_are_told_where_to_look_and_what_to_do_before_they_can_decide(site: Site) -> None:
+    item = held_item(site, a_researcher(site), 1)
+    names = nodes.names(site.db)
+    site.sign_in(a_reviewer(site))
+    app = opened_review(site, item)
+    assert f"Look at them in **{names[item.source_id]}**" in told(app)
+    assert f"goes to **{names[item.target_id]}**" in told(app)
+    assert app.button(key=f"release-{item.job_id}").disabled
+    assert "Tick instances above" in told(app)
 
 
 def test_reviewers_are_led_to_a_job_only_where_it_exists_for_them(site: Site) -> None:

@@ -7,7 +7,7 @@ nobody has thought of does not pass.
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 
 from pydicom._dicom_dict import DicomDictionary
@@ -279,8 +279,12 @@ class Policy:
                 return Rule.DESCEND if vr == b"SQ" else Rule.CLEAN_TEXT
 
 
+@lru_cache(maxsize=16)
 def compiled(profile: Profile) -> Policy:
-    """Return the policy of a profile; its rules are worked out when they are first asked for."""
+    """Return the policy of a profile; its rules are worked out when they are first asked for.
+
+    Profiles that say the same have one, because a digest asks for every rule and takes longer than accepting a job.
+    """
     return Policy(profile)
 
 

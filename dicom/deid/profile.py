@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -64,9 +65,9 @@ class Profile:
     title: str = ""
     summary: str = ""
     options: frozenset[Option] = frozenset()
-    overrides: Mapping[int, Action] = field(default_factory=dict[int, Action])
+    overrides: Mapping[int, Action] = field(default_factory=dict[int, Action], hash=False)
     stand_ins: frozenset[StandIn] = frozenset()
-    pixels: PixelRules = field(default_factory=PixelRules)
+    pixels: PixelRules = field(default_factory=PixelRules, hash=False)
     approved_texts: frozenset[str] = frozenset()
     approved_words: frozenset[str] = frozenset()
     discloses: tuple[str, ...] = ()
@@ -148,13 +149,19 @@ def _read(name: str, directory: Path | None) -> dict[str, object]:
     if not _NAME.fullmatch(name):
         raise ProfileInvalid("A profile's name has up to 40 lower case letters, digits and hyphens.")
     try:
-        content: object = yaml.safe_load(_source(name, directory))
+        content = _content(_source(name, directory))
     # PyYAML passes on what int(), date() and deep nesting raise
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as exc:
         raise ProfileInvalid(f"Profile {name} is not valid YAML.") from exc
     if not isinstance(content, dict):
         raise ProfileInvalid(f"Profile {name} is not a list of keys and values.")
     return {str(key): value for key, value in cast("dict[object, object]", content).items()}
+
+
+@lru_cache(maxsize=16)
+def _content(source: str) -> object:
+    """What a file says. Every request asks for a profile, and reading YAML takes longer than the rest of it."""
+    return yaml.safe_load(source)
 
 
 def _source(name: str, directory: Path | None) -> str:

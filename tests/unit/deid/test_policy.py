@@ -287,16 +287,28 @@ def test_the_digest_does_not_change_with_what_changes_no_output() -> None:
     reordered = replace(profile, approved_words=frozenset(sorted(profile.approved_words, reverse=True)))
     kept_already = {0x00100040: Action.KEEP}  # PatientSex, by an option
     told_twice = replace(profile, overrides={**profile.overrides, **kept_already})
-    assert len({compiled(each).digest for each in (profile, renamed, reordered, told_twice)}) == 1
+    assert len({Policy(each).digest for each in (profile, renamed, reordered, told_twice)}) == 1
 
 
 def test_the_digest_is_16_digits_and_does_not_depend_on_what_was_asked_before() -> None:
-    fresh, used = compiled(load("research")), compiled(load("research"))
+    fresh, used = Policy(load("research")), Policy(load("research"))
     for row in rows():
         used.rule_for(row.tag, b"UN")
     assert fresh.digest == used.digest
     assert len(fresh.digest) == 16
     assert int(fresh.digest, 16)
+
+
+def test_profiles_that_say_the_same_share_one_policy_and_others_do_not() -> None:
+    profile = load("research")
+    assert compiled(load("research")) is compiled(profile)
+    for other in (
+        load("basic"),
+        replace(profile, title="x"),
+        replace(profile, overrides={0x00080070: Action.DELETE}),
+        replace(profile, pixels=replace(profile.pixels, trusts_declared_no=False)),
+    ):
+        assert compiled(other).profile == other != profile
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "4242"])

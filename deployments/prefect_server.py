@@ -28,7 +28,7 @@ _BATCHES = {
 
 def environment(settings: Settings) -> Mapping[str, str]:
     """The settings of the server and of its clients: everything in the data directory, nothing sent to Prefect."""
-    home = settings.data_dir / "prefect"
+    home = settings.prefect_dir
     return {
         "PREFECT_HOME": str(home),
         "PREFECT_PROFILES_PATH": str(home / "profiles.toml"),

@@ -86,8 +86,8 @@ def _await(what: str, condition: Callable[[], bool]) -> None:
 
 def _environment(settings: Settings, name: str) -> Mapping[str, str]:
     """What `adit up` would give the program, with a temporary directory that it shares with no other."""
-    temporary = _emptied(stack.temporary(settings) / name.replace(os.sep, "-"))
-    (settings.data_dir / "prefect").mkdir(exist_ok=True, mode=0o700)
+    temporary = _emptied(settings.temporary_dir / name.replace(os.sep, "-"))
+    settings.prefect_dir.mkdir(exist_ok=True, mode=0o700)
     environment = {**stack.environment(settings), "TMPDIR": str(temporary)}
     del environment[stack.STACK_VARIABLE]  # an adit up on this data directory must not take it for a leftover
     return environment

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 
@@ -85,7 +84,7 @@ def environment(settings: Settings) -> Mapping[str, str]:
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), inherited.get("PYTHONPATH")])),
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
-        "TMPDIR": str(temporary(settings)),
+        "TMPDIR": str(settings.temporary_dir),
         "NO_PROXY": ",".join(not_by_proxy),
         "no_proxy": ",".join(not_by_proxy),
     }
@@ -102,14 +101,9 @@ def _host_of(url: str) -> str:
 
 def _lay_out(settings: Settings) -> None:
     """Make the directories. What processes left in the temporary one when they were killed is removed."""
-    shutil.rmtree(temporary(settings), ignore_errors=True)
-    for directory in (settings.data_dir / "prefect", settings.data_dir / "logs", temporary(settings)):
+    shutil.rmtree(settings.temporary_dir, ignore_errors=True)
+    for directory in (settings.prefect_dir, settings.logs_dir, settings.temporary_dir):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-
-
-def temporary(settings: Settings) -> Path:
-    """Prefect's worker and flow runs get their working directories here."""
-    return settings.data_dir / "tmp"
 
 
 def migrate(settings: Settings) -> None:
@@ -127,4 +121,4 @@ def migrate(settings: Settings) -> None:
 
 
 def _program(settings: Settings, name: str, *command: str) -> Program:
-    return Program(name, command, environment(settings), settings.data_dir / "logs" / f"{name}.log")
+    return Program(name, command, environment(settings), settings.logs_dir / f"{name}.log")

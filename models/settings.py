@@ -27,6 +27,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")
 _CRON_FIELDS = ("minute", "hour", "day", "month", "weekday")
 _USER_AND_PASSWORD = re.compile(r"[!-9;-~]+:[!-~]+")
 _DAYS_OF_A_CENTURY = 36_525
+_SQLITE = "sqlite:///"
 
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[!-\[\]-~]([ -\[\]-~]*[!-\[\]-~])?$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -348,7 +349,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_a_known_database(cls, value: str) -> str:
-        if value and not value.startswith(("sqlite:///", "postgresql+psycopg://")):
+        if value and not value.startswith((_SQLITE, "postgresql+psycopg://")):
             raise ValueError("only postgresql+psycopg:// and sqlite:/// are supported")
         if value:
             setting_rules.check_database(value)
@@ -412,14 +413,39 @@ class Settings(BaseSettings):
         return self.data_dir / "spool"
 
     @property
+    def backups_dir(self) -> Path:
+        """Where backups are kept."""
+        return self.backup_dir or self.data_dir / "backups"
+
+    @property
+    def prefect_dir(self) -> Path:
+        """What is Prefect's: its SQLite database, and what its programs keep."""
+        return self.data_dir / "prefect"
+
+    @property
+    def temporary_dir(self) -> Path:
+        """Where programs and flow runs have their working directories; emptied at each start."""
+        return self.data_dir / "tmp"
+
+    @property
+    def logs_dir(self) -> Path:
+        """The logs of the programs that `adit up` starts."""
+        return self.data_dir / "logs"
+
+    @property
+    def database_file(self) -> Path | None:
+        """The file of an SQLite database; None when it is another one."""
+        return Path(self.url.removeprefix(_SQLITE).partition("?")[0]) if self.url.startswith(_SQLITE) else None
+
+    @property
     def url(self) -> str:
         """The database to use; SQLite is fine in production as long as all workers run on this machine."""
-        return self._with_password(self.database_url) or f"sqlite:///{self.data_dir / 'adit.db'}"
+        return self._with_password(self.database_url) or f"{_SQLITE}{self.data_dir / 'adit.db'}"
 
     @property
     def prefect_database(self) -> str:
         """Prefect's own database."""
-        at_home = f"sqlite+aiosqlite:///{self.data_dir / 'prefect' / 'prefect.db'}"
+        at_home = f"sqlite+aiosqlite:///{self.prefect_dir / 'prefect.db'}"
         return self._with_password(self.prefect_database_url) or at_home
 
     @property

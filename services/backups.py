@@ -35,11 +35,6 @@ _PARTIAL = ".partial"
 _SYSTEM = operator("(system)")
 
 
-def directory(settings: Settings) -> Path:
-    """Where backups are kept."""
-    return settings.backup_dir or settings.data_dir / "backups"
-
-
 def database(settings: Settings) -> str:
     """Which database it is, without the password."""
     return copies.named(settings.url)
@@ -47,7 +42,7 @@ def database(settings: Settings) -> str:
 
 def listed(settings: Settings) -> tuple[Backup, ...]:
     """The backups that are there, the newest first."""
-    found = [_read(path) for path in directory(settings).glob("adit-*") if path.suffix in _SUFFIXES.values()]
+    found = [_read(path) for path in settings.backups_dir.glob("adit-*") if path.suffix in _SUFFIXES.values()]
     return tuple(sorted(filter(None, found), key=lambda backup: backup.made_at, reverse=True))
 
 
@@ -75,8 +70,8 @@ def chosen(settings: Settings, name: str = "") -> Backup:
     if not name:
         if there := listed(settings):
             return there[0]
-        raise NotFound(f"There is no backup in {directory(settings)}.")
-    for path in (Path(name), directory(settings) / name):
+        raise NotFound(f"There is no backup in {settings.backups_dir}.")
+    for path in (Path(name), settings.backups_dir / name):
         found = [path.with_suffix(suffix) for suffix in (path.suffix, *_SUFFIXES.values())]
         for data in found:
             if data.suffix in _SUFFIXES.values() and data.is_file():
@@ -216,7 +211,7 @@ def _check_room(settings: Settings, place: Path, size_bytes: int) -> None:
 @contextmanager
 def _alone(settings: Settings) -> Generator[Path]:
     """The directory, with nobody else at work in it."""
-    place = directory(settings)
+    place = settings.backups_dir
     with _disk_errors_translated(place):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(place / ".lock", os.O_RDWR | os.O_CREAT, 0o600)

@@ -12,7 +12,6 @@ from models.settings import Settings
 from services.patience import soon
 
 _PATIENCE_S = 5.0
-_SQLITE = "sqlite:///"
 
 
 def problem(settings: Settings, path: Path) -> str:
@@ -38,14 +37,15 @@ def _problem(settings: Settings, path: Path) -> str:
 
 def _kept(settings: Settings) -> Iterator[tuple[str, Path]]:
     """What there is, and where; some is in the data directory only unless it is set otherwise."""
-    data = settings.data_dir
     yield "data in transit", _real(settings.spool_dir)
-    yield "backups", _real(settings.backup_dir or data / "backups")
-    yield "what is Prefect's", _real(data / "prefect")
-    yield "temporary files", _real(data / "tmp")
-    yield "logs", _real(data / "logs")
-    if settings.url.startswith(_SQLITE):
-        yield "its database", _real(Path(settings.url.removeprefix(_SQLITE).partition("?")[0]))
+    yield "backups", _real(settings.backups_dir)
+    yield "what is Prefect's", _real(settings.prefect_dir)
+    yield "temporary files", _real(settings.temporary_dir)
+    yield "logs", _real(settings.logs_dir)
+    if settings.profiles_dir is not None:
+        yield "the profiles of this site", _real(settings.profiles_dir)
+    if settings.database_file is not None:
+        yield "its database", _real(settings.database_file)
 
 
 def _real(path: Path) -> Path:

@@ -24,7 +24,7 @@ def db_backup(
         settings = installation.open_settings(data_dir)
         if lists:
             rows = [_row(backup) for backup in backups.listed(settings)]
-            show_table(f"Backups in {backups.directory(settings)}", _COLUMNS, rows)
+            show_table(f"Backups in {settings.backups_dir}", _COLUMNS, rows)
             return
         say(f"Backed up to {backups.make(settings)}.")
 

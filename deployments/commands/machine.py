@@ -71,7 +71,7 @@ def _say_where(settings: Settings) -> None:
     say(f"Sign in    {installation.how_to_sign_in(settings)}")
     say(f"Receiver   {settings.receiver_ae_title} at {settings.receiver_host}:{settings.receiver_port}")
     say(f"Data       {settings.data_dir}")
-    say(f"Logs       {settings.data_dir / 'logs'}")
+    say(f"Logs       {settings.logs_dir}")
     say("Ctrl-C stops everything.")
 
 

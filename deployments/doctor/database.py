@@ -2,7 +2,6 @@
 
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from re import search
 from shutil import which
 
@@ -14,7 +13,6 @@ from models.domain.people import Standing
 from models.settings import Settings
 from services import audit
 
-_SQLITE = "sqlite:///"
 _CLOCKS_APART_S = 1.0
 _NEWEST = 2_000
 """Lines of the audit trail that are looked at; ``adit audit verify`` looks at all."""
@@ -22,12 +20,12 @@ _NEWEST = 2_000
 
 def is_missing(settings: Settings) -> bool:
     """Whether there is no SQLite file yet."""
-    return settings.url.startswith(_SQLITE) and not Path(settings.url.removeprefix(_SQLITE)).exists()
+    return settings.database_file is not None and not settings.database_file.exists()
 
 
 def missing(settings: Settings) -> Finding:
     """What to say then."""
-    words = f"There is no database at {settings.url.removeprefix(_SQLITE)}."
+    words = f"There is no database at {settings.database_file}."
     return problem("Database", words, "Start adit up, or run adit init, which make it; or correct ADIT_DATA_DIR.")
 
 

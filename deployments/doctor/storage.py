@@ -73,10 +73,9 @@ def disk(settings: Settings) -> Iterator[Finding]:
 
 def file_system(settings: Settings) -> Iterator[Finding]:
     """Look whether an SQLite database lies on a file system over a network, where it would be damaged."""
-    if not settings.url.startswith("sqlite:///"):
+    if settings.database_file is None:
         return
-    file = Path(settings.url.removeprefix("sqlite:///"))
-    kind = kind_of(file.parent)
+    kind = kind_of(settings.database_file.parent)
     if kind.startswith(_NETWORK):
         remedy = "Move the data directory to a disk of this machine, or use PostgreSQL (ADIT_DATABASE_URL)."
         yield problem("File system", f"The SQLite database lies on {kind}, where its locks do not hold.", remedy)

@@ -76,7 +76,7 @@ def backup(here: Installation) -> Iterator[Finding]:
         return  # told by the check of the plan
     chore = deployment_plan.planned(settings).deployment("backup")
     schedule = chore.schedule if chore else None
-    place = backups.directory(settings)
+    place = settings.backups_dir
     if place.exists() and (why := storage.why_not_writable(place)):
         remedy = f"Let the user who runs ADIT write to {place}, or set another ADIT_BACKUP_DIR."
         yield problem("Backup", f"Nothing can be written to {place}: {why}.", remedy)

@@ -19,7 +19,7 @@ from models.db.signs import SignStore
 from models.domain.errors import AditError, WriteFailed
 from models.domain.nodes import Folder
 from models.settings import Settings
-from services import backups, housekeeping, prefect_status
+from services import housekeeping, prefect_status
 from services.alarms import watching
 from services.post import notifications
 from services.worker_names import machine_of
@@ -95,7 +95,7 @@ def _has_others(settings: Settings) -> bool:
 
 def _places(settings: Settings) -> Iterable[_Look]:
     """Where this machine keeps what it works with."""
-    paths = (settings.data_dir, settings.spool_dir, backups.directory(settings))
+    paths = (settings.data_dir, settings.spool_dir, settings.backups_dir)
     for (place, words), path in zip(_PLACES.items(), paths, strict=True):
         yield _Look(_key(place, _machine()), f"{words} of {_machine()}", path)
 

@@ -15,7 +15,7 @@ from models.domain.errors import BadRequest, NotFound, NotPermitted, Outdated
 from models.domain.nodes import Folder, Node, NodeName, Server, Timeouts, Tls, Window
 from models.domain.people import Actor, NodeAccess, operator
 from models.settings import Settings
-from services import audit, backups, node_rules, nodes, own_directories
+from services import audit, node_rules, nodes, own_directories
 from tests.samples import a_folder, a_server, some_settings
 
 STAFF = operator("admin")
@@ -287,7 +287,7 @@ def test_no_folder_is_where_the_data_directory_leads_by_a_link(database: Databas
 @pytest.mark.parametrize("place", ["", "mine", "mine/old"])
 def test_no_folder_lies_in_or_around_backups_that_are_elsewhere(database: Database, tmp_path: Path, place: str) -> None:
     settings = some_settings(tmp_path / "data", backup_dir=tmp_path / "share" / "mine")
-    assert backups.directory(settings) == tmp_path / "share" / "mine"
+    assert settings.backups_dir == tmp_path / "share" / "mine"
     with pytest.raises(BadRequest, match=r"^path: it is where ADIT keeps backups"):
         nodes.add_folder(database, settings, STAFF, Folder("x", tmp_path / "share" / place))
     nodes.add_folder(database, settings, STAFF, Folder("x", tmp_path / "share" / "studies"))

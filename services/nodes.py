@@ -57,7 +57,7 @@ def names(db: Database) -> dict[int, str]:
 def listed(db: Database, actor: Actor) -> tuple[Node, ...]:
     """All nodes with their settings, servers before folders, then by name; raises NotPermitted for others than staff.
 
-    No server has its authorization header here; ``has_authorization`` tells whether there is one.
+    No server has its authorization header here; ``with_authorization`` tells whether there is one.
     """
     _check_is_staff(actor)
     return NodeStore(db).list(with_credentials=False)
@@ -69,10 +69,10 @@ def shown(db: Database, actor: Actor, node_id: int) -> Node:
     return NodeStore(db).get(node_id, with_credentials=False)
 
 
-def has_authorization(db: Database, actor: Actor, node_id: int) -> bool:
-    """Whether an authorization header is kept for a server; raises NotPermitted or NotFound."""
+def with_authorization(db: Database, actor: Actor) -> frozenset[int]:
+    """The ids of all servers for which an authorization header is kept; raises NotPermitted."""
     _check_is_staff(actor)
-    return NodeStore(db).has_authorization(node_id)
+    return NodeStore(db).with_authorization()
 
 
 def add_server(db: Database, actor: Actor, server: Server) -> Server:

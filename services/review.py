@@ -38,11 +38,11 @@ def held(db: Database, actor: Actor, job_id: int) -> tuple[HeldInstance, ...]:
     if job.owner != actor.name and not actor.is_staff and Permission.REVIEW_HELD not in actor.permissions:
         raise NotFound("There is no such job.")
     check_is_within_limit(db, actor, job_id)
-    receipts = ReceiptStore(db)
+    held_of = ReceiptStore(db).held_of_job(job_id)
     return tuple(
         HeldInstance(job_id, item.id, item.position, item.study_uid, sop_uid, reason, item.source_id, item.target_id)
         for item in JobStore(db).items(job_id)
-        for sop_uid, reason in sorted(receipts.load(item.id).held.items())
+        for sop_uid, reason in sorted(held_of.get(item.id, {}).items())
     )
 
 

@@ -83,11 +83,11 @@ class NodeStore:
             row = session.get(NodeRow, node_id)
             return None if row is None else _node(row, self._db.vault)
 
-    def has_authorization(self, node_id: int) -> bool:
-        """Whether an authorization header is kept for the node; raises NotFound."""
+    def with_authorization(self) -> frozenset[int]:
+        """The ids of all servers for which an authorization header is kept."""
+        wanted = select(ServerRow.id).where(ServerRow.dicomweb_authorization_header != b"")
         with self._db.reading() as session:
-            row = _row(session, node_id)
-            return isinstance(row, ServerRow) and bool(row.dicomweb_authorization_header)
+            return frozenset(session.scalars(wanted))
 
     def by_name(self, name: str) -> Node:
         """The node with this name; raises NotFound."""

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from models.db.engine import Database
+from models.db.engine import Database, in_parts
 from models.db.leases import check_lease
 from models.db.tables import ItemRow, ReceiptRow
 from models.db.totals import count_delivery
@@ -80,12 +80,25 @@ class ReceiptStore:
             content = session.scalar(select(ReceiptRow.content).where(ReceiptRow.item_id == item_id))
         return Receipt() if content is None else unpacked(content)
 
-    def of_job(self, job_id: int) -> dict[int, Receipt]:
-        """The receipts of all items of a job that have one, by the item's id."""
-        wanted = select(ReceiptRow.item_id, ReceiptRow.content).join(ItemRow, ItemRow.id == ReceiptRow.item_id)
+    def of_items(self, item_ids: Collection[int]) -> dict[int, Receipt]:
+        """The receipts of those of these items that have one, by the item's id."""
+        columns = select(ReceiptRow.item_id, ReceiptRow.content)
         with self._db.reading() as session:
-            found = session.execute(wanted.where(ItemRow.job_id == job_id)).all()
-        return {item_id: unpacked(content) for item_id, content in found}
+            return {
+                item_id: unpacked(content)
+                for some in in_parts(item_ids)
+                for item_id, content in session.execute(columns.where(ReceiptRow.item_id.in_(some)))
+            }
+
+    def held_of_job(self, job_id: int) -> dict[int, Mapping[str, str]]:
+        """Why which instances are held, by the item's id, for the items of a job that have any."""
+        wanted = (
+            select(ReceiptRow.item_id, ReceiptRow.content)
+            .join(ItemRow, ItemRow.id == ReceiptRow.item_id)
+            .where(ItemRow.job_id == job_id, ReceiptRow.held_count > 0)
+        )
+        with self._db.reading() as session:
+            return {item_id: unpacked(content).held for item_id, content in session.execute(wanted)}
 
     def summaries(self, item_ids: Collection[int]) -> dict[int, ReceiptSummary]:
         """The counts of the receipts of items that have one, by the item's id, without unpacking them."""

@@ -64,7 +64,7 @@ def load() -> Loaded:
     server = nodes.shown(db, actor, server_id)
     if not isinstance(server, Server):
         raise NotFound("There is no such server.")
-    return server, groups.access(db, actor, server_id), nodes.has_authorization(db, actor, server_id)
+    return server, groups.access(db, actor, server_id), server_id in nodes.with_authorization(db, actor)
 
 
 def edit() -> None:

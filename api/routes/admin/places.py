@@ -37,8 +37,10 @@ NodeId = Annotated[Number, Path()]
 def list_all_nodes(here: Here, admin: Admin) -> Places:
     """All servers and folders with their settings, each kind by name."""
     found = nodes.listed(here.db, admin.actor)
+    with_header = nodes.with_authorization(here.db, admin.actor)
+    servers = (node for node in found if isinstance(node, Server))
     return Places(
-        servers=[_server(here, admin.actor, node) for node in found if isinstance(node, Server)],
+        servers=[ServerShown.of(node, node.id in with_header, holding.state(here.db, node)) for node in servers],
         folders=[FolderShown.of(node) for node in found if isinstance(node, Folder)],
     )
 
@@ -135,7 +137,7 @@ def _check_kind(here: Context, actor: Actor, node_id: int, kind: type[Server] | 
 
 
 def _server(here: Context, actor: Actor, server: Server) -> ServerShown:
-    has_header = nodes.has_authorization(here.db, actor, server.id)
+    has_header = server.id in nodes.with_authorization(here.db, actor)
     return ServerShown.of(server, has_header, holding.state(here.db, server))
 
 

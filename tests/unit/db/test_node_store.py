@@ -106,8 +106,9 @@ def test_without_credentials_nothing_is_decrypted(database: Database) -> None:
     bare = replace(added, dicomweb_authorization_header="")
     assert store.get(added.id, with_credentials=False) == bare
     assert store.list(with_credentials=False) == (bare,)
-    assert store.has_authorization(added.id)
-    assert not store.has_authorization(store.add(a_folder()).id)
+    store.add(a_server())
+    store.add(a_folder())
+    assert store.with_authorization() == {added.id}
 
 
 def test_names_and_ae_titles_are_unique(database: Database) -> None:
@@ -156,7 +157,6 @@ def test_unknown_nodes_are_not_found(database: Database) -> None:
         lambda: store.get(1),
         lambda: store.by_name("x"),
         lambda: store.delete(1),
-        lambda: store.has_authorization(1),
     ):
         with pytest.raises(NotFound):
             question()

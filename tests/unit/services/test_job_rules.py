@@ -237,9 +237,7 @@ def test_staff_may_act_on_every_job(database: Database, request_: TransferReques
     assert jobs.list(database, STAFF, everybody=True) == (job,)
     assert jobs.cancel(database, STAFF, job.id).state is State.CANCELED
     assert jobs.resume(database, STAFF, job.id).state is State.PENDING
-    assert jobs.receipts(database, STAFF, job.id) == {
-        item.id: Receipt() for item in jobs.items(database, STAFF, job.id)
-    }
+    assert jobs.receipts(database, STAFF, job.id) == [(item, Receipt()) for item in jobs.items(database, STAFF, job.id)]
 
 
 def test_the_owner_may_do_all_but_restart(database: Database, request_: TransferRequest) -> None:

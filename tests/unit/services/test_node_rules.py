@@ -69,7 +69,7 @@ def test_others_may_not_and_their_tries_are_written_down(database: Database) -> 
     looks: list[Callable[[], object]] = [
         lambda: nodes.listed(database, user),
         lambda: nodes.shown(database, user, node.id),
-        lambda: nodes.has_authorization(database, user, node.id),
+        lambda: nodes.with_authorization(database, user),
     ]
     for forbidden in looks:
         with pytest.raises(NotPermitted):
@@ -98,7 +98,7 @@ def test_a_credential_goes_in_and_never_comes_out(database: Database) -> None:
     for shown in (server, updated, nodes.shown(database, STAFF, server.id), *nodes.listed(database, STAFF)):
         assert isinstance(shown, Server)
         assert shown.dicomweb_authorization_header == ""
-    assert nodes.has_authorization(database, STAFF, server.id)
+    assert nodes.with_authorization(database, STAFF) == {server.id}
     assert header_of(database, server.id) == SECRET["dicomweb_authorization_header"]
 
 
@@ -108,7 +108,7 @@ def test_an_empty_credential_keeps_the_one_before_until_it_is_cleared(database: 
     assert header_of(database, server.id) == SECRET["dicomweb_authorization_header"]
     cleared = nodes.clear_authorization(database, STAFF, server.id)
     assert header_of(database, server.id) == ""
-    assert not nodes.has_authorization(database, STAFF, server.id)
+    assert nodes.with_authorization(database, STAFF) == frozenset()
     assert nodes.clear_authorization(database, STAFF, server.id) == cleared
 
 

@@ -116,7 +116,7 @@ nodes.sources               -                        0       1           1      
 nodes.destinations          -                        0       1           1       0       0           3           out
 nodes.listed                -                        no      no          no      ok      ok          ok          out
 nodes.shown                 -                        no      no          no      ok      ok          ok          out
-nodes.has_authorization     -                        no      no          no      ok      ok          ok          out
+nodes.with_authorization    -                        no      no          no      ok      ok          ok          out
 nodes.add_server            -                        no      no          no      ok      ok          ok          out
 nodes.add_folder            -                        no      no          no      ok      ok          ok          out
 nodes.update                -                        no      no          no      ok      ok          ok          out
@@ -439,7 +439,7 @@ DOORS: dict[str, Callable[[World], object]] = {
     "nodes.destinations": lambda w: nodes.destinations(w.db, w.actor),
     "nodes.listed": lambda w: nodes.listed(w.db, w.actor),
     "nodes.shown": lambda w: nodes.shown(w.db, w.actor, w.source),
-    "nodes.has_authorization": lambda w: nodes.has_authorization(w.db, w.actor, w.source),
+    "nodes.with_authorization": lambda w: nodes.with_authorization(w.db, w.actor),
     "nodes.add_server": lambda w: nodes.add_server(w.db, w.actor, a_server("NEW")),
     "nodes.add_folder": lambda w: nodes.add_folder(w.db, w.settings, w.actor, a_folder("new")),
     "nodes.update": lambda w: nodes.update(

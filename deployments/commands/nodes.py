@@ -130,19 +130,20 @@ def add_server(
 def add_folder(
     name: Name,
     path: Annotated[
-        Path, typer.Argument(help="A directory that exists: one that is missing may be a share that is not mounted.")
+        Path,
+        typer.Argument(help="A directory. It may be missing as yet, and is never made: it may be a share to mount."),
     ],
     quota_gb: float | None = None,
     warn_at_gb: float | None = None,
     warn_at_percent: float | None = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Add a folder that takes studies as files."""
+    """Add a folder that takes studies as files. It has to be there when studies are sent."""
     with errors_shown():
         session = open_session(data_dir, makes_key=True)
         folder = Folder(name, path.absolute(), 0, quota_gb, warn_at_gb, warn_at_percent)
         nodes.add_folder(session.db, session.settings, session.actor, folder)
-        say(f"Added folder {name}.")
+        say(f"Added folder {name}. adit node test {name!r} tries it.")
 
 
 @app.command("list")

@@ -108,6 +108,17 @@ def test_the_status_of_a_job_says_what_holds_it_back(an_installation: Adit) -> N
     assert "It swaps its disks." in shown
 
 
+def test_a_folder_may_be_added_before_its_share_is_mounted_and_is_not_made(
+    an_installation: Adit, tmp_path: Path
+) -> None:
+    added = an_installation("node", "add-folder", "share", tmp_path / "share")
+    assert added.exit_code == 0 and "adit node test 'share' tries it" in added.output
+    assert an_installation("node", "test", "share").exit_code == 2
+    assert not (tmp_path / "share").exists()
+    helped = " ".join(an_installation("node", "add-folder", "--help").output.replace("│", " ").split())
+    assert "may be missing as yet" in helped and "has to be there when studies are sent" in helped
+
+
 def test_a_folder_that_is_not_there_is_not_called_good(an_installation: Adit, tmp_path: Path) -> None:
     assert an_installation("node", "test", "research").exit_code == 0
     (tmp_path / "research").rmdir()

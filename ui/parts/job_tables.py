@@ -12,19 +12,27 @@ from ui.parts.tables import MOMENT, Column, Look, states_column
 _MOST_LINES = 6
 _COUNT = 95
 """Pixels of columns that are empty to begin with: a table keeps the widths that it was first drawn with."""
-_NUMBER, _KIND = 60, 140
+_NUMBER, _KIND = 55, 125
 """Pixels of columns that are the same in every list."""
+_MESSAGE, _LONG_MESSAGE = 180, 330
+"""Pixels of a column that would take all room there is: what stands behind it would not fit into a laptop's window."""
 
 Counts = Mapping[int, Mapping[State, int]]
 """How many items are in which state, by the job's id."""
 
 
-def jobs_look(counts: Counts, with_owner: bool = False, empty: str = "There are no jobs.") -> Look[Job]:
-    """Jobs with the button that opens them. ``counts`` may be filled after this, as long as it is before drawing."""
+def jobs_look(
+    counts: Counts, with_owner: bool = False, empty: str = "There are no jobs.", more: Sequence[Column[Job]] = ()
+) -> Look[Job]:
+    """Jobs with the button that opens them. ``counts`` may be filled after this, as long as it is before drawing.
+
+    ``more`` stands before what may be long: that is what a narrow window cuts.
+    """
     columns = [
         Column[Job]("Job", lambda job: job.id, st.column_config.NumberColumn(format="%d", width=_NUMBER)),
         states_column("State", _job_state),
         Column[Job]("Kind", lambda job: status.kind_word(job.kind), st.column_config.TextColumn(width=_KIND)),
+        *more,
         Column[Job]("Items", lambda job: _items(job, counts.get(job.id, {}))),
         Column[Job]("Trial", lambda job: job.trial_protocol_id),
         Column[Job]("Created", lambda job: times.moment(job.created_at), st.column_config.TextColumn(width=MOMENT)),
@@ -56,7 +64,7 @@ def questions_look(names: Mapping[int, str], with_patients: bool = True) -> Look
     if len(names) > 1:
         columns.append(Column[Item]("Server", lambda item: names.get(item.source_id, "?")))
     columns += [
-        Column[Item]("Message", lambda item: item.message, st.column_config.TextColumn(width="large")),
+        Column[Item]("Message", lambda item: item.message, st.column_config.TextColumn(width=_LONG_MESSAGE)),
         Column[Item]("Attempts", lambda item: item.attempts, st.column_config.NumberColumn(width="small")),
         Column[Item]("Ended", lambda item: times.moment(item.ended_at), st.column_config.TextColumn(width=MOMENT)),
     ]
@@ -86,12 +94,11 @@ def items_look(
     if with_patients:
         columns.append(Column[Item]("Patient ID", lambda item: item.patient_id))
     columns.append(Column[Item]("Pseudonym", lambda item: item.pseudonym))
-    if with_studies:
+    if with_studies and not with_lines:
         columns.append(Column[Item]("Series", lambda item: str(len(item.series_uids) or "all")))
     columns += [
         Column[Item]("Stored", lambda item: _stored(receipts.get(item.id)), st.column_config.TextColumn(width=_COUNT)),
-        Column[Item]("Message", lambda item: item.message, st.column_config.TextColumn(width="medium")),
-        Column[Item]("Attempts", lambda item: item.attempts, st.column_config.NumberColumn(width="small")),
+        Column[Item]("Message", lambda item: item.message, st.column_config.TextColumn(width=_MESSAGE)),
         Column[Item]("Ended", lambda item: times.moment(item.ended_at), st.column_config.TextColumn(width=MOMENT)),
     ]
     return Look(columns, "Items of the job", lambda item: item.id, "item", button="Open")

@@ -16,7 +16,8 @@ Choice = TypeVar("Choice")
 _FEW = 12
 """So many rows need no filter, and no box of their own to scroll in."""
 _BOX_PIXELS = 460
-_NAME_WIDTH, _WIDTHS = 3.2, {"source": 1.5, "destination": 2.1}
+_SIDE_PIXELS = {"source": 80, "destination": 100}
+"""Columns of Streamlit are never narrower than 120 pixels: on a phone, the last of them would be cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,5 +153,5 @@ def _key(form: Form[Any], name: str, row: Row, side: str) -> str:
 
 
 def _columns(sides: Sequence[str]) -> Sequence[Any]:
-    widths = [_WIDTHS[side] for side in sides]
-    return st.columns([_NAME_WIDTH, *widths], vertical_alignment="center", wrap=False)
+    with st.container(horizontal=True, vertical_alignment="center", wrap=False, gap="small"):
+        return [st.container(), *(st.container(width=_SIDE_PIXELS[side]) for side in sides)]

@@ -20,7 +20,8 @@ _PAGE = 25
 _ROW_PIXELS = 35
 _STATE_PIXELS = 110
 _PAGER_PIXELS = 340
-MOMENT = 140
+_BUTTON_PIXELS = 66
+MOMENT = 132
 """Pixels of a column with a date and a time."""
 
 
@@ -72,7 +73,7 @@ def table(rows: Sequence[Row], look: Look[Row], key: str, ticked: Callable[[Row]
     if look.button:
         data[look.button] = [look.button] * len(rows)
         config[look.button] = st.column_config.ButtonColumn(
-            look.button, width="small", pinned=True, type="tertiary", key=f"{name}-button"
+            look.button, width=_BUTTON_PIXELS, pinned=True, type="tertiary", key=f"{name}-button"
         )
     positions = _draw(data, config, look, name, [n for n, row in enumerate(rows) if ticked and ticked(row)])
     return Picked(_pressed(rows, f"{name}-button"), tuple(rows[n] for n in positions if n < len(rows)))
@@ -85,7 +86,8 @@ def paged_table(total: int, load: Callable[[int, int], Sequence[Row]], look: Loo
     """
     above = st.container()
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.caption(amounts.counted(total, look.noun, look.plural))
+        if total:
+            st.caption(amounts.counted(total, look.noun, look.plural))
         page = pager(total, f"{key}-page", look.size)
     rows = load(look.size, (page - 1) * look.size)
     with above:

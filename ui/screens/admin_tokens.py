@@ -14,7 +14,7 @@ from ui.parts.tables import Column, Look
 from ui.parts.tokens import expiry, limits, revocation, usage
 
 MEANT = "_token-to-revoke"
-MOMENT = st.column_config.TextColumn(width=130)
+MOMENT = st.column_config.TextColumn(width=tables.MOMENT)
 db = context.database()
 
 

@@ -70,6 +70,24 @@ def draw_alarms() -> None:
         )
 
 
+def draw_first_steps() -> None:
+    """What has to be there before anybody can transfer, as long as something of it is missing."""
+    actor = session.actor()
+    ready = [group for group in groups.list(db, actor) if group.members and group.permissions]
+    rights = [right for group in ready for right in group.nodes]
+    if any(right.source for right in rights) and any(right.destination for right in rights):
+        return
+    there = nodes.listed(db, actor)
+    has_server = any(isinstance(node, Server) for node in there)
+    steps = {
+        "Under DICOM servers, add the archive to read from, and test the connection.": has_server,
+        "Add where studies go: another DICOM server, or one of the DICOM folders.": len(there) > 1,
+        "Under Groups, add one with permissions, users, and the nodes they may use as source and destination.": False,
+    }
+    lines = [f"{number}. {step}{' (done)' * done}" for number, (step, done) in enumerate(steps.items(), 1)]
+    st.info("\n".join(["**Nobody can transfer anything yet. First steps:**\n", *lines]), icon=":material/flag:")
+
+
 def draw_people() -> None:
     """Authentication and Authorization."""
     actor = session.actor()
@@ -199,6 +217,7 @@ def draw_rest() -> None:
 heading("Administration")
 asked(lambda: accounts.count(db, session.actor()))
 draw_alarms()
+draw_first_steps()
 draw_people()
 draw_tokens()
 draw_nodes()

@@ -35,13 +35,13 @@ if announcement := project.announcement(db):
 
 names = groups.names(db, actor)
 if not actor.groups:
-    st.info(
-        "You are not a member of any group yet. An administrator has to put you into a group before you can search or "
-        "transfer.",
-        icon=":material/group:",
-    )
-    if settings.support_email:
-        st.caption(f"Questions? Write to {escape_markdown(settings.support_email)}.")
+    whose = "Put yourself into one" if actor.is_staff else "An administrator has to put you into one"
+    words = f"You are not a member of any group yet. {whose} before you can search or transfer."
+    st.info(words, icon=":material/group:")
+    if actor.is_staff:
+        st.page_link("screens/groups.py", label="To the groups", icon=":material/group:")
+    elif settings.support_email:
+        st.markdown(f"Questions? Write to {escape_markdown(settings.support_email)}.")
 else:
     mine = ", ".join(sorted(names[group] for group in actor.groups if group in names))
     st.caption(f":material/group: Your groups: {escape_markdown(mine)}")

@@ -1,7 +1,6 @@
 """Job overview: counts by kind and status that follow the work, and every job of everybody with its history."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import streamlit as st
 
@@ -20,6 +19,8 @@ from ui.parts.tables import Column, Look
 db, settings = context.database(), context.settings()
 EVERY_S = 3.0
 EVERYBODY = 100_000
+URGENT, RUN = 65, 50
+"""Pixels of columns, so that all fit into the window of a laptop."""
 
 
 def at_work(count: int) -> str:
@@ -63,11 +64,14 @@ def filters() -> Filters:
 
 def look(counts: Mapping[int, Mapping[State, int]]) -> Look[Job]:
     """The list of jobs with their owners and their runs in Prefect."""
-    plain = jobs_look(counts, with_owner=True, empty="No job matches. Choose other filters to see the whole history.")
-    link = st.column_config.LinkColumn(display_text="Prefect run", help="Opens the flow run in Prefect")
-    run = Column[Job]("Run", lambda job: jobs.flow_run_url(settings, job) or None, link)
-    urgent = Column[Job]("Urgent", lambda job: job.urgent, st.column_config.CheckboxColumn(width="small"))
-    return replace(plain, columns=[*plain.columns, urgent, run])
+    hint = "Opens the flow run in Prefect, whose page asks for a password of its own"
+    link = st.column_config.LinkColumn(display_text=":material/open_in_new:", help=hint, width=RUN)
+    more = [
+        Column[Job]("Urgent", lambda job: job.urgent, st.column_config.CheckboxColumn(width=URGENT)),
+        Column[Job]("Run", lambda job: jobs.flow_run_url(settings, job) or None, link),
+    ]
+    empty = "No job matches. Choose other filters to see the whole history."
+    return jobs_look(counts, with_owner=True, more=more, empty=empty)
 
 
 def draw_jobs(wanted: Filters) -> None:

@@ -23,6 +23,8 @@ COLOURS = {DONE: "green", FAILED: "red", AT_WORK: "blue", NOT_YET: "gray"}
 WORD = st.column_config.MultiselectColumn(options=list(COLOURS), color=list(COLOURS.values()), width="small")
 WIDE = st.column_config.TextColumn(width="large")
 MOMENT = st.column_config.TextColumn(width=tables.MOMENT)
+TITLE, WHEN = 105, 165
+"""Pixels of columns: a table passes over the longest of many words when it measures them."""
 
 
 def result(chore: ChoreShown) -> str:
@@ -39,8 +41,8 @@ def outcome(run: ChoreRun) -> str:
 
 LOOK = Look[ChoreShown](
     [
-        Column("Name", lambda chore: chore.title),
-        Column("When", lambda chore: when(chore)),
+        Column("Name", lambda chore: chore.title, st.column_config.TextColumn(width=TITLE)),
+        Column("When", lambda chore: when(chore), st.column_config.TextColumn(width=WHEN)),
         Column("Result", lambda chore: [result(chore)], WORD),
         Column("Last run", lambda chore: times.moment(chore.last.started_at if chore.last else None), MOMENT),
         Column("Next", lambda chore: times.moment(chore.next_at), MOMENT),

@@ -17,6 +17,7 @@ from ui.parts.tables import Column, Look
 
 db, settings = context.database(), context.settings()
 NEW = Profile("", "", "")
+MOMENT = st.column_config.TextColumn(width=tables.MOMENT)
 
 
 def look(names: dict[int, str]) -> Look[User]:
@@ -30,7 +31,7 @@ def look(names: dict[int, str]) -> Look[User]:
             Column("Department", lambda user: user.profile.department),
             Column("Groups", lambda user: ", ".join(name for group, name in names.items() if group in user.groups)),
             people.rights_column(),
-            Column("Last login", lambda user: times.moment(user.last_login_at)),
+            Column("Last login", lambda user: times.moment(user.last_login_at), MOMENT),
         ],
         alt="Users",
         identity=lambda user: user.id,

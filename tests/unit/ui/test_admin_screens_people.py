@@ -1,5 +1,7 @@
 """Users and groups: what the admin guide says of them can be done, by those who may, and by nobody else."""
 
+from dataclasses import replace
+
 import pytest
 
 from models.db.people import UserStore
@@ -28,6 +30,17 @@ def a_group(site: Site, name: str = "Radiologists", *permissions: Permission) ->
 def somebody_who_registered(site: Site, name: str = "carla") -> User:
     user = accounts.register(site.db, site.settings, name, a_profile(name), "violet-harbour-71", "192.0.2.9")
     return UserStore(site.db).confirm_email(user.id)
+
+
+def test_the_first_steps_are_told_until_somebody_can_transfer(site: Site) -> None:
+    user, hint = site.sign_in_superuser(), "Nobody can transfer anything yet"
+    assert hint in told(site.open("administration")) and "(done)" not in told(site.open("administration"))
+    server, folder = a_server(site), a_folder(site)
+    assert told(site.open("administration")).count("(done)") == 2
+    group = a_group(site, "Radiologists", Permission.ADD_SELECTIVE_TRANSFER)
+    ways = frozenset({NodeRight(server.id, source=True), NodeRight(folder.id, destination=True)})
+    groups.update(site.db, site.shell, replace(group, members=frozenset({user.id}), nodes=ways))
+    assert hint not in told(site.open("administration"))
 
 
 def test_a_group_is_made_with_all_that_the_guide_lists(site: Site) -> None:

@@ -34,8 +34,15 @@ def test_who_is_in_no_group_is_told_whom_to_ask(site: Site) -> None:
     site.monkeypatch.setattr("ui.context.settings", lambda: site.settings)
     site.sign_in(a_user(site.db, "newcomer"))
     words = told(site.open("home"))
-    assert "You are not a member of any group yet" in words
+    assert "You are not a member of any group yet. An administrator has to put you into one" in words
     assert "help@example.org" in words
+
+
+def test_an_administrator_in_no_group_is_led_to_the_groups(site: Site) -> None:
+    site.sign_in_staff()
+    words = told(site.open("home"))
+    assert "Put yourself into one before you can search" in words
+    assert "An administrator has to" not in words
 
 
 def test_home_offers_only_what_the_rights_allow(site: Site) -> None:

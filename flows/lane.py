@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicom.files.target import is_there
 from flows.steps import Start
 from models.db.engine import Database
-from models.domain.errors import AditError, FolderGone, LeaseLost, WriteFailed
+from models.domain.errors import LeaseLost
 from models.settings import Settings
 from tasks.attempt import Attempt
 
@@ -60,8 +61,4 @@ class Lane:
     @property
     def has_lost_a_folder(self) -> bool:
         """Whether a share is gone from this machine: what comes next is for others, or for later."""
-        return not all(folder.is_dir() for folder in self.folders)
-
-    def explained(self, error: AditError) -> AditError:
-        """The error, or the trouble behind it that ends by itself or elsewhere."""
-        return FolderGone() if isinstance(error, WriteFailed) and self.has_lost_a_folder else error
+        return not all(is_there(folder) for folder in self.folders)

@@ -8,11 +8,21 @@ from queue import Empty, SimpleQueue
 from flows.lane import Lane
 from flows.opening import open_attempt
 from flows.steps import Running, Start
-from models.domain.errors import AditError, Bug, Canceled, HeldBack, Incomplete, LeaseLost, Retry, TargetError
+from models.domain.errors import (
+    FOLDER_HELD,
+    AditError,
+    Bug,
+    Canceled,
+    HeldBack,
+    Incomplete,
+    LeaseLost,
+    Retry,
+    TargetError,
+)
 from models.domain.jobs import Item, Lease, State
 from models.domain.nodes import Folder
 from models.domain.receipts import Completeness, Receipt, concerns, excluded_series, instances
-from services import work
+from services import folder_holds, work
 from tasks.attempt import Attempt
 from tasks.confirm import confirm
 from tasks.destination import destination_of
@@ -56,7 +66,7 @@ def transfer_study(lane: Lane, item: Item, lease: Lease) -> None:
                 _give_back(attempt)
             raise
         except AditError as error:
-            _fail(attempt, lane.explained(error))
+            _fail(attempt, error)
         except BaseException:  # a fault of the flow itself: the item is taken up again when the lease ends
             _give_up(attempt)
             raise
@@ -222,8 +232,15 @@ def _cancel(attempt: Attempt, canceled: Canceled) -> None:
 
 
 def _hold_back(attempt: Attempt, reason: HeldBack) -> None:
-    """Let an item wait for its servers with all that it has: what was stored or staged need not come again."""
+    """Let an item wait for its servers with all that it has: what was stored or staged need not come again.
+
+    One that its folder has no room for leaves the folder to others, which wait for it, too.
+    """
     _end_steps(attempt, reason)
+    if isinstance(reason, FOLDER_HELD) and isinstance(attempt.destination, Folder):
+        attempt.save_receipt()  # raises LeaseLost before anything that is another worker's by now is touched
+        _withdraw(attempt)
+        folder_holds.hold(attempt.db, attempt.destination, attempt.item, reason, attempt.room.needed_bytes)
     with attempt.ending():
         attempt.save_receipt()
         work.hold_back(attempt.db, attempt.lease, reason)
@@ -233,6 +250,8 @@ def _end(attempt: Attempt, state: State, message: str, error_code: str = "") -> 
     with attempt.ending():
         attempt.save_changes()
         work.end_attempt(attempt.db, attempt.lease, state, message, error_code)
+    if state is not State.CANCELED:
+        folder_holds.has_worked(attempt.db, attempt.item)
 
 
 def _discard(attempt: Attempt) -> None:
@@ -242,6 +261,13 @@ def _discard(attempt: Attempt) -> None:
             destination_of(attempt).discard()
         else:
             _give_back_room(attempt)
+
+
+def _withdraw(attempt: Attempt) -> None:
+    """Give the disk back what is staged, but keep what is reserved: the item comes again."""
+    with suppress(AditError):
+        if attempt.has_plan:
+            destination_of(attempt).withdraw()
 
 
 def _give_back_room(attempt: Attempt) -> None:

@@ -22,7 +22,7 @@ from models.domain.errors import AditError, NotFound, NotPermitted, Unreachable
 from models.domain.jobs import Job, State
 from models.domain.mails import Broadcast
 from models.settings import Settings
-from services import log_ids, orchestration, sharing
+from services import folder_holds, log_ids, orchestration, sharing
 from services.orchestration import DIED, GONE, RECOVERED_QUEUE, Orchestration, RunState, RunStatus, in_parts, queue_of
 from services.post import mails
 
@@ -87,6 +87,7 @@ def dispatch_once(db: Database, settings: Settings, goes_on: Callable[[], bool] 
     again and again during a look at many jobs, which ends early when it says no.
     """
     JobStore(db).finish_canceled()
+    folder_holds.appoint(db)
     prefect = orchestration.of(settings)
     try:
         _see_to_jobs(db, settings, prefect, goes_on)

@@ -1,7 +1,7 @@
-"""Servers that hold work back: those outside their windows, and those that staff has stopped.
+"""Servers that hold work back: those outside their windows, and those that staff has stopped; and folders, in words.
 
-Jobs wait for both. People who search are let in outside of windows, and nobody reaches a server that is stopped, but
-for connection tests.
+Jobs wait for all of them, see also ``services.folder_holds``. People who search are let in outside of windows, and
+nobody reaches a server that is stopped, but for connection tests.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from models.db.holding import HoldingStore
 from models.db.nodes import NodeStore
 from models.domain import holding
 from models.domain.audit import AuditAction
-from models.domain.errors import BadRequest, HeldBack, NotPermitted, OutsideWindow, ServerStopped
+from models.domain.errors import FOLDER_HELD, BadRequest, HeldBack, NotPermitted, OutsideWindow, ServerStopped
 from models.domain.holding import ServerState
 from models.domain.jobs import FINISHED, Item, Job, State
 from models.domain.nodes import Server, Stop
@@ -20,12 +20,12 @@ from models.domain.people import Actor
 from services import audit
 
 REASON_LENGTH = 500
-_CODES = frozenset({HeldBack.__name__, OutsideWindow.__name__, ServerStopped.__name__})
+_CODES = frozenset(kind.__name__ for kind in (HeldBack, OutsideWindow, ServerStopped, *FOLDER_HELD))
 _GOES_ON = "It was held back, and goes on as soon as a worker takes it up."
 
 
 def reasons(db: Database) -> Mapping[int, HeldBack]:
-    """Why servers may not be used at this moment, by their ids; absent when they may."""
+    """Why servers and folders cannot be used at this moment, by their ids; absent when they can."""
     return HoldingStore(db).reasons()
 
 

@@ -99,7 +99,9 @@ def _queue(db: Database) -> Iterator[Metric]:
         _age(measures.waiting_since(held_back), db.clock()),
     )
     yield _single(
-        "adit_items_held_back", "Items that wait for stopped or closed servers.", measures.held_back(held_back)
+        "adit_items_held_back",
+        "Items that wait for stopped or closed servers, or for folders that take nothing.",
+        measures.held_back(held_back),
     )
     yield _single("adit_instances_held", "Instances that wait for a person's review.", measures.held_instances())
     yield _single("adit_maintenance", "1 during maintenance, else 0.", ProjectStore(db).get().maintenance)

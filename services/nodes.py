@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from typing import NoReturn, TypeVar
 
 from models.db.engine import Database
+from models.db.folder_holds import FolderHoldStore
 from models.db.nodes import NodeStore
 from models.domain.audit import AuditAction
 from models.domain.errors import BadRequest, NotPermitted
@@ -103,6 +104,8 @@ def update(db: Database, settings: Settings, actor: Actor, node: Node) -> Node:
         before = NodeStore(db).get(node.id)
         wanted = with_kept_authorization(node, before)
         after = NodeStore(db).update(wanted)
+        if isinstance(before, Folder) and isinstance(after, Folder) and before.path != after.path:
+            FolderHoldStore(db).end(after.id)
         if changes := _changes(before, wanted):
             audit.record(db, actor, AuditAction.CHANGE_NODE, f"{_words(before)}: {', '.join(changes)} changed")
         return _without_credentials(after)

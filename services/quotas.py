@@ -122,7 +122,7 @@ def measure(db: Database, folder_id: int) -> Usage:
     with _sole_walker(db, folder_id) as sign:
         walk = store.begin_walk(folder_id)
         found = Contents()
-        for contents in count(walk.path, lambda key: _is_reserved(db, key)):
+        for contents in count(walk.path, walk.name, lambda key: _is_reserved(db, key)):
             sign()
             found = contents
         if found.unreadable:

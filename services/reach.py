@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from dicom.files.spool import Spool
+from dicom.files.target import is_there
 from dicom.network import choose
 from dicom.network.inbox import Inbox
 from models.db.engine import Database
@@ -58,16 +59,16 @@ def lacking(db: Database, settings: Settings, job: Job) -> Iterator[str]:
 
 
 def folders_here(db: Database, job_id: int) -> frozenset[Path]:
-    """The destination folders of a job that are there on this machine."""
+    """The destination folders of a job that this machine can write to."""
     nodes = NodeStore(db)
     ids = {destination for _, destination in JobStore(db).nodes(job_id) if destination is not None}
     found = (nodes.get(node_id) for node_id in ids)
-    return frozenset(node.path for node in found if isinstance(node, Folder) and node.path.is_dir())
+    return frozenset(node.path for node in found if isinstance(node, Folder) and is_there(node.path))
 
 
 def _of_node(settings: Settings, node: Node) -> Iterator[str]:
-    if isinstance(node, Folder) and not node.path.is_dir():
-        yield f"The folder {node.path} is not there. Mount it, or correct its path."
+    if isinstance(node, Folder) and not is_there(node.path):
+        yield f"The folder {node.path} is not there, or cannot be written. Mount it, or correct its path."
     if isinstance(node, Server):
         yield from _of_server(settings, node)
 

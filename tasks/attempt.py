@@ -147,6 +147,10 @@ class Attempt:
         return self._deidentifier
 
     @property
+    def _servers(self) -> list[int]:
+        return [node.id for node in (self.source, self.destination) if isinstance(node, Server)]
+
+    @property
     def error(self) -> BaseException | None:
         """Why the attempt was stopped, or None while it goes on."""
         return self._error
@@ -259,12 +263,13 @@ class Attempt:
     def beat(self) -> None:
         """Renew the lease, save what has changed in the receipt, and stop when somebody or a server's window says so.
 
-        Every beat, a second after the other, looks anew: an administrator who stops a server is obeyed at once.
+        Every beat, a second after the other, looks anew: an administrator who stops a server is obeyed at once. A
+        folder that others find full stops nobody: whoever is at work there sees for himself.
         """
         match work.renew(self.db, self.lease, self.settings.lease_for):
             case work.Signal.KEEP_GOING:
                 self.save_changes()
-                if (reason := holding.held_back(self.db, self.item.source_id, self.item.target_id)) is not None:
+                if (reason := holding.held_back(self.db, *self._servers)) is not None:
                     self.stop(reason)
             case work.Signal.CANCEL:
                 self.stop(Canceled())

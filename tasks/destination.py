@@ -55,6 +55,10 @@ class Destination(Protocol):
         """Remove what is there but not visible yet."""
         ...
 
+    def withdraw(self) -> None:
+        """Do the same for an item that will come again."""
+        ...
+
 
 def destination_of(attempt: Attempt) -> Destination:
     """The destination of an attempt whose plan is made."""
@@ -116,6 +120,9 @@ class ArchiveDestination:
     def discard(self) -> None:
         """Nothing: what an archive has stored is its own."""
 
+    def withdraw(self) -> None:
+        """Nothing, for the same reason."""
+
 
 @dataclass(frozen=True, slots=True)
 class FolderDestination:
@@ -164,8 +171,11 @@ class FolderDestination:
         return self._sources(receipt, self.staged.confirm(self._digests(receipt)))
 
     def discard(self) -> None:
-        self.staged.discard()
+        self.withdraw()
         self._settle()
+
+    def withdraw(self) -> None:
+        self.staged.discard()
 
     def _settle(self) -> None:
         self.attempt.room.settle(self.staged.published_bytes)
@@ -203,6 +213,7 @@ def _staged(attempt: Attempt, folder: Folder) -> StagedStudy:
     series_names = _series_names(attempt)
     return StagedStudy(
         destination=folder.path,
+        folder_name=folder.name,
         job_folder=layout.job_folder(attempt.job.kind.value, attempt.job.id, attempt.job.created_at, attempt.job.owner),
         patient_folder=layout.patient_folder(str(header.PatientID)),
         study_folder=layout.study_folder(

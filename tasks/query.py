@@ -4,14 +4,16 @@ from collections.abc import Mapping
 
 from dicom.deid.engine import Deidentifier
 from dicom.deid.policy import Policy
+from dicom.files import target
 from dicom.network import choose
 from dicom.network.ports import Finder
 from models.domain.errors import NotFound
+from models.domain.nodes import Folder
 from models.domain.plans import Plan
 from models.domain.receipts import NOT_LISTED, REJECTED
 from models.domain.refs import StudyFound, StudyRef
 from models.domain.reviews import Decision
-from services import planning, pseudonyms, work
+from services import folder_holds, planning, pseudonyms, work
 from services.planning import Detail
 from tasks.attempt import Attempt
 from tasks.destination import destination_of
@@ -22,8 +24,13 @@ from tasks.step import step
 def query(attempt: Attempt) -> None:
     """Make the plan: one study, its series without the excluded ones, and every instance by its UID.
 
-    Raises NotFound, Ambiguous, IdentityConflict (the study belongs to another patient than requested).
+    Raises NotFound, Ambiguous, IdentityConflict (the study belongs to another patient than requested). The source is
+    not even asked when the folder to go to can take nothing, or no more than an earlier attempt has filled in vain:
+    raises FolderFull or FolderGone.
     """
+    if isinstance(attempt.destination, Folder):
+        needed_bytes = folder_holds.needed_bytes(attempt.db, attempt.item)
+        target.check(attempt.destination.path, attempt.destination.name, needed_bytes)
     with (
         attempt.associations({attempt.source: 1}),
         attempt.connection(choose.finder(attempt.source, attempt.local)) as finder,
@@ -92,6 +99,7 @@ def _still_present(attempt: Attempt) -> set[str]:
     present = destination_of(attempt).present(receipt)
     with attempt.record:
         receipt.stored &= present
+        receipt.size_bytes = receipt.size_bytes if receipt.stored else 0
         receipt.digests = {uid: digest for uid, digest in receipt.digests.items() if uid in present}
         receipt.stored_with_warning = {uid: s for uid, s in receipt.stored_with_warning.items() if uid in present}
         receipt.received = present | receipt.held.keys() | receipt.left_out.keys()

@@ -23,7 +23,13 @@ class Room:
         self._folder = folder
         self._taken_bytes = 0
         self._covered_bytes = 0
+        self._needed_bytes = 0
         self._changing = threading.Lock()
+
+    @property
+    def needed_bytes(self) -> int:
+        """The most that this attempt has had on the disk, or wanted to have, at a time."""
+        return self._needed_bytes
 
     def begin(self, check: Callable[[], None]) -> int:
         """Return how much earlier attempts have reserved; a folder that was never measured is measured first."""
@@ -45,6 +51,7 @@ class Room:
         with self._changing:
             self._cover(self._taken_bytes + size_bytes)
             self._taken_bytes += size_bytes
+            self._needed_bytes = max(self._needed_bytes, self._taken_bytes)
         try:
             yield
         except BaseException:

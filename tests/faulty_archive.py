@@ -36,6 +36,8 @@ class FaultyArchive:
     port: int = field(default_factory=free_port)
     asked: list[tuple[str, int]] = field(default_factory=list)
     """Level and number of named instances of each C-GET."""
+    finds: list[str] = field(default_factory=list)
+    """The level of each C-FIND."""
 
     @property
     def url(self) -> str:
@@ -46,6 +48,7 @@ class FaultyArchive:
 
     def find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
         wanted = event.identifier
+        self.finds.append(wanted.QueryRetrieveLevel)
         key = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
         level = key[wanted.QueryRetrieveLevel]
         if wanted.QueryRetrieveLevel == "IMAGE" and not self.lists_instances:

@@ -402,6 +402,21 @@ NEW_ROWS: Mapping[str, Rows] = {
     "0013": {
         "trial_users": [{"scope_id": 1, "username": "eve", "since_at": _at(25), "let_in_by": "root"}],
     },
+    "0014": {
+        "folder_holds": [
+            {
+                "folder_id": 2,
+                "code": "FolderFull",
+                "said": "The disk of the folder research has no room left.",
+                "machine": "adit1",
+                "since_at": _at(22),
+                "again_at": _at(23),
+                "probe_item_id": None,
+                "needed_by_item_id": 1,
+                "needed_bytes": 1_000_000,
+            }
+        ],
+    },
 }
 """What the version of each revision adds, table by table; of other columns the defaults."""
 

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, FiniteFloat
 
 from api.schemas.shapes import Answer, Flag, Request, Text, Version
 from models.domain.errors import BadRequest
-from models.domain.holding import Openness, ServerState
+from models.domain.holding import FolderHold, Openness, ServerState
 from models.domain.nodes import DIMSE_CAPABILITIES, WEB_CAPABILITIES, WEB_PREFIXES, Folder, Server, Timeouts, Tls
 from models.domain.quotas import Usage
 from models.domain.windows import MOST, parsed, parsed_rules, rule_words, words
@@ -242,8 +242,18 @@ class FolderChanged(FolderWished):
     version: Version
 
 
+class HoldShown(Answer):
+    """That items wait for a folder which can take nothing: what one of them has met, and when the next one tries."""
+
+    code: str = Field(examples=["FolderFull"])
+    said: str
+    machine: str
+    since: datetime
+    again_at: datetime
+
+
 class FolderShown(Answer):
-    """A folder."""
+    """A folder. ``hold`` is null as long as it takes what comes."""
 
     id: int
     name: str
@@ -251,10 +261,11 @@ class FolderShown(Answer):
     quota_gb: float | None
     warn_at_gb: float | None
     warn_at_percent: float | None
+    hold: HoldShown | None
     version: int
 
     @classmethod
-    def of(cls, folder: Folder) -> Self:
+    def of(cls, folder: Folder, hold: FolderHold | None) -> Self:
         """What is shown of a folder."""
         return cls(
             id=folder.id,
@@ -263,6 +274,7 @@ class FolderShown(Answer):
             quota_gb=folder.quota_gb,
             warn_at_gb=folder.warn_at_gb,
             warn_at_percent=folder.warn_at_percent,
+            hold=hold and HoldShown.model_validate(hold),
             version=folder.version,
         )
 

@@ -13,7 +13,7 @@ from models.db.engine import Database
 from models.domain import windows
 from models.domain.nodes import Folder, Node, Server, Timeouts, Tls
 from models.domain.quotas import Usage
-from services import holding, nodes, quotas
+from services import folder_holds, holding, nodes, quotas
 
 app = typer.Typer(help="The places data comes from and goes to.", no_args_is_help=True)
 
@@ -199,16 +199,22 @@ def stop(
 
 @app.command("go-on")
 def go_on(name: Name, data_dir: DataDir = None) -> None:
-    """Let a stopped server go on."""
+    """Let a stopped server go on, or have a folder tried at once that could take nothing."""
     with errors_shown():
         session = open_session(data_dir)
-        server = holding.let_go_on(session.db, session.actor, nodes.by_name(session.db, name).id)
+        node = nodes.by_name(session.db, name)
+        if isinstance(node, Folder):
+            folder_holds.try_now(session.db, session.actor, node.id)
+            say(folder_holds.words(session.db, node.id) or f"Nothing waits for {name}.")
+            return
+        server = holding.let_go_on(session.db, session.actor, node.id)
         say(f"{name} is {holding.state_words(session.db, server)}.")
 
 
 def _row(db: Database, node: Node, usages: Mapping[int, Usage]) -> tuple[object, ...]:
     if isinstance(node, Folder):
-        return node.id, node.name, "folder", node.path, f"take files: {usages[node.id].sentence}", ""
+        state = folder_holds.words(db, node.id)
+        return node.id, node.name, "folder", node.path, f"take files: {usages[node.id].sentence}", state
     abilities = [word for word, fields in _CAPABILITIES.items() if any(getattr(node, name) for name in fields)]
     where = f"{node.ae_title} at {node.host}:{node.port}{' (TLS)' if node.tls else ''} {node.dicomweb_root_url}"
     return node.id, node.name, "server", where.strip(), ", ".join(abilities), holding.state_words(db, node)

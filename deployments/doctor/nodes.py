@@ -13,6 +13,7 @@ from models.domain.errors import ProfileInvalid, reason_of
 from models.domain.nodes import Server
 from models.domain.people import operator
 from models.settings import Settings
+from services import folder_holds
 from services.checks import connections, folder_checks
 
 _DOCTOR = operator("(doctor)")
@@ -28,6 +29,9 @@ def folders(here: Installation) -> Iterator[Finding]:
             yield problem(what, words, f"Mend it, or change the folder; adit node test {folder.name} looks again.")
         if not bad:
             yield ok(what, "It can be written to.")
+        if (hold := folder_holds.of_folder(here.db, folder.id)) is not None:
+            words = f"Items wait for it. On {hold.machine}, at {folder.path}: {hold.said}"
+            yield problem(what, words, f"Mend that; adit node go-on {folder.name!r} has one item try it at once.")
 
 
 def quotas(here: Installation) -> Iterator[Finding]:

@@ -181,7 +181,7 @@ def _check_folders(source: Path, destination: Path) -> None:
 def _alone_in(destination: Path) -> Generator[None]:
     """Make the output folder, be the only one who writes there, and remove what an earlier run left half done."""
     staging = destination / STAGING
-    with writing(destination, "folder"):
+    with writing(destination, f"folder {destination}"):
         destination.mkdir(exist_ok=True)
         lock = os.open(destination, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -191,7 +191,7 @@ def _alone_in(destination: Path) -> Generator[None]:
             raise WrongState("Another adit deidentify writes to OUT_DIR.") from exc
         sweep_staging(destination, lambda key: not key.startswith(STAGING_PREFIX))
         yield
-        with writing(destination, "folder"):
+        with writing(destination, f"folder {destination}"):
             if staging.is_dir() and not any(staging.iterdir()):
                 staging.rmdir()
     finally:

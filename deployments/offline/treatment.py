@@ -19,7 +19,7 @@ from dicom.files import layout
 from dicom.files.folder import StagedStudy
 from dicom.quiet import silence_libraries
 from models.db.engine import open_database
-from models.domain.errors import AditError, TargetError
+from models.domain.errors import FOLDER_HELD, AditError, TargetError
 from models.domain.instances import EncodedInstance
 from models.domain.refs import StudyRef
 from services import profiles, pseudonyms
@@ -56,6 +56,7 @@ class Place:
         """The study on its way into the output folder."""
         return StagedStudy(
             destination=destination,
+            folder_name=str(destination),
             job_folder="",
             patient_folder=self.patient_folder,
             study_folder=self.study_folder,
@@ -113,7 +114,10 @@ class Treatment:
         )
 
     def treat(self, batch: Batch) -> list[Outcome]:
-        """Stage the instances of a batch and return what has become of each; raises TargetError for the output."""
+        """Stage the instances of a batch and return what has become of each.
+
+        Raises TargetError, FolderFull or FolderGone for the output.
+        """
         staged = batch.place.staged(self._task.destination)
         return [self._treat(found, batch, staged) for found in batch.instances]
 
@@ -124,7 +128,7 @@ class Treatment:
             treated = self._of_patient(batch.pseudonym).instance(instance)
             self._check_names(batch, treated)
             staged.write(treated)
-        except TargetError:
+        except (TargetError, *FOLDER_HELD):
             raise
         except AditError as error:
             return of_error(found.path, error)

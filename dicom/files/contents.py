@@ -34,19 +34,19 @@ class Contents:
         self.size_bytes += file.st_size
 
 
-def count(destination: Path, skips: Callable[[str], bool]) -> Iterator[Contents]:
+def count(destination: Path, name: str, skips: Callable[[str], bool]) -> Iterator[Contents]:
     """Count the files below a folder, and yield the count, always the same, now and then; in the end it is complete.
 
     What is staged does not count under keys that ``skips`` names. The walk ends where another file system is mounted,
     so snapshots that are shown there do not count. Links are not followed, and what vanishes meanwhile is left out.
 
-    Raises WriteFailed, which names the destination, when that or its disk cannot be read.
+    Raises WriteFailed, which tells the folder's name, when that or its disk cannot be read.
     """
 
     def is_skipped(path: Path) -> bool:
         return path.parent == destination / STAGING and skips(path.name)
 
-    with writing(destination, "folder"):
+    with writing(destination, f"folder {name}"):
         device = destination.stat().st_dev
         found, waiting = Contents(), [destination]
         while waiting:

@@ -9,7 +9,6 @@ could not keep them apart as well: while a rename hangs, nobody can hold a trans
 """
 
 import ctypes
-import errno
 import hashlib
 import os
 import shutil
@@ -25,13 +24,13 @@ from typing import Self
 from dicom.files import layout
 from dicom.files.header import series_uid_of
 from dicom.files.staging import STAGING, clear, flush_folder, put_back, remove, renamed, set_aside
-from dicom.files.trouble import writing
+from dicom.files.target import PRIVATE, at_folder
+from dicom.files.trouble import NOT_SUPPORTED
 from dicom.mapping import give_back
 from dicom.part10 import part10_prefix
 from models.domain.errors import Canceled, Unreadable
 from models.domain.instances import Bytes, EncodedInstance, StoreOutcome, Verdict
 
-_PRIVATE = 0o700
 _MAX_BUFFERS = 1024
 """IOV_MAX of Linux: how many buffers one call may write."""
 _BATCH_BYTES = 4 << 20
@@ -39,24 +38,26 @@ _CANNOT_UNDERSTAND = 0xC000
 """PS3.4 table B.2-1."""
 _AT_WORKING_DIRECTORY = -100
 _EXCHANGE = 2
-_NOT_SUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
 
 
 @dataclass(frozen=True, slots=True)
 class StagedStudy:
     """One study on its way into a folder; all that it knows is on the disk, so any process can go on with it.
 
-    ``staging_key`` names the one item whose study this is, in one path component. ``series_folder`` gives the
-    name for a Series Instance UID. Studies of any number of processes may go into the same job and patient folders.
+    ``folder_name`` is what people call the destination. ``staging_key`` names the one item whose study this is, in one
+    path component. ``series_folder`` gives the name for a Series Instance UID. Studies of any number of processes may
+    go into the same job and patient folders.
     ``make_room`` is entered with a number of bytes before so many are written, and left when they are, or have failed.
     ``attempt_key`` names who works on it, in one path component; whoever comes after another that may still be at work
     needs a new one. ``check_ours`` raises when the item is another's by now, or must not go on; it is called at the
     last moment before something is taken over or appears.
 
-    All methods raise NoSpace, or WriteFailed which names the destination, never a patient.
+    All methods raise FolderFull and FolderGone when the destination can take nothing, else WriteFailed. These name it,
+    never a patient.
     """
 
     destination: Path
+    folder_name: str
     job_folder: str
     patient_folder: str
     study_folder: str
@@ -78,7 +79,7 @@ class StagedStudy:
         """
         series = self._study / self.series_folder(series_uid_of(instance))
         head = part10_prefix(instance.sop_class_uid, instance.sop_uid, instance.transfer_syntax_uid)
-        with self.make_room(len(head) + instance.size_bytes), writing(self.destination, "folder"):
+        with self.make_room(len(head) + instance.size_bytes), self._writing():
             self._make_private()
             series.mkdir(parents=True, exist_ok=True)
             part = self._parts / f"{uuid.uuid4().hex}.part"
@@ -96,7 +97,7 @@ class StagedStudy:
         What earlier attempts have staged is taken over; files with other bytes or names are removed. What is published
         already is staged again, because publishing replaces the whole study. Reads every file.
         """
-        with writing(self.destination, "folder"):
+        with self._writing():
             self._take_over()
             put_back(self.destination, self._own)
             remove(self._parts)
@@ -116,19 +117,19 @@ class StagedStudy:
     @property
     def staged_bytes(self) -> int:
         """How many bytes of the disk are staged; a file that is published too takes none."""
-        with writing(self.destination, "folder"):
+        with self._writing():
             published = {(file.st_dev, file.st_ino) for file in _statuses(self.path)}
             return sum(file.st_size for file in _statuses(self._root) if (file.st_dev, file.st_ino) not in published)
 
     @property
     def published_bytes(self) -> int:
         """How many bytes are at the study's place."""
-        with writing(self.destination, "folder"):
+        with self._writing():
             return sum(file.st_size for file in _statuses(self.path))
 
     def keep_published(self, but: Collection[str]) -> None:
         """Stage again what is published under other file names than these, so that publishing does not remove it."""
-        with writing(self.destination, "folder"):
+        with self._writing():
             put_back(self.destination, self._own)
             for path in _files(self.path):
                 if path.name not in but and not (self._study / path.relative_to(self.path)).exists():
@@ -144,7 +145,7 @@ class StagedStudy:
         failure, and one flush for a study costs far less than one for each file. It may take minutes, so the item may
         be another's when it is done: raises what ``check_ours`` raises then, and nothing has appeared.
         """
-        with writing(self.destination, "folder"):
+        with self._writing():
             put_back(self.destination, self._own)
             if self._study.is_dir():
                 _flush_file_system(self._study)
@@ -160,13 +161,16 @@ class StagedStudy:
 
     def confirm(self, digests: Mapping[str, str]) -> set[str]:
         """Those SOP Instance UIDs whose published files have exactly this SHA-256. Reads every file."""
-        with writing(self.destination, "folder"):
+        with self._writing():
             return set(_matching(self.path, digests))
 
     def discard(self) -> None:
         """Remove what is staged; what is published stays, and comes back when a worker died while it replaced it."""
-        with writing(self.destination, "folder"):
+        with self._writing():
             clear(self.destination, self._root)
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return at_folder(self.destination, self.folder_name)
 
     @property
     def _root(self) -> Path:
@@ -187,7 +191,7 @@ class StagedStudy:
     def _make_private(self) -> None:
         """The folders only we may enter. A destination that is missing is not made: it may be a share that is gone."""
         for folder in (self.destination / STAGING, self._root, self._own, self._parts):
-            folder.mkdir(mode=_PRIVATE, exist_ok=True)
+            folder.mkdir(mode=PRIVATE, exist_ok=True)
 
     def _take_over(self) -> None:
         """Rename what earlier attempts have staged, so that none of them can publish it any more.
@@ -369,6 +373,6 @@ def _exchange(one: Path, other: Path) -> bool:
     here = _AT_WORKING_DIRECTORY
     if renameat2(here, os.fsencode(one), here, os.fsencode(other), _EXCHANGE) == 0:
         return True
-    if ctypes.get_errno() not in _NOT_SUPPORTED:
+    if ctypes.get_errno() not in NOT_SUPPORTED:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return False

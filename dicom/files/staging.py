@@ -7,17 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from dicom.files.trouble import writing
+from dicom.files.trouble import NOT_SUPPORTED, writing
 
 STAGING = ".adit-staging"
 _ASIDE = "aside"
-_NOT_SUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
 
 
 def sweep_staging(destination: Path, alive: Callable[[str], bool]) -> int:
     """Remove what is staged under keys that are not alive; return how many keys were removed.
 
-    Raises WriteFailed, which names the destination.
+    Raises WriteFailed.
     """
     count = 0
     with writing(destination, "folder"):
@@ -82,7 +81,7 @@ def flush_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as exc:
-        if exc.errno not in _NOT_SUPPORTED:
+        if exc.errno not in NOT_SUPPORTED:
             raise
     finally:
         os.close(descriptor)

@@ -1,6 +1,7 @@
-"""Knows which servers hold work back now: stopped ones, and those outside their windows. Stops them, lets them go on.
+"""Knows what holds work back now: servers that are stopped or outside their windows, folders that can take nothing.
 
-Closed and stopped servers are looked up anew each time: nothing has to be written when a window opens or closes.
+Stops servers, lets them go on. Closed and stopped servers are looked up anew each time: nothing has to be written when
+a window opens or closes.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,35 +10,39 @@ from sqlalchemy import ColumnElement, String, and_, cast, false, or_, select
 
 from models.db.engine import Database, in_parts
 from models.db.nodes import stop_of, windows_of
-from models.db.tables import ItemRow, ServerRow
+from models.db.tables import FolderHoldRow, ItemRow, ServerRow
 from models.domain import holding
 from models.domain.errors import HeldBack, NotFound
+from models.domain.holding import FolderHold
 from models.domain.jobs import State
 from models.domain.nodes import Stop
 
 
 class HoldingStore:
-    """What holds servers back, by their ids."""
+    """What holds servers and folders back, by their ids."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def reasons(self, node_ids: Collection[int | None] | None = None) -> Mapping[int, HeldBack]:
-        """Why servers may not be used at this moment, by their ids: of these nodes, or of all; absent when they may."""
+        """Why nodes cannot be used at this moment, by their ids: of these nodes, or of all; absent when they can."""
         columns = (ServerRow.id, ServerRow.name, ServerRow.windows)
         stop = (ServerRow.stopped_by, ServerRow.stopped_at, ServerRow.stop_reason)
         limited = or_(ServerRow.stopped_at.is_not(None), cast(ServerRow.windows, String) != "[]")
         wanted = select(*columns, *stop).where(limited)
+        held = select(FolderHoldRow)
         if node_ids is not None:
-            wanted = wanted.where(ServerRow.id.in_([each for each in node_ids if each is not None]))
+            ids = [each for each in node_ids if each is not None]
+            wanted, held = wanted.where(ServerRow.id.in_(ids)), held.where(FolderHoldRow.folder_id.in_(ids))
         with self._db.reading() as session:
             rows = session.execute(wanted).all()
+            holds = [hold_of(row) for row in session.scalars(held)]
         now, zone = self._db.clock(), self._db.zone
         found = {
             server_id: holding.reason(name, windows_of(hours), stop_of(by, at, why), now, zone)
             for server_id, name, hours, by, at, why in rows
-        }
-        return {server_id: reason for server_id, reason in found.items() if reason is not None}
+        } | {hold.folder_id: holding.folder_reason(hold, now, zone) for hold in holds}
+        return {node_id: reason for node_id, reason in found.items() if reason is not None}
 
     def stop(self, server_id: int, stop: Stop | None) -> Stop | None:
         """Stop a server or, with None, let it go on; returns how it stood before. Raises NotFound."""
@@ -67,8 +72,14 @@ class HoldingStore:
 
 
 def is_held_back(node_ids: Collection[int]) -> ColumnElement[bool]:
-    """Whether an item needs one of these nodes, as source or destination."""
+    """Whether an item needs one of these nodes, as source or destination; not one that tries a held folder again."""
     if not node_ids:
         return false()
-    reaches = and_(ItemRow.destination_id.is_not(None), ItemRow.destination_id.in_(node_ids))
+    probes = select(FolderHoldRow.probe_item_id).where(FolderHoldRow.probe_item_id.is_not(None))
+    reaches = and_(ItemRow.destination_id.is_not(None), ItemRow.destination_id.in_(node_ids), ItemRow.id.not_in(probes))
     return or_(ItemRow.source_id.in_(node_ids), reaches)
+
+
+def hold_of(row: FolderHoldRow) -> FolderHold:
+    """The hold that stands in a row."""
+    return FolderHold(row.folder_id, row.code, row.said, row.machine, row.since_at, row.again_at)

@@ -92,7 +92,7 @@ class MeasureStore:
         return min((max(since, active_at.get(job_id) or since) for job_id, _, since in found), default=None)
 
     def held_back(self, node_ids: Collection[int]) -> int:
-        """How many items wait for servers that are stopped or closed, named by their ids."""
+        """How many items wait for servers or folders that hold them back, named by their ids."""
         if not node_ids:
             return 0
         waits = and_(ItemRow.state == State.PENDING, is_held_back(node_ids))

@@ -25,6 +25,7 @@ class Walk:
     """A walk through a folder that begins ``at``, with what was known of the folder then."""
 
     folder_id: int
+    name: str
     path: Path
     at: datetime
     measured_at: datetime | None
@@ -152,7 +153,7 @@ class QuotaStore:
             row = session.get(FolderRow, folder_id)
             if row is None:
                 raise NotFound("There is no such folder.")
-            return Walk(folder_id, Path(row.path), self._db.clock(), row.measured_at, row.settled_bytes)
+            return Walk(folder_id, row.name, Path(row.path), self._db.clock(), row.measured_at, row.settled_bytes)
 
     def end_walk(self, walk: Walk, measured_bytes: int) -> bool:
         """Keep what a walk has found; False when the folder was moved or measured meanwhile, so that it is worthless.

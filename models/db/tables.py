@@ -147,6 +147,26 @@ class FolderRow(NodeRow):
     __mapper_args__ = {"polymorphic_identity": "folder"}  # noqa: RUF012
 
 
+class FolderHoldRow(Row):
+    """That a folder takes nothing at this time; see ``models.domain.holding``.
+
+    ``probe_item_id`` is the item that tries it. ``needed_bytes`` is how much room an item that has met it needs.
+    """
+
+    __tablename__ = "folder_holds"
+    folder_id: Mapped[int] = mapped_column(
+        ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    code: Mapped[str] = mapped_column(String(64))
+    said: Mapped[str] = mapped_column(Text)
+    machine: Mapped[str] = mapped_column(String(255))
+    since_at: Mapped[datetime]
+    again_at: Mapped[datetime]
+    probe_item_id: Mapped[int | None]
+    needed_by_item_id: Mapped[int | None]
+    needed_bytes: Mapped[int] = mapped_column(BigInteger)
+
+
 class ScopeRow(Row):
     """A linkage key (encrypted) and, for the key of a trial, the trial's protocol ID.
 

@@ -66,8 +66,8 @@ _ADVICE: Mapping[str, Advice] = {
         "End maintenance in the project settings when the work is done.",
     ),
     "HeldBack": Advice(
-        "Nothing: it goes on by itself when the server may be used again.",
-        "Look at the server's windows, and whether somebody has stopped it.",
+        "Nothing: it goes on by itself when the server or folder can be used again.",
+        "Look at the server's windows, and whether somebody has stopped it; or at the disk of the folder.",
     ),
     "OutsideWindow": Advice(
         "Nothing: it goes on by itself when the server opens.",
@@ -76,6 +76,14 @@ _ADVICE: Mapping[str, Advice] = {
     "ServerStopped": Advice(
         "Nothing: it goes on by itself when an administrator lets the server go on.",
         "Let the server go on when the reason is gone; the audit trail tells who stopped it.",
+    ),
+    "FolderFull": Advice(
+        "Nothing: it goes on by itself when the folder has room again; administrators were told.",
+        "Free space on the disk of the folder, then have it tried at once: adit node go-on, or the folder's page.",
+    ),
+    "FolderGone": Advice(
+        "Nothing: it goes on by itself when the folder can be written again; administrators were told.",
+        "Mount the folder for writing on the machine that adit doctor names, then have it tried: adit node go-on.",
     ),
     "PeerError": Advice(
         "Retry the failed items in a while; if they fail again, show this page to an administrator.",
@@ -158,16 +166,12 @@ _ADVICE: Mapping[str, Advice] = {
         "Test the destination; its own log tells why it did not take the instances.",
     ),
     "NoSpace": Advice(
-        "Tell an administrator that the destination is full, then retry the failed items.",
-        "Free space where the destination folder is, and where the data directory is.",
+        "Tell an administrator that ADIT has no space left, then retry the failed items.",
+        "Free space where the spool and the data directory are.",
     ),
     "WriteFailed": Advice(
         "Show this page to an administrator: the destination cannot be written.",
         "Check that the folder exists, is mounted, and can be written by the user who runs ADIT.",
-    ),
-    "FolderGone": Advice(
-        "Wait: it is tried again. If it has failed in the end, retry the failed items once the folder is there.",
-        "Mount the folder again on the machine that the worker's log names; other machines go on meanwhile.",
     ),
     "NotConfirmed": Advice(
         "Retry the failed items: what has arrived in the meantime is not sent again.",

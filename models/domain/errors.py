@@ -12,7 +12,8 @@ AditError
 │   ├── AppLocked
 │   ├── UnderMaintenance
 │   └── HeldBack
-│       └── OutsideWindow · ServerStopped
+│       ├── OutsideWindow · ServerStopped                           (servers)
+│       └── FolderFull · FolderGone                                 (folders)
 ├── PeerError     the other side of a connection
 │   ├── Unreachable · AssociationRejected · TimedOut · PeerBusy     (retried)
 │   ├── Unsupported                                                 (never)
@@ -25,7 +26,7 @@ AditError
 │   ├── Excluded
 │   └── NeedsReview
 ├── TargetError   the place data goes to
-│   └── NoSpace · WriteFailed · FolderGone · NotConfirmed
+│   └── NoSpace · WriteFailed · NotConfirmed
 ├── Interrupted   we stopped it ourselves
 │   ├── Canceled · LeaseLost
 │   └── Stalled                                                     (retried)
@@ -123,7 +124,7 @@ class UnderMaintenance(Refused):
 
 
 class HeldBack(Refused):
-    """A server that this needs may not be used now. Jobs wait and go on by themselves."""
+    """A server or folder that this needs cannot be used now. Jobs wait and go on by themselves."""
 
     until: datetime | None = None
     """When it may be used again, where that is known."""
@@ -147,6 +148,18 @@ class ServerStopped(HeldBack):
     def own_words(self) -> str:
         """Without the reason that the administrator gives."""
         return ServerStopped().message
+
+
+class FolderFull(HeldBack):
+    """The disk of the folder has no room left. Jobs wait and go on by themselves when it has."""
+
+
+class FolderGone(HeldBack):
+    """The folder cannot be written: its share may be gone, or read-only. Jobs wait and go on by themselves."""
+
+
+FOLDER_HELD = (FolderFull, FolderGone)
+"""What one item has met at a folder, and all others would meet, too."""
 
 
 class PeerError(AditError):
@@ -244,7 +257,7 @@ class TargetError(AditError):
 
 
 class NoSpace(TargetError):
-    """The destination or the spool has no space left. Free some, then retry."""
+    """A disk that ADIT works on has no space left. Free some, then retry."""
 
     retry = Retry.LATER
 
@@ -253,12 +266,6 @@ class WriteFailed(TargetError):
     """The destination could not be written. Check that it exists and its permissions."""
 
     retry = Retry.NEVER
-
-
-class FolderGone(TargetError):
-    """The folder was there and is gone. Its share may not be mounted any more."""
-
-    retry = Retry.LATER
 
 
 class NotConfirmed(TargetError):

@@ -1,13 +1,15 @@
-"""What holds work back at a server: an administrator has stopped it, or it is outside its windows."""
+"""What holds work back: a server is stopped or outside its windows, or a folder can take nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from models.domain import windows
-from models.domain.errors import HeldBack, OutsideWindow, ServerStopped
+from models.domain.errors import FOLDER_HELD, FolderGone, HeldBack, OutsideWindow, ServerStopped
 from models.domain.nodes import Server, Stop, Window
+
+_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=2), timedelta(minutes=30)
 
 
 class Openness(StrEnum):
@@ -28,6 +30,35 @@ class ServerState:
     openness: Openness
     until: datetime | None
     budget: int
+
+
+@dataclass(frozen=True, slots=True)
+class FolderHold:
+    """That a folder takes nothing at this time, which one item has met for all: what it was, on which machine.
+
+    ``code`` is that of the error. From ``again_at`` on, one item at a time tries it again.
+    """
+
+    folder_id: int
+    code: str
+    said: str
+    machine: str
+    since: datetime
+    again_at: datetime
+
+
+def again_at(since: datetime, moment: datetime) -> datetime:
+    """When a folder is tried next that takes nothing: the longer this lasts already, the later."""
+    return moment + min(max(moment - since, _FIRST_PAUSE), _LONGEST_PAUSE)
+
+
+def folder_reason(hold: FolderHold, moment: datetime, zone: tzinfo) -> HeldBack:
+    """Why a folder is held back, as people read it."""
+    kind = next((kind for kind in FOLDER_HELD if kind.__name__ == hold.code), FolderGone)
+    said = f"{hold.said.rstrip('.')}, since {words(hold.since, zone)}."
+    if hold.again_at <= moment:
+        return kind(f"{said} One item tries it now; the others wait.")
+    return kind(f"{said} Items wait and lose no attempt; one of them tries it at {words(hold.again_at, zone)}.")
 
 
 def reason(name: str, hours: Sequence[Window], stop: Stop | None, moment: datetime, zone: tzinfo) -> HeldBack | None:

@@ -4,22 +4,27 @@ Each is told once, in the transaction in which it is noted, however many dispatc
 """
 
 import logging
+from contextlib import suppress
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from models.db.alarms import AlarmStore
 from models.db.engine import Database
 from models.db.failures import FailureStore
+from models.db.folder_holds import FolderHoldStore
 from models.db.jobs import JobStore
+from models.db.nodes import NodeStore
 from models.domain.alarms import LOOK_BACK, Ends
-from models.domain.errors import AditError, NotPermitted, Unreachable
+from models.domain.errors import AditError, FolderFull, NotFound, NotPermitted, Unreachable
+from models.domain.holding import FolderHold
+from models.domain.nodes import Folder
 from models.settings import Settings
 from services import prefect_status
 from services.post import notifications
 
 log = logging.getLogger(__name__)
 
-STANDSTILL, PREFECT, FAILURES = "standstill", "prefect", "failures-"
+STANDSTILL, PREFECT, FAILURES, HOLDS = "standstill", "prefect", "failures-", "folder-"
 STANDSTILL_AFTER = timedelta(minutes=10)
 PREFECT_AFTER = timedelta(minutes=5)
 _MOST_CODES = 5
@@ -30,7 +35,7 @@ def look(db: Database, settings: Settings, stands_by: bool = False) -> None:
 
     Whether jobs can begin is for the dispatcher that works to say: one that stands by may have another way to Prefect.
     """
-    parts = [look_for_failures] if stands_by else [look_for_failures, look_at_prefect, look_for_standstill]
+    parts = [look_for_failures, look_at_folders, *([] if stands_by else [look_at_prefect, look_for_standstill])]
     for part in parts:
         try:
             part(db, settings)
@@ -50,6 +55,19 @@ def look_for_failures(db: Database, settings: Settings) -> None:
             ends = found.get(int(name.removeprefix(FAILURES)))
             if ends is None or ends.is_calm:
                 clear(db, settings, name)
+
+
+def look_at_folders(db: Database, settings: Settings) -> None:
+    """Which folders take nothing at this time, so that items wait for them."""
+    holds = {f"{HOLDS}{hold.folder_id}": hold for hold in FolderHoldStore(db).list()}
+    for name, hold in holds.items():
+        with suppress(NotFound):
+            folder = NodeStore(db).get(hold.folder_id)
+            if isinstance(folder, Folder):
+                see(db, settings, name, _hold_title(folder, hold), _hold_text(folder, hold))
+    for name in AlarmStore(db).names() - holds.keys():
+        if name.startswith(HOLDS):
+            clear(db, settings, name)
 
 
 def look_at_prefect(db: Database, settings: Settings) -> None:
@@ -100,6 +118,19 @@ def _failures(ends: Ends) -> str:
     minutes = LOOK_BACK.total_seconds() / 60
     return (
         f"{ends.node_name}: of {ends.total} items that ended in {minutes:.0f} minutes {ends.failed} failed ({codes})."
+    )
+
+
+def _hold_title(folder: Folder, hold: FolderHold) -> str:
+    is_full = hold.code == FolderFull.__name__
+    return f"The disk of folder {folder.name} is full" if is_full else f"The folder {folder.name} cannot be written"
+
+
+def _hold_text(folder: Folder, hold: FolderHold) -> str:
+    """For administrators, so with what users are not told: the path and the machine."""
+    return (
+        f"{hold.said} Seen on {hold.machine}, at {folder.path}. Items that go there wait, and now and then one of them "
+        f"tries it. When it is mended, adit node go-on {folder.name!r} or the folder's page has it tried at once."
     )
 
 

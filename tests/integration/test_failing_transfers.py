@@ -15,9 +15,8 @@ from deployments.demo import studies
 from deployments.demo.studies import StudyFiles
 from models.domain.jobs import State
 from models.domain.requests import StudyWish
-from services import jobs
 from tests.faulty_archive import FaultyArchive
-from tests.installation import DIMSE_GET, TESTER, Installation
+from tests.installation import DIMSE_GET, Installation
 
 pytestmark = [
     # the faulty archive is pynetdicom's own acceptor, which forgets to close a socket that its peer has shut
@@ -53,31 +52,12 @@ def mounted(disk: Path) -> Iterator[None]:
         subprocess.run(["umount", disk], check=True)
 
 
-@pytest.fixture
-def a_tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    with mounted(disk):
-        yield disk
-
-
 def wish(study: StudyFiles) -> StudyWish:
     return StudyWish(study.study_uid, study.patient_id, pseudonym="SUBJ")
 
 
 def files_in(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
-
-
-def test_a_full_disk_is_tried_again_and_leaves_nothing_behind(
-    an_installation: Installation, an_archive: FaultyArchive, a_study: StudyFiles, a_tiny_disk: Path
-) -> None:
-    source = an_installation.server(an_archive, **DIMSE_GET)  # type: ignore[arg-type]
-    (item,) = an_installation.transfer(source, an_installation.folder(a_tiny_disk), wish(a_study))
-    attempts = an_installation.settings.max_attempts
-    assert (item.state, item.error_code, item.attempts) == (State.FAILURE, "NoSpace", attempts)
-    assert files_in(a_tiny_disk) == []
-    assert an_installation.leftovers() == []
 
 
 def test_a_full_scratch_folder_fails_the_item_and_leaves_nothing_behind(
@@ -97,14 +77,16 @@ def test_a_full_scratch_folder_fails_the_item_and_leaves_nothing_behind(
     assert item.state is State.SUCCESS, item.message
 
 
-def test_an_unwritable_folder_is_reported_at_once(
+def test_a_folder_that_is_none_costs_the_source_nothing(
     an_installation: Installation, an_archive: FaultyArchive, a_study: StudyFiles, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     source = an_installation.server(an_archive, **DIMSE_GET)  # type: ignore[arg-type]
     folder = an_installation.folder(tmp_path / "file" / "below")
     (item,) = an_installation.transfer(source, folder, wish(a_study))
-    assert (item.state, item.error_code, item.attempts) == (State.FAILURE, "WriteFailed", 1)
+    assert (item.state, item.error_code, item.attempts) == (State.PENDING, "FolderGone", 0)
+    assert str(tmp_path) not in item.message
+    assert not an_archive.finds
     assert an_installation.leftovers() == []
 
 
@@ -130,21 +112,6 @@ def test_a_corrupt_instance_stops_its_item_and_shows_nothing(
     assert len(files_in(out)) == len(other.files)
     assert not [value for value in studies.identifying_values([a_study]) if value in items[0].message]
     assert an_installation.leftovers() == []
-
-
-def test_after_making_room_a_retry_brings_the_whole_study(
-    an_installation: Installation, an_archive: FaultyArchive, a_study: StudyFiles, a_tiny_disk: Path
-) -> None:
-    source = an_installation.server(an_archive, **DIMSE_GET)  # type: ignore[arg-type]
-    folder = an_installation.folder(a_tiny_disk)
-    job = an_installation.submit(source, folder, [wish(a_study)])
-    an_installation.run(job)
-    subprocess.run(["mount", "-o", "remount,size=4m", a_tiny_disk], check=True)
-    jobs.retry(an_installation.db, TESTER, job.id)
-    an_installation.run(job)
-    (item,) = an_installation.items(job)
-    assert item.state is State.SUCCESS, item.message
-    assert len(files_in(a_tiny_disk)) == len(a_study.files)
 
 
 @pytest.mark.parametrize("pseudonym", ["SUBJ", ""])

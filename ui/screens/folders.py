@@ -7,13 +7,14 @@ from pathlib import Path
 import streamlit as st
 
 from models.domain.errors import NotFound
+from models.domain.holding import FolderHold
 from models.domain.nodes import Folder
 from models.domain.people import NodeRight
 from models.domain.quotas import Usage
-from services import nodes, quotas
+from services import folder_holds, nodes, quotas
 from services.people import groups
 from ui import context, session
-from ui.parts import connection_test, drawers, folder_usage, node_access, tables
+from ui.parts import connection_test, drawers, folder_hold, folder_usage, node_access, tables
 from ui.parts.forms import Form
 from ui.parts.listings import heading, removal, search
 from ui.parts.refusals import asked
@@ -43,6 +44,7 @@ def edit() -> None:
     form: Form[Loaded] = Form("folder", drawers.subject_id(), lambda: asked(load), drawers.close_drawer)
     folder, given = form.subject
     if folder.id:
+        folder_hold.show(form, folder)
         folder_usage.draw(form, quotas.usage(db, actor, folder.id))
     entered = fields(form, folder)
     rights = node_access.pick(db, actor, form, folder, given)
@@ -90,7 +92,7 @@ def threshold(form: Form[Loaded], folder: Folder) -> dict[str, float | None]:
     return found
 
 
-def look(usages: Mapping[int, Usage]) -> Look[Folder]:
+def look(usages: Mapping[int, Usage], holds: Mapping[int, FolderHold]) -> Look[Folder]:
     """The list of folders."""
 
     def fullness(folder: Folder) -> float | None:
@@ -107,6 +109,7 @@ def look(usages: Mapping[int, Usage]) -> Look[Folder]:
             Column("Path", lambda folder: str(folder.path)),
             Column("Full", fullness, bar),
             Column("Usage", told),
+            Column("State", lambda folder: folder_hold.words(holds.get(folder.id))),
             Column("Inform admin", lambda folder: folder_usage.threshold(folder)),
         ],
         alt="DICOM folders",
@@ -125,8 +128,11 @@ found = [
     if isinstance(node, Folder) and wanted in f"{node.name} {node.path}".casefold()
 ]
 usages = {usage.folder_id: usage for usage in quotas.usages(db, session.actor())}
+holds = folder_holds.all_now(db)
 folder_usage.warn(usages.values())
-opened = tables.paged_table(len(found), lambda limit, skip: found[skip : skip + limit], look(usages), "folders").opened
+opened = tables.paged_table(
+    len(found), lambda limit, skip: found[skip : skip + limit], look(usages, holds), "folders"
+).opened
 if opened:
     drawers.open_drawer(opened.id)
 if drawers.is_open():

@@ -24,7 +24,7 @@ from api.schemas.shapes import Listed, Number
 from models.domain.errors import NotFound
 from models.domain.nodes import Folder, Node, Server
 from models.domain.people import Actor
-from services import holding, nodes, quotas
+from services import folder_holds, holding, nodes, quotas
 from services.checks import connections
 
 router = APIRouter(prefix="/v1/admin", tags=["admin: nodes"], route_class=Route)
@@ -37,11 +37,11 @@ NodeId = Annotated[Number, Path()]
 def list_all_nodes(here: Here, admin: Admin) -> Places:
     """All servers and folders with their settings, each kind by name."""
     found = nodes.listed(here.db, admin.actor)
-    with_header = nodes.with_authorization(here.db, admin.actor)
+    with_header, holds = nodes.with_authorization(here.db, admin.actor), folder_holds.all_now(here.db)
     servers = (node for node in found if isinstance(node, Server))
     return Places(
         servers=[ServerShown.of(node, node.id in with_header, holding.state(here.db, node)) for node in servers],
-        folders=[FolderShown.of(node) for node in found if isinstance(node, Folder)],
+        folders=[FolderShown.of(node, holds.get(node.id)) for node in found if isinstance(node, Folder)],
     )
 
 
@@ -101,7 +101,7 @@ def let_server_go_on(here: Here, admin: Admin, node_id: NodeId) -> ServerShown:
 @router.post("/folders", status_code=201)
 def add_folder(here: Here, admin: Admin, wished: FolderWished) -> FolderShown:
     """A new folder."""
-    return FolderShown.of(nodes.add_folder(here.db, here.settings, admin.actor, wished.folder()))
+    return _folder(here, nodes.add_folder(here.db, here.settings, admin.actor, wished.folder()))
 
 
 @router.put("/folders/{node_id}")
@@ -110,7 +110,13 @@ def change_folder(here: Here, admin: Admin, node_id: NodeId, changed: FolderChan
     _check_kind(here, admin.actor, node_id, Folder)
     after = nodes.update(here.db, here.settings, admin.actor, changed.folder(node_id, changed.version))
     assert isinstance(after, Folder)
-    return FolderShown.of(after)
+    return _folder(here, after)
+
+
+@router.post("/folders/{node_id}/go-on")
+def try_folder_again(here: Here, admin: Admin, node_id: NodeId) -> FolderShown:
+    """Have one item try a folder at once that could take nothing; when it gets there, the others follow."""
+    return _folder(here, folder_holds.try_now(here.db, admin.actor, node_id))
 
 
 @router.get("/quotas")
@@ -141,7 +147,11 @@ def _server(here: Context, actor: Actor, server: Server) -> ServerShown:
     return ServerShown.of(server, has_header, holding.state(here.db, server))
 
 
+def _folder(here: Context, folder: Folder) -> FolderShown:
+    return FolderShown.of(folder, folder_holds.of_folder(here.db, folder.id))
+
+
 def _place(here: Context, actor: Actor, node: Node) -> Place:
     if isinstance(node, Folder):
-        return Place(folder=FolderShown.of(node))
+        return Place(folder=_folder(here, node))
     return Place(server=_server(here, actor, node))

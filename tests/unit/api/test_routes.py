@@ -131,6 +131,7 @@ CASES = [
     Case("POST /v1/admin/servers", A, (403, 403, 201, 201), SERVER),
     Case("POST /v1/admin/servers/{node_id}/stop", A, (403, 403, 200, 200), {"reason": "It swaps its disks."}),
     Case("POST /v1/admin/servers/{node_id}/go-on", A, (403, 403, 200, 200)),
+    Case("POST /v1/admin/folders/{node_id}/go-on", A, (403, 403, 200, 200)),
     Case("PUT /v1/admin/servers/{node_id}", A, (403, 403, 200, 200), {**SERVER, **WEB, "version": 1}),
     Case("POST /v1/admin/folders", A, (403, 403, 201, 201), {"name": "New", "path": "/srv/new"}),
     Case("PUT /v1/admin/folders/{node_id}", A, (403, 403, 200, 200), {"name": "New", "path": "/srv/new", "version": 1}),

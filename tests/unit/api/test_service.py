@@ -15,11 +15,14 @@ from api.app import application
 from api.rates import RateLimit
 from api.threads import SEARCHES_OF_ONE
 from api.usage import Usage
+from models.db.folder_holds import FolderHoldStore
 from models.db.jobs import JobStore
+from models.db.nodes import NodeStore
 from models.db.scopes import ScopeStore
 from models.db.slots import SlotStore
 from models.db.tokens import TokenStore
-from models.domain.errors import PeerBusy, Unreachable
+from models.domain.errors import FolderFull, PeerBusy, Unreachable
+from models.domain.nodes import Folder
 from models.domain.refs import PatientQuery, StudyFound, StudyQuery
 from models.domain.tokens import Operation, Use
 from services import audit
@@ -154,6 +157,22 @@ def test_no_answer_tells_a_secret(site: Site) -> None:
     shown.append(site.ask("DELETE", "/v1/admin/nodes/1/authorization", token))
     assert [each for each in secrets for answer in shown if each in answer.text] == []
     assert '"has_authorization":true' in site.ask("GET", "/v1/admin/nodes", token).text.replace("false", "true")
+
+
+def test_a_folder_tells_why_items_wait_for_it(site: Site) -> None:
+    token = site.token("root")
+    added = site.ask("POST", "/v1/admin/folders", token, json={"name": "Full", "path": "/srv/full"}).json()
+    assert added["hold"] is None
+    folder = NodeStore(site.db).get(added["id"])
+    assert isinstance(folder, Folder)
+    FolderHoldStore(site.db).hold(folder.id, 1, FolderFull("The disk of the folder Full has no room left."), "adit1", 7)
+    path = f"/v1/admin/nodes/{folder.id}"
+    hold = site.ask("GET", path, token).json()["folder"]["hold"]
+    assert (hold["code"], hold["machine"]) == ("FolderFull", "adit1")
+    assert hold["again_at"] > hold["since"]
+    tried = site.ask("POST", f"/v1/admin/folders/{folder.id}/go-on", token).json()["hold"]
+    assert hold["since"] <= tried["again_at"] < hold["again_at"]
+    assert site.ask("POST", "/v1/admin/folders/4711/go-on", token).status_code == 404
 
 
 def test_a_server_tells_its_windows_its_budgets_and_how_it_stands(site: Site) -> None:

@@ -347,7 +347,7 @@ def test_a_full_disk_stops_the_run_and_shows_no_half_study(
     monkeypatch.setattr(os, "writev", full)
     result = deidentified(originals, results)
     assert result.exit_code == 2
-    assert result.output.splitlines()[-1].startswith("NoSpace")
+    assert result.output.splitlines()[-1].startswith("FolderFull")
     assert not [path for path in contents(results) if not path.startswith(STAGING)]
     monkeypatch.undo()
     assert deidentified(originals, results).exit_code == 0

@@ -17,7 +17,7 @@ from dicom.files import folder, layout
 from dicom.files.folder import FolderSender, StagedStudy
 from dicom.files.staging import sweep_staging
 from dicom.part10 import split_part10
-from models.domain.errors import Canceled, NoSpace, WriteFailed
+from models.domain.errors import Canceled, FolderFull, FolderGone, WriteFailed
 from models.domain.instances import EncodedInstance, Verdict
 from tests.resident import MOST_BYTES, a_mapped_file, resident_bytes
 
@@ -48,6 +48,7 @@ def a_study(
 ) -> StagedStudy:
     return StagedStudy(
         destination=destination,
+        folder_name="Research",
         job_folder="adit_batch_transfer_1_20260102_ada",
         patient_folder=SECRET,
         study_folder=name,
@@ -249,16 +250,17 @@ def test_large_instances_of_many_parts_are_written_whole(tmp_path: Path) -> None
 
 def test_a_destination_that_is_gone_is_not_made_and_no_patient_is_named(tmp_path: Path) -> None:
     study = a_study(tmp_path / "share")
-    with pytest.raises(WriteFailed, match=r"share cannot be read or written .ENOENT") as caught:
+    with pytest.raises(FolderGone, match=r"^The folder Research cannot be written .ENOENT") as caught:
         send(study, an_instance(1))
+    assert str(tmp_path) not in str(caught.value)
     assert not (tmp_path / "share").exists()
     assert caught.value.__cause__ is not None
     assert "1.2.1" not in f"{caught.value} {caught.value.__cause__}"
 
 
-def test_a_destination_below_a_file_is_a_failure_to_write(tmp_path: Path) -> None:
+def test_a_destination_below_a_file_is_no_folder_at_this_time(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(WriteFailed, match="ENOTDIR"):
+    with pytest.raises(FolderGone, match="ENOTDIR"):
         send(a_study(tmp_path / "file" / "folder"), an_instance(1))
 
 
@@ -267,8 +269,9 @@ def test_a_place_that_is_taken_by_a_file_names_no_patient(tmp_path: Path) -> Non
     send(study, an_instance(1))
     study.path.parent.parent.mkdir()
     study.path.parent.touch()
-    with pytest.raises(WriteFailed) as caught:
+    with pytest.raises(WriteFailed, match=r"^The folder Research cannot be read or written") as caught:
         study.publish()
+    assert str(tmp_path) not in str(caught.value)
     assert SECRET not in f"{caught.value} {caught.value.__cause__} {caught.value.__cause__!r}"
 
 
@@ -288,7 +291,7 @@ def test_a_full_disk_is_told_and_takes_the_rest_once_there_is_room(tmp_path: Pat
         (destination / "ballast").write_bytes(bytes(600_000))
         study = a_study(destination)
         digests = send(study, an_instance(1, size_bytes=200_000))
-        with pytest.raises(NoSpace, match=r"full has no space left"):
+        with pytest.raises(FolderFull, match=r"^The disk of the folder Research has no room left\.$"):
             send(study, an_instance(2, size_bytes=400_000))
         assert len(tree(destination / folder.STAGING)) == 1
         (destination / "ballast").unlink()
@@ -298,8 +301,8 @@ def test_a_full_disk_is_told_and_takes_the_rest_once_there_is_room(tmp_path: Pat
         assert study.confirm(digests) == set(digests)
 
 
-def test_a_folder_that_is_read_only_is_a_failure_to_write(tmp_path: Path) -> None:
-    with a_file_system(tmp_path / "read_only", "size=1m,ro") as destination, pytest.raises(WriteFailed, match="EROFS"):
+def test_a_folder_that_is_read_only_takes_nothing_at_this_time(tmp_path: Path) -> None:
+    with a_file_system(tmp_path / "read_only", "size=1m,ro") as destination, pytest.raises(FolderGone, match="EROFS"):
         send(a_study(destination), an_instance(1))
 
 

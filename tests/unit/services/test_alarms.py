@@ -10,17 +10,20 @@ from sqlalchemy import update
 
 from models.db.engine import Database
 from models.db.jobs import JobStore
+from models.db.nodes import NodeStore
 from models.db.project import ProjectStore
 from models.db.tables import ItemRow
 from models.db.webhooks import NoticeStore, WebhookStore
 from models.domain.alarms import Ends
-from models.domain.errors import AditError, NotPermitted, Unreachable
+from models.domain.errors import AditError, FolderFull, NotPermitted, Unreachable
 from models.domain.jobs import State
 from models.domain.mails import Mail
+from models.domain.nodes import Folder
 from models.domain.people import Actor, operator
 from models.domain.project import Project
 from models.domain.webhooks import WebhookWish
 from models.settings import Settings
+from services import folder_holds
 from services.alarms import standing, watching
 from services.post import mails
 from tests.databases import Clock
@@ -213,6 +216,26 @@ def test_what_is_held_back_on_purpose_is_no_standstill(
         watching.look(db, settings)
         clock.pass_by(240)
     assert told(db) == []
+
+
+def test_a_full_folder_is_told_once_with_its_place_and_no_standstill(
+    db: Database, settings: Settings, clock: Clock, prefect: Prefect
+) -> None:
+    item = JobStore(db).items(add_job(db).id)[0]
+    folder = NodeStore(db).get(item.target_id)
+    assert isinstance(folder, Folder)
+    folder_holds.hold(db, folder, item, FolderFull("The disk of the folder has no room left."), 0)
+    for _ in range(8):
+        watching.look(db, settings)
+        clock.pass_by(240)
+    assert told(db) == [f"The disk of folder {folder.name} is full"]
+    body = mails_to(db, ADMINS)[0].body
+    assert str(folder.path) in body and "adit node go-on" in body
+    folder_holds.try_now(db, SHELL, folder.id)
+    folder_holds.appoint(db)
+    folder_holds.has_worked(db, item)
+    watching.look(db, settings)
+    assert told(db)[1:] == [f"Over: The disk of folder {folder.name} is full"]
 
 
 @pytest.mark.parametrize(

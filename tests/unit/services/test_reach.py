@@ -66,7 +66,8 @@ def test_a_share_that_is_not_mounted_is_named_and_missed_no_more_when_it_is(
     job = submit()
     a_share.rmdir()
     assert (
-        lacking(a_database, the_settings, job) == f"The folder {a_share} is not there. Mount it, or correct its path."
+        lacking(a_database, the_settings, job)
+        == f"The folder {a_share} is not there, or cannot be written. Mount it, or correct its path."
     )
     a_share.mkdir()
     assert lacking(a_database, the_settings, job) == ""

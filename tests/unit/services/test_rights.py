@@ -39,7 +39,7 @@ from models.domain.requests import JobHead, StudyWish, TransferRequest
 from models.domain.tokens import TokenWish
 from models.domain.webhooks import WebhookWish
 from models.settings import Settings
-from services import audit, escrow, holding, jobs, nodes, project, quotas, review
+from services import audit, escrow, folder_holds, holding, jobs, nodes, project, quotas, review
 from services.alarms import standing as alarms
 from services.batches import checks, content, queries, results, transfers, verdicts
 from services.checks import connections
@@ -124,6 +124,7 @@ nodes.clear_authorization   -                        no      no          no     
 nodes.delete                -                        no      no          no      ok      ok          ok          out
 holding.stop                -                        no      no          no      ok      ok          ok          out
 holding.let_go_on           -                        no      no          no      ok      ok          ok          out
+folder_holds.try_now        -                        no      no          no      ok      ok          ok          out
 connections.test            -                        no      no          no      ok      ok          ok          out
 quotas.usage                -                        none    ok          ok      ok      ok          ok          out
 quotas.usages               -                        0       1           1       1       1           1           out
@@ -449,6 +450,7 @@ DOORS: dict[str, Callable[[World], object]] = {
     "nodes.delete": lambda w: nodes.delete(w.db, w.actor, w.foreign),
     "holding.stop": lambda w: holding.stop(w.db, w.actor, w.source),
     "holding.let_go_on": lambda w: holding.let_go_on(w.db, w.actor, w.source),
+    "folder_holds.try_now": lambda w: folder_holds.try_now(w.db, w.actor, w.folder),
     "connections.test": lambda w: connections.test(w.db, w.settings, w.actor, w.folder),
     "quotas.usage": lambda w: quotas.usage(w.db, w.actor, w.folder),
     "quotas.usages": lambda w: quotas.usages(w.db, w.actor),

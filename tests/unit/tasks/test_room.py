@@ -73,6 +73,7 @@ class Worker:
         key = staging.staging_key(study.job, study.item)
         staged = StagedStudy(
             target.path,
+            target.name,
             f"job-{study.job.id}",
             "patient",
             "study",

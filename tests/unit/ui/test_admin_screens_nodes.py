@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from models.db.folder_holds import FolderHoldStore
+from models.domain.errors import FolderFull
 from models.domain.jobs import JobKind
 from models.domain.nodes import BudgetRule, Folder, Node, Server, Timeouts, Tls, Window
 from models.domain.people import Group, NodeRight, Permission
@@ -194,6 +196,21 @@ def test_staff_stops_a_server_with_a_reason_and_lets_it_go_on(site: Site) -> Non
     assert the_server(site).stop == stop, "its settings are something else"
     click(site.open("servers", id=str(server.id)), "server-go-on")
     assert the_server(site).stop is None
+
+
+def test_staff_has_a_full_folder_tried_at_once(site: Site) -> None:
+    site.sign_in_staff()
+    folder = a_folder(site)
+    assert list(site.open("folders").dataframe[0].value["State"]) == [""]
+    FolderHoldStore(site.db).hold(folder.id, 1, FolderFull("The disk of the folder Archive has no room left."), "w1", 7)
+    app = site.open("folders", id=str(folder.id))
+    assert list(app.dataframe[0].value["State"]) == ["items wait: FolderFull"]
+    assert "has no room left, since" in told(app) and "Seen on w1." in told(app)
+    before = FolderHoldStore(site.db).of_folder(folder.id)
+    click(app, "folder-try")
+    after = FolderHoldStore(site.db).of_folder(folder.id)
+    assert before is not None and after is not None
+    assert before.since <= after.again_at < before.again_at
 
 
 def test_a_server_that_is_added_has_no_state_yet(site: Site) -> None:

@@ -17,7 +17,7 @@ def soon(check: Callable[[], str], patience_s: float) -> str:
         except Exception as error:
             errors.append(error)
 
-    thread = threading.Thread(target=run, name="folder-test", daemon=True)
+    thread = threading.Thread(target=run, name="patience", daemon=True)
     thread.start()
     thread.join(patience_s)
     if errors:

@@ -133,7 +133,10 @@ class Deidentifier:
         return read_dataset(BytesIO(header), is_implicit_VR=False, is_little_endian=True)
 
     def check_name(self, text: str) -> None:
-        """Raise ResidueFound when the name of a file or folder holds an identifier of what was treated so far."""
+        """Raise ResidueFound when the name of a file or folder holds an identifier of what was treated so far.
+
+        Of original UIDs only some are known: names are made of those that ``uid`` gives, which hold none.
+        """
         for needles in self._seen:
             residue.check_text(text, needles)
 

@@ -87,6 +87,11 @@ def refusals_recorded(db: Database, actor: Actor, action: AuditAction, subject: 
         raise
 
 
+def may_read(actor: Actor) -> bool:
+    """Whether somebody may read the trail; asked again while a long file of it is sent."""
+    return Permission.READ_AUDIT in actor.permissions
+
+
 def entries(
     db: Database, actor: Actor, wanted: AuditFilter = EVERYTHING, limit: int = 100, offset: int = 0
 ) -> tuple[AuditEntry, ...]:
@@ -181,7 +186,7 @@ def _place(actor: Actor) -> str:
 
 
 def _check_may_read(actor: Actor) -> None:
-    if Permission.READ_AUDIT not in actor.permissions:
+    if not may_read(actor):
         raise NotPermitted("You may not read the audit trail.")
 
 

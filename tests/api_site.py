@@ -45,7 +45,10 @@ HEADER = "Basic dG9wOnNlY3JldA=="
 
 @dataclass
 class PlayedArchive:
-    """A finder for every server. ``stands_still`` lets it wait after its last study until it is broken off."""
+    """A finder for every server.
+
+    ``stands_still`` lets it wait after its last study, or before the first series, until it is broken off.
+    """
 
     studies: list[StudyFound | Exception] = field(default_factory=list)
     stands_still: bool = False
@@ -75,19 +78,23 @@ class PlayedArchive:
             if isinstance(found, Exception):
                 raise found
             yield found
-        if self.stands_still:
-            self.stood_still.set()
-            assert self.aborted.wait(240)
-            raise Canceled
+        self._stand_still()
 
     def find_series(self, study: StudyRef) -> Iterator[SeriesFound]:
         self.asked.append(study)
+        self._stand_still()
         yield SeriesFound(study.study_uid, f"{study.study_uid}.1", "CT", "1", "Head", 3)
 
     def find_instances(
         self, study: StudyRef, series_uid: str, only_uids: bool = False, sop_uid: str = ""
     ) -> Iterator[InstanceFound]:
         yield InstanceFound(series_uid, f"{series_uid}.1")
+
+    def _stand_still(self) -> None:
+        if self.stands_still:
+            self.stood_still.set()
+            assert self.aborted.wait(240)
+            raise Canceled
 
 
 @dataclass

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from api.access import Caller, needs
 from api.context import Context, Here
+from api.routes.search import document
 from api.routing import Route, SlowRoute
 from api.schemas.jobs import (
     Hurry,
@@ -24,12 +25,14 @@ from api.schemas.jobs import (
 )
 from api.schemas.jobs import Route as Way
 from api.schemas.shapes import Number, Page, Paging, Part, Text
+from api.streams import Stream
 from models.db.engine import Database
 from models.domain.jobs import Job, JobKind, State
 from models.domain.people import Actor
 from models.domain.tokens import Operation
 from services import jobs, nodes
 from services.searching import search
+from services.searching.search import Stop
 
 router = APIRouter(prefix="/v1", tags=["jobs"], route_class=Route)
 slow_router = APIRouter(prefix="/v1", tags=["jobs"], route_class=SlowRoute)
@@ -53,23 +56,20 @@ _States = Annotated[list[State], Field(fail_fast=True)]
 MOST_RECEIPTS = 100
 
 
-@slow_router.post("/jobs/plan")
-def plan(here: Here, caller: Planner, wished: PlanWished) -> Plan:
+@slow_router.post("/jobs/plan", response_model=Plan)
+def plan(here: Here, caller: Planner, wished: PlanWished) -> Stream:
     """What a job would move, and what it would leave out and why. Nothing is accepted by that."""
-    source_id, destination_id = _ends(here, caller, wished)
+    ends = _ends(here, caller, wished)
     wishes = [study.wish() for study in wished.studies]
-    with here.searches.taken(caller.actor.user_id):
+    stop = Stop()
+
+    def told() -> Plan:
         found = search.preview(
-            here.db,
-            here.settings,
-            caller.actor,
-            source_id,
-            destination_id,
-            wishes,
-            wished.profile,
-            wished.keep_identity,
+            here.db, here.settings, caller.actor, *ends, wishes, wished.profile, wished.keep_identity, stop
         )
-    return Plan.of(found)
+        return Plan.of(found)
+
+    return document(here, caller, told, stop, *ends)
 
 
 @router.post("/jobs", status_code=201)

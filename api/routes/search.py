@@ -1,6 +1,7 @@
 """Searches at servers. Keys of patients travel in bodies; what is found is streamed to who asks for lines."""
 
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header
@@ -26,9 +27,8 @@ from api.streams import Stream
 from models.domain.refs import StudyRef
 from models.domain.tokens import Operation
 from services import nodes
-from services.people import tokens
 from services.searching import search
-from services.searching.search import PatientSearch, StudySearch
+from services.searching.search import PatientSearch, Stop, StudySearch
 
 router = APIRouter(prefix="/v1/search", tags=["search"], route_class=SlowRoute)
 
@@ -55,14 +55,14 @@ def find_patients(here: Here, caller: Searcher, keys: PatientKeys, accept: Accep
     source = nodes.chosen_source(here.db, caller.actor, keys.source)
     found = search.patients(here.db, here.settings, caller.actor, source.id, keys.query(), keys.limit)
     if wants_lines(accept):
-        return _lines(here, caller, found, PatientShown)
+        return _lines(here, caller, found, PatientShown, source.id)
 
     def told() -> PatientsFound:
         with found:
             results = [PatientShown.model_validate(patient) for patient in found]
         return PatientsFound(results=results, count=found.count, has_more=found.has_more)
 
-    return _document(here, caller, told, found.close)
+    return document(here, caller, told, found.close, source.id)
 
 
 @router.post("/studies", response_model=StudiesFound, responses=_LINES)
@@ -71,14 +71,14 @@ def find_studies(here: Here, caller: Searcher, keys: StudyKeys, accept: Accepted
     source = nodes.chosen_source(here.db, caller.actor, keys.source)
     found = search.studies(here.db, here.settings, caller.actor, source.id, keys.query(), keys.limit)
     if wants_lines(accept):
-        return _lines(here, caller, found, StudyShown)
+        return _lines(here, caller, found, StudyShown, source.id)
 
     def told() -> StudiesFound:
         with found:
             results = [StudyShown.model_validate(study) for study in found]
         return StudiesFound(results=results, count=found.count, has_more=found.has_more)
 
-    return _document(here, caller, told, found.close)
+    return document(here, caller, told, found.close, source.id)
 
 
 @router.post("/series", response_model=SeriesFoundThere)
@@ -86,29 +86,38 @@ def find_series(here: Here, caller: Searcher, keys: SeriesKeys) -> Stream:
     """The series of a study, by their numbers, with how many instances each has."""
     source = nodes.chosen_source(here.db, caller.actor, keys.source)
     study = StudyRef(keys.study_uid, keys.patient_id)
+    stop = Stop()
 
     def told() -> SeriesFoundThere:
-        found = search.series(here.db, here.settings, caller.actor, source.id, study)
+        found = search.series(here.db, here.settings, caller.actor, source.id, study, stop)
         return SeriesFoundThere(results=[SeriesShown.model_validate(series) for series in found], count=len(found))
 
-    return _document(here, caller, told)
+    return document(here, caller, told, stop, source.id)
 
 
-def _document(
-    here: Context, caller: Caller, told: Callable[[], BaseModel], stop: Callable[[], None] | None = None
+def document(
+    here: Context, caller: Caller, told: Callable[[], BaseModel], stop: Callable[[], None], *node_ids: int
 ) -> Stream:
-    """One document, whose search ends when the caller hangs up or loses the token, as one in lines does."""
+    """One document, whose search ends when the caller hangs up, or may not search at these nodes any more.
+
+    They are the source and, for a plan, the destination.
+    """
 
     def piece() -> Iterator[bytes]:
         with here.searches.taken(caller.actor.user_id):
             found = told().model_dump_json().encode()
         yield found
 
-    return Stream(piece(), "application/json", stop=stop, is_alive=lambda: tokens.is_alive(here.db, caller.token.id))
+    may_go_on = partial(search.may_go_on, here.db, caller.actor, *node_ids)
+    return Stream(piece(), "application/json", stop=stop, is_alive=may_go_on)
 
 
 def _lines(
-    here: Context, caller: Caller, found: PatientSearch | StudySearch, shape: type[PatientShown] | type[StudyShown]
+    here: Context,
+    caller: Caller,
+    found: PatientSearch | StudySearch,
+    shape: type[PatientShown] | type[StudyShown],
+    source_id: int,
 ) -> Lines:
     def each() -> Generator[BaseModel]:
         with here.searches.taken(caller.actor.user_id):
@@ -118,5 +127,5 @@ def _lines(
         each(),
         lambda: SearchEnd(count=found.count, has_more=found.has_more),
         stop=found.close,
-        is_alive=lambda: tokens.is_alive(here.db, caller.token.id),
+        is_alive=partial(search.may_go_on, here.db, caller.actor, source_id),
     )

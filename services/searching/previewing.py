@@ -18,7 +18,7 @@ from models.domain.requests import StudyWish
 from models.settings import Settings
 from services import planning, quotas
 from services.searching import search_access, sizes
-from services.searching.visits import Visit
+from services.searching.visits import Stop, Visit
 
 MOST_WISHES = 200
 """How many studies one preview looks up; each costs the source some questions."""
@@ -54,12 +54,14 @@ def preview(
     wishes: Sequence[StudyWish],
     profile: str = "",
     keep_identity: bool = False,
+    stop: Stop | None = None,
 ) -> Preview:
     """What would become of every wish; the same rules as at the transfer itself say which series are left out.
 
     Takes one place in the source's association budget. Costs a C-FIND for each study and one for its series, and one
     for each series that the source does not count. What is wrong with one study stands there; what is wrong with the
-    source is raised as PeerError kinds. Raises NotPermitted, UnderMaintenance, AppLocked or BadRequest.
+    source is raised as PeerError kinds. Raises NotPermitted, UnderMaintenance, AppLocked or BadRequest, Canceled after
+    ``stop``.
     """
     server = search_access.source(db, actor, source_id)
     target = search_access.destination(db, actor, destination_id)
@@ -69,7 +71,7 @@ def preview(
     details = {"study_uids": " ".join(wish.study_uid for wish in wishes)}
     studies_word = "study" if len(wishes) == 1 else "studies"
     with search_access.recorded(db, actor, server, lambda: f"preview of {len(wishes)} {studies_word}", details):
-        studies = _looked_up(db, settings, server, wishes, rules, excluded)
+        studies = _looked_up(db, settings, server, wishes, rules, excluded, stop or Stop())
     usage = quotas.usage(db, actor, target.id) if isinstance(target, Folder) else None
     return Preview(studies, usage)
 
@@ -92,9 +94,10 @@ def _looked_up(
     wishes: Sequence[StudyWish],
     rules: Profile | None,
     excluded: Collection[str],
+    stop: Stop,
 ) -> tuple[PreviewedStudy, ...]:
     finder = choose.asker(server, settings.calling_ae_title)
-    with Visit(db, server) as visit, visit.using(finder):
+    with stop.of(Visit(db, server)) as visit, visit.using(finder):
         return tuple(_study(server, finder, wish, rules, excluded) for wish in wishes)
 
 

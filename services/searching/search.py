@@ -15,8 +15,10 @@ from models.settings import Settings
 from services.searching import search_access
 from services.searching.previewing import counted
 from services.searching.previewing import preview as preview
+from services.searching.search_access import may_go_on as may_go_on
 from services.searching.searches import PatientSearch as PatientSearch
 from services.searching.searches import StudySearch as StudySearch
+from services.searching.visits import Stop as Stop
 from services.searching.visits import Visit
 
 LIMIT = 200
@@ -51,11 +53,14 @@ def patients(
     return PatientSearch(db, settings, actor, server, checked(keys), min(limit, server.max_search_results))
 
 
-def series(db: Database, settings: Settings, actor: Actor, node_id: int, study: StudyRef) -> tuple[SeriesFound, ...]:
+def series(
+    db: Database, settings: Settings, actor: Actor, node_id: int, study: StudyRef, stop: Stop | None = None
+) -> tuple[SeriesFound, ...]:
     """The series of a study by their numbers, those without one last, with how many instances each has.
 
     Where the server does not count them they are listed, which costs a C-FIND for each series; the count is None where
-    it cannot do that either. Raises as ``studies`` does, NotFound when the server does not have the study.
+    it cannot do that either. Raises as ``studies`` does, NotFound when the server does not have the study, Canceled
+    after ``stop``.
     """
     server = search_access.source(db, actor, node_id)
     if not is_uid(study.study_uid):
@@ -65,7 +70,7 @@ def series(db: Database, settings: Settings, actor: Actor, node_id: int, study: 
     finder = choose.asker(server, settings.calling_ae_title)
     with (
         search_access.recorded(db, actor, server, lambda: f"{len(found)} series of a study", details),
-        Visit(db, server) as visit,
+        (stop or Stop()).of(Visit(db, server)) as visit,
         visit.using(finder),
     ):
         found = tuple(counted(finder, study, one) for one in finder.find_series(study))

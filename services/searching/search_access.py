@@ -11,6 +11,7 @@ from models.domain.nodes import Node, Server
 from models.domain.people import Actor, Permission
 from models.domain.project import App
 from services import audit, holding, project
+from services.people import tokens
 
 _MAY_SEARCH: Mapping[Permission, App] = {
     Permission.ADD_SELECTIVE_TRANSFER: App.SELECTIVE_TRANSFER,
@@ -48,6 +49,17 @@ def destination(db: Database, actor: Actor, node_id: int) -> Node:
     if found is None:
         raise BadRequest.of({"destination": "there is no such node."})
     return found
+
+
+def may_go_on(db: Database, actor: Actor, source_id: int, destination_id: int | None = None) -> bool:
+    """Whether who came in by a token may still do what they have begun at these nodes.
+
+    It is asked now and then while it lasts, since what a group gives may be taken away meanwhile.
+    """
+    now = tokens.actor_now(db, actor)
+    if now is None or now.permissions.isdisjoint(_MAY_SEARCH):
+        return False
+    return now.access.may_read(source_id) and (destination_id is None or now.access.may_write(destination_id))
 
 
 @contextmanager

@@ -37,6 +37,27 @@ _PLACE_LOST = "What was asked has lost its place among the connections to the se
 _places = threading.BoundedSemaphore(AT_ONCE)
 
 
+class Stop:
+    """Ends a visit from any thread, also one that is to begin only later."""
+
+    def __init__(self) -> None:
+        self._visit: Visit | None = None
+        self._is_called = False
+
+    def __call__(self) -> None:
+        """End the visit."""
+        self._is_called = True
+        if self._visit is not None:
+            self._visit.stop()
+
+    def of(self, visit: "Visit") -> "Visit":
+        """The visit that is to be ended, at once when that was said before."""
+        self._visit = visit
+        if self._is_called:
+            visit.stop()
+        return visit
+
+
 class Visit:
     """One visit. One thread enters and uses it; ``stop`` may come from any other.
 

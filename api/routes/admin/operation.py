@@ -109,11 +109,16 @@ def list_entries(here: Here, admin: Admin, part: Part, wanted: Wanted) -> Page[A
 def export_entries(here: Here, admin: Admin, wanted: Wanted) -> Stream:
     """The entries that match as a CSV file, oldest first; the export is itself recorded."""
     lines = audit.export(here.db, admin.actor, wanted)
+
+    def may_go_on() -> bool:
+        now = tokens.actor_now(here.db, admin.actor)
+        return now is not None and audit.may_read(now)
+
     return Stream(
         (line.encode() for line in lines),
         "text/csv",
         headers={"content-disposition": 'attachment; filename="audit-trail.csv"'},
-        is_alive=lambda: tokens.is_alive(here.db, admin.token.id),
+        is_alive=may_go_on,
     )
 
 

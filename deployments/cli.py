@@ -26,6 +26,7 @@ class _Commands(LateGroup):
         "db-backup": "deployments.commands.backups:db_backup",
         "db-restore": "deployments.commands.backups:db_restore",
         "doctor": "deployments.commands.doctor:doctor",
+        "send-test-mail": "deployments.commands.post:send_test_mail",
         "create-admin": "deployments.commands.accounts:create_admin",
         "init": "deployments.commands.programs:init",
         "web": "deployments.commands.programs:web",

@@ -34,6 +34,7 @@ class AuditAction(StrEnum):
     RUN_CHORE = "run_chore"
     RESTORE_BACKUP = "restore_backup"
     BROADCAST = "broadcast"
+    SEND_TEST_MAIL = "send_test_mail"
     SEARCH = "search"
     WEB_QUERY = "web_query"
     WEB_RETRIEVE = "web_retrieve"

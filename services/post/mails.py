@@ -46,6 +46,12 @@ def queue(db: Database, mail: Mail, broadcast_id: int | None = None) -> int:
 
     Raises BadRequest for an address or subject that could turn into further headers or recipients.
     """
+    check(mail)
+    return MailStore(db).add(mail, broadcast_id)
+
+
+def check(mail: Mail) -> None:
+    """Raise BadRequest for an address or subject that could turn into further headers or recipients."""
     problems: dict[str, str] = {}
     if not _is_address(mail.recipient):
         problems["recipient"] = "Not one mail address."
@@ -53,7 +59,6 @@ def queue(db: Database, mail: Mail, broadcast_id: int | None = None) -> int:
         problems["subject"] = "One line of text is needed."
     if problems:
         raise BadRequest.of(problems)
-    return MailStore(db).add(mail, broadcast_id)
 
 
 def render(template: str, recipient: str, **values: object) -> Mail:
@@ -106,6 +111,11 @@ def has_server(settings: Settings) -> bool:
     return bool(settings.smtp_url.get_secret_value())
 
 
+def sender(settings: Settings) -> str:
+    """The address to which a mail server tells what it could not deliver."""
+    return parseaddr(settings.mail_from)[1]
+
+
 def _send(db: Database, settings: Settings, broadcast_id: int | None, limit: int) -> int:
     store = MailStore(db)
     if not store.has_due(broadcast_id):
@@ -140,9 +150,9 @@ def _deliver(db: Database, settings: Settings, server: MailServer, claim: Claim)
         store.end(claim, MailState.FAILED, "Its text cannot be decrypted.")
         return Outcome.REFUSED
     try:
-        sender = parseaddr(settings.mail_from)[1]
-        message = _message(settings, signed(settings, mail), claim, db.clock())
-        answer = server.send(message, sender, mail.recipient)
+        number = f"{claim.created_at:%Y%m%d%H%M%S%f}.{claim.mail_id}"
+        message = composed(settings, mail, number, db.clock())
+        answer = server.send(message, sender(settings), mail.recipient)
     except AditError:
         store.give_back(claim)
         raise
@@ -163,15 +173,16 @@ def _note(db: Database, claim: Claim, answer: Answer) -> None:
         log.info("mail %s waits: %.3s", claim.mail_id, answer.complaint)
 
 
-def _message(settings: Settings, mail: Mail, claim: Claim, now: datetime) -> EmailMessage:
-    """The mail as it travels. Its Message-ID stays the same, so that mail servers can tell a repeated one."""
+def composed(settings: Settings, mail: Mail, number: str, now: datetime) -> EmailMessage:
+    """The mail as it travels. Its Message-ID has the number, by which mail servers can tell a repeated one."""
+    mail = signed(settings, mail)
     message = EmailMessage(SMTP)
     message["From"] = settings.mail_from
     message["To"] = mail.recipient
     message["Subject"] = mail.subject
     message["Date"] = format_datetime(now)
-    domain = parseaddr(settings.mail_from)[1].partition("@")[2]
-    message["Message-ID"] = f"<{claim.created_at:%Y%m%d%H%M%S%f}.{claim.mail_id}@{domain}>"
+    domain = sender(settings).partition("@")[2]
+    message["Message-ID"] = f"<{number}@{domain}>"
     message["Auto-Submitted"] = "auto-generated"
     if settings.support_email:
         message["Reply-To"] = settings.support_email

@@ -12,10 +12,11 @@ from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
-from models.domain.errors import AditError, NotPermitted, PeerBusy, Unreachable
+from models.domain.errors import AditError, NotPermitted, PeerBusy, Unreachable, reason_of
 from models.settings import Settings
 
 _TIMEOUT_S = 30.0
+_SCHEMES = "In ADIT_SMTP_URL, smtps:// is for a port that speaks TLS from the start, smtp+starttls:// for others."
 _PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 _CLOSING, _PERMANENT, _NEEDS_SIGN_IN = 421, 500, 530
 _POLICY = re.compile(r"\s*5\.7\.\d")
@@ -104,6 +105,9 @@ class MailServer:
 
 def _trouble(error: OSError) -> AditError:
     """What is wrong with the connection as a whole. Every error of smtplib is an OSError, too."""
+    told = error.__context__ if isinstance(error, smtplib.SMTPServerDisconnected) else None
+    if isinstance(told, OSError):  # smtplib puts its own in the place of what the system said
+        return _trouble(told)
     match error:
         case smtplib.SMTPAuthenticationError():
             return NotPermitted("The mail server does not accept user and password. Check ADIT_SMTP_URL.")
@@ -114,10 +118,18 @@ def _trouble(error: OSError) -> AditError:
             return kind(f"The mail server refuses our sender address ({code}). Check ADIT_MAIL_FROM.")
         case smtplib.SMTPResponseException(smtp_code=code):
             return Unreachable(f"The mail server is not ready ({code}).")
+        case smtplib.SMTPException():
+            return Unreachable("The mail server does not answer, or is none. Check that it runs, and ADIT_SMTP_URL.")
         case ssl.SSLCertVerificationError(verify_message=message):
             return Unreachable(f"The certificate of the mail server is not valid here ({message}).")
+        case ssl.SSLError(reason=reason):
+            return Unreachable(f"TLS with the mail server has failed ({reason}). {_SCHEMES}")
+        case TimeoutError():
+            return Unreachable(f"The mail server does not answer within {_TIMEOUT_S:.0f} seconds. {_SCHEMES}")
         case _:
-            return Unreachable("The mail server does not answer. Check that it runs, and ADIT_SMTP_URL.")
+            return Unreachable(
+                f"The mail server does not answer: {reason_of(error)}. Check that it runs, and ADIT_SMTP_URL."
+            )
 
 
 def _answer(code: int, text: bytes | str, recipient: str) -> Answer:

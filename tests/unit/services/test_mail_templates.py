@@ -142,7 +142,7 @@ def test_no_mail_notice_or_alarm_names_a_patient(
     tell_of_alarms(db, settings, clock)
     shown = " ".join(f"{alarm.title} {alarm.text}" for alarm in standing.list(db, settings, SHELL))
 
-    assert used | {"signature"} == TEMPLATES, "every template was filled"
+    assert used | {"signature", "test_mail"} == TEMPLATES, "every template was filled but that of `adit send-test-mail`"
     written = everything_written(db)
     assert any(f"Job {job_id} has failed" in text for text in written.values())
     assert any("Many items fail at PACS" in text for text in written.values())

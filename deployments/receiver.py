@@ -11,7 +11,6 @@ from dicom.network.inbox import Inbox
 from dicom.network.receiver import Receiver
 from models.db.engine import Database, open_database
 from models.domain.errors import AditError
-from models.domain.nodes import Server
 from models.settings import Settings, settings
 from services import nodes
 from services.local_side import room_check
@@ -60,7 +59,7 @@ class _Callers:
     def __call__(self) -> Collection[str]:
         now = time.monotonic()
         try:
-            titles = frozenset(node.ae_title for node in nodes.list(self._db) if isinstance(node, Server))
+            titles = nodes.ae_titles(self._db)
         except Exception as error:
             if self._last is None or now - self._last[1] > _LASTS_S:
                 raise

@@ -137,6 +137,11 @@ def list(db: Database) -> tuple[Node, ...]:
     return NodeStore(db).list()
 
 
+def ae_titles(db: Database) -> frozenset[str]:
+    """The AE titles of all servers."""
+    return NodeStore(db).ae_titles()
+
+
 def get(db: Database, node_id: int) -> Node:
     """The node with this id and its credentials; raises NotFound."""
     return NodeStore(db).get(node_id)

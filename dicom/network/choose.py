@@ -29,7 +29,7 @@ class Local:
     receiver_ae_title: str
     inbox: Inbox
     scratch_dir: Path
-    check_room: Callable[[int], None] | None = None
+    check_room: Callable[[int], None]
 
 
 def finder(server: Server, local: Local) -> Finder:

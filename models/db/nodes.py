@@ -105,6 +105,11 @@ class NodeStore:
                 raise NotFound("There is no server with this AE title.")
             return _server(row, self._db.vault)
 
+    def ae_titles(self) -> frozenset[str]:
+        """The AE titles of all servers; nothing is decrypted for them."""
+        with self._db.reading() as session:
+            return frozenset(session.scalars(select(ServerRow.ae_title)))
+
     def list(self, with_credentials: bool = True) -> tuple[Node, ...]:
         """All nodes, servers before folders, then by name. Without credentials nothing is decrypted."""
         with self._db.reading() as session:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeVar
 
-from dicom.files.spool import Spool
 from dicom.network import choose, multipart
 from dicom.network.dicom_json import Item, element
 from dicom.network.multipart import HeadTooLong
@@ -42,7 +41,7 @@ from models.domain.people import Actor, Permission
 from models.domain.refs import is_uid
 from models.settings import Settings
 from services.gateway import access, addresses
-from services.local_side import local_side, room_check
+from services.local_side import local_side
 from services.searching import search_access
 from services.searching.visits import Visit
 
@@ -135,7 +134,6 @@ class Storage:
         self._report = Stored()
         self._visit = Visit(db, server, has_place=True)
         self._local = local_side(settings)
-        self._room_check = room_check(Spool(settings.spool_dir), settings)
         self._details: dict[str, str] = {}
 
     def may_go_on(self) -> bool:
@@ -188,7 +186,7 @@ class Storage:
         """Raise TooLarge for a part that is larger than any instance, NoSpace when others need what is left."""
         if size_bytes > LARGEST_BYTES:
             raise self._too_large(f"A part of the body is larger than {LARGEST_BYTES >> 30} GiB.")
-        self._room_check(size_bytes)
+        self._local.check_room(size_bytes)
 
     def _too_large(self, reason: str) -> TooLarge:
         return _of_the_body(TooLarge, f"{reason} {self._so_far()}")

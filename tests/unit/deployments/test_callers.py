@@ -2,13 +2,13 @@
 
 import logging
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from deployments import receiver
 from models.db.engine import Database
 from models.db.nodes import NodeStore
-from models.domain.nodes import Node
 from services import nodes
 from tests.databases import Clock, sqlite_database
 from tests.samples import a_folder, a_server
@@ -40,7 +40,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> Now:
     return now
 
 
-def broken(_database: Database) -> tuple[Node, ...]:
+def broken(_given: object) -> NoReturn:
     raise RuntimeError("the password is 1234")
 
 
@@ -57,7 +57,7 @@ def test_the_last_list_counts_for_a_minute_while_there_is_none(
     callers = receiver._Callers(a_database)
     callers()
     with caplog.at_level(logging.DEBUG), monkeypatch.context() as patched:
-        patched.setattr(nodes, "list", broken)
+        patched.setattr(nodes, "ae_titles", broken)
         now.now_s += 60
         assert set(callers()) == {"PACS1"}
         now.now_s += 1
@@ -68,6 +68,12 @@ def test_the_last_list_counts_for_a_minute_while_there_is_none(
 
 
 def test_without_any_list_yet_the_error_is_raised(a_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nodes, "list", broken)
+    monkeypatch.setattr(nodes, "ae_titles", broken)
     with pytest.raises(RuntimeError):
         receiver._Callers(a_database)()
+
+
+def test_who_may_send_is_told_without_any_credentials(a_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    NodeStore(a_database).add(a_server("Web", ae_title="WEB", dicomweb_authorization_header="Basic c2VjcmV0"))
+    monkeypatch.setattr(a_database.vault, "decrypt", broken)
+    assert set(receiver._Callers(a_database)()) == {"PACS1", "WEB"}

@@ -38,7 +38,7 @@ ALL = replace(
 
 @pytest.fixture
 def local(tmp_path: Path) -> choose.Local:
-    return choose.Local("ADIT", "ADITRECV", Inbox(tmp_path / "inbox"), tmp_path)
+    return choose.Local("ADIT", "ADITRECV", Inbox(tmp_path / "inbox"), tmp_path, lambda _: None)
 
 
 @pytest.mark.parametrize(

@@ -59,10 +59,10 @@ def _draw_menu(screens: tuple[navigation.Screen, ...], pages: dict[str, st.Page]
 def _draw_person(user: User, pages: dict[str, st.Page]) -> None:
     st.divider()
     st.caption(f"Signed in as {escape_markdown(user.called)}")
-    st.caption(f"Times are those of {context.time_zone().key}.")
     if "profile" in pages:
         st.page_link(pages["profile"], width="stretch")
     st.button("Sign out", key="sign_out", icon=":material/logout:", on_click=session.sign_out, width="stretch")
+    st.caption(f"Times are those of {context.time_zone().key}.")
 
 
 main()

@@ -13,7 +13,7 @@ from ui.parts.listings import choose, search
 def filters(actor: Actor) -> Filters:
     """Draw the filters, and return which jobs are meant."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="job-filters"):
-        text = search("q", "Search", "Trial or number of a job")
+        text = search("q", "Search", "Trial or job number")
         words = [status.word(state) for state in State]
         chosen = st.multiselect("State", words, key="state", bind="query-params", placeholder="Any")
         kind = choose("kind", "Kind", {kind: status.kind_word(kind) for kind in JobKind}, every="Any")

@@ -18,6 +18,8 @@ from ui.parts.flash import flash
 from ui.parts.refusals import tried
 
 _LONGEST = 500
+_WHY_PIXELS = 290
+"""The sentence stands above the table, too; the UIDs beside it are long."""
 
 
 def show_job(job_id: int, count: int) -> None:
@@ -69,12 +71,12 @@ def _say_where(held: Sequence[HeldInstance]) -> None:
 
 
 def _buttons(job_id: int, chosen: Sequence[HeldInstance], reason: str) -> None:
-    words = amounts.counted(len(chosen), "instance")
+    words = amounts.counted(len(chosen), "instance") if chosen else ""
     if not chosen:
         st.caption("Tick instances above, or all of them, to release or reject them.")
     with st.container(horizontal=True):
-        is_release = st.button(f"Release {words}", type="primary", key=f"release-{job_id}", disabled=not chosen)
-        is_reject = st.button(f"Reject {words}", key=f"reject-{job_id}", disabled=not chosen)
+        is_release = st.button(f"Release {words}".strip(), type="primary", key=f"release-{job_id}", disabled=not chosen)
+        is_reject = st.button(f"Reject {words}".strip(), key=f"reject-{job_id}", disabled=not chosen)
     if is_release and _decide(review.release, chosen, reason):
         flash(f"Released {words}. They are fetched again and delivered.")
         st.rerun()
@@ -99,7 +101,7 @@ def _page(held: Sequence[HeldInstance]) -> Callable[[int, int], Sequence[HeldIns
 def _look() -> tables.Look[HeldInstance]:
     columns = [
         tables.Column[HeldInstance]("Item", lambda held: held.position, st.column_config.NumberColumn(width="small")),
-        tables.Column[HeldInstance]("Why", lambda held: held.reason, st.column_config.TextColumn(width="large")),
+        tables.Column[HeldInstance]("Why", lambda held: held.reason, st.column_config.TextColumn(width=_WHY_PIXELS)),
         tables.Column[HeldInstance]("Instance", lambda held: held.sop_uid),
         tables.Column[HeldInstance]("Study", lambda held: held.study_uid),
     ]

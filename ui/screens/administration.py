@@ -21,14 +21,14 @@ from ui.parts.escape import escape_markdown
 from ui.parts.listings import heading
 from ui.parts.refusals import asked
 
-db = context.database()
+db, actor = context.database(), session.actor()
 MOST_FAILURES = 500
 PIXELS = 440
 
 
 def entry(path: str, title: str, help_text: str, facts: Iterable[str] = (), alarms: Iterable[str] = ()) -> None:
     """A card that leads to a page, if this person may see that: what it is for, and what stands there now."""
-    screen = next((screen for screen in navigation.visible(session.actor()) if screen.path == path), None)
+    screen = next((screen for screen in navigation.visible(actor) if screen.path == path), None)
     if screen is None:
         return
     with st.container(border=True, key=f"entry-{path}", width=PIXELS, height="stretch", gap="xsmall"):
@@ -49,21 +49,21 @@ def section(title: str) -> None:
 def failed_today() -> int:
     """How many jobs have failed since midnight."""
     midnight = datetime.combine(datetime.now(context.time_zone()).date(), time(), context.time_zone())
-    failures = jobs.list(db, session.actor(), MOST_FAILURES, everybody=True, states={State.FAILURE})
+    failures = jobs.list(db, actor, MOST_FAILURES, everybody=True, states={State.FAILURE})
     return sum(job.ended_at is not None and job.ended_at >= midnight for job in failures)
 
 
 def held() -> str:
     """How many instances wait for a review, for those who may review; nothing when none does."""
-    if Permission.REVIEW_HELD not in session.actor().permissions:
+    if Permission.REVIEW_HELD not in actor.permissions:
         return ""
-    count = sum(review.waiting(db, session.actor()).values())
+    count = sum(review.waiting(db, actor).values())
     return f"{counted(count, 'instance')} {'is' if count == 1 else 'are'} held" if count else ""
 
 
 def draw_alarms() -> None:
     """What is wrong with the whole, above everything else."""
-    for alarm in standing.list(db, context.settings(), session.actor()):
+    for alarm in standing.list(db, context.settings(), actor):
         since = f":small[since {times.moment(alarm.since_at)}]"
         st.error(
             f"**{escape_markdown(alarm.title)}** {since}  \n{escape_markdown(alarm.text)}", icon=":material/error:"
@@ -72,7 +72,6 @@ def draw_alarms() -> None:
 
 def draw_first_steps() -> None:
     """What has to be there before anybody can transfer, as long as something of it is missing."""
-    actor = session.actor()
     ready = [group for group in groups.list(db, actor) if group.members and group.permissions]
     rights = [right for group in ready for right in group.nodes]
     if any(right.source for right in rights) and any(right.destination for right in rights):
@@ -90,7 +89,6 @@ def draw_first_steps() -> None:
 
 def draw_people() -> None:
     """Authentication and Authorization."""
-    actor = session.actor()
     waiting = accounts.count(db, actor, standing=Standing.AWAITS_APPROVAL)
     section("Authentication and Authorization")
     with st.container(horizontal=True):
@@ -125,13 +123,12 @@ def draw_tokens() -> None:
         "admin-tokens",
         "API tokens",
         "Whose scripts may come in, how much they do, and revoking their tokens.",
-        [counted(tokens.count_of_everybody(db, session.actor()), "token")],
+        [counted(tokens.count_of_everybody(db, actor), "token")],
     )
 
 
 def draw_nodes() -> None:
     """Core."""
-    actor = session.actor()
     known = nodes.listed(db, actor)
     servers = sum(isinstance(node, Server) for node in known)
     full = sum(usage.warns for usage in quotas.usages(db, actor))
@@ -171,7 +168,6 @@ def draw_settings() -> None:
 
 def draw_rest() -> None:
     """What is no setting: jobs, mails, the trail."""
-    actor = session.actor()
     counts = jobs.overview(db, actor)
     totals = {state: sum(of_kind.get(state, 0) for of_kind in counts.values()) for state in State}
     active = {state: totals[state] for state in (State.UNVERIFIED, State.PENDING, State.IN_PROGRESS)}
@@ -215,7 +211,7 @@ def draw_rest() -> None:
 
 
 heading("Administration")
-asked(lambda: accounts.count(db, session.actor()))
+asked(lambda: accounts.count(db, actor))
 draw_alarms()
 draw_first_steps()
 draw_people()

@@ -15,11 +15,13 @@ from ui.parts.refusals import asked
 from ui.parts.tables import Column, Look
 
 db = context.database()
+TIME, ACTION, FROM, ABOUT, REASON = 180, 130, 95, 205, 90
+"""Pixels of columns: together they fit into the window of a laptop, and a larger one shares its room among them."""
 LOOK = Look[AuditEntry](
     [
-        Column("Time", lambda entry: times.exact(entry.at)),
+        Column("Time", lambda entry: times.exact(entry.at), st.column_config.TextColumn(width=TIME)),
         Column("Who", lambda entry: entry.actor),
-        Column("Action", lambda entry: action_word(entry.action)),
+        Column("Action", lambda entry: action_word(entry.action), st.column_config.TextColumn(width=ACTION)),
         Column(
             "Outcome",
             lambda entry: [outcome_word(entry)],
@@ -29,9 +31,9 @@ LOOK = Look[AuditEntry](
                 accept_new_options=True,
             ),
         ),
-        Column("From", lambda entry: entry.address),
-        Column("About", lambda entry: entry.subject, st.column_config.TextColumn(width="large")),
-        Column("Reason", lambda entry: entry.reason),
+        Column("From", lambda entry: entry.address, st.column_config.TextColumn(width=FROM)),
+        Column("About", lambda entry: entry.subject, st.column_config.TextColumn(width=ABOUT)),
+        Column("Reason", lambda entry: entry.reason, st.column_config.TextColumn(width=REASON)),
         Column("More", lambda entry: "details" if entry.has_details else ""),
     ],
     alt="Audit trail",
@@ -63,7 +65,7 @@ def filters() -> AuditFilter:
         until = st.date_input("Until", None, key="audit-until", bind="query-params", format="YYYY-MM-DD")
         who = search("audit-who", "Who", "Username")
         action = choose("audit-action", "Action", {action: action_word(action) for action in AuditAction})
-        text = search("audit-text", "Text", "About, reason or address")
+        text = search("audit-text", "Text", "About, reason, from")
     return AuditFilter(midnight(since), midnight(until, days=1), who, action, text)
 
 

@@ -46,7 +46,7 @@ def counts(shown: Mapping[JobKind, Mapping[State, int]]) -> None:
 def filters() -> Filters:
     """Draw the filters of the list, and return which jobs are meant."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="overview-filters"):
-        text = search("overview-q", "Search", "Trial, owner or number of a job")
+        text = search("overview-q", "Search", "Trial, owner or job number")
         kind = choose(job_counts.KIND, "Kind", {kind: status.kind_word(kind) for kind in JobKind}, every="Any")
         words = [status.word(state) for state in State]
         chosen = st.multiselect("State", words, key=job_counts.STATE, bind="query-params", placeholder="Any")
@@ -68,7 +68,7 @@ def look(counts: Mapping[int, Mapping[State, int]]) -> Look[Job]:
     link = st.column_config.LinkColumn(display_text=":material/open_in_new:", help=hint, width=RUN)
     more = [
         Column[Job]("Urgent", lambda job: job.urgent, st.column_config.CheckboxColumn(width=URGENT)),
-        Column[Job]("Run", lambda job: jobs.flow_run_url(settings, job) or None, link),
+        Column[Job]("Run", lambda job: jobs.flow_run_url(settings, job), link),
     ]
     empty = "No job matches. Choose other filters to see the whole history."
     return jobs_look(counts, with_owner=True, more=more, empty=empty)

@@ -16,7 +16,7 @@ from models.domain.people import Group, Permission
 from models.domain.project import App, AppState
 from models.domain.requests import StudyWish, TransferRequest
 from services import audit, jobs, nodes, project
-from services.people import groups
+from services.people import groups, sessions
 from services.post import broadcasts
 from tests.app_pages import Site, click, labels, told
 from tests.people import a_user, mails_to
@@ -301,6 +301,15 @@ def test_the_index_has_the_sections_of_the_guide_and_says_what_needs_attention(s
     assert "2 servers" in shown
     assert "1 pending" in shown
     assert "Maintenance mode is on" in shown
+
+
+def test_the_index_asks_once_who_looks_at_it(site: Site) -> None:
+    site.sign_in_superuser()
+    app = site.open("administration")
+    find, asked = sessions.find, []
+    site.monkeypatch.setattr(sessions, "find", lambda *args, **kwargs: asked.append(1) or find(*args, **kwargs))
+    app.run()
+    assert len(asked) == 2, "once for the frame of the page, and once for what is in it"
 
 
 def test_the_index_leaves_out_what_somebody_may_not_see(site: Site) -> None:

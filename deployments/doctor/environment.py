@@ -61,8 +61,7 @@ def production(settings: Settings) -> Iterator[Finding]:
     if settings.is_production:
         yield ok("Environment", "production; unsafe values are refused.")
         return
-    hosts = {settings.web_host, urlsplit(settings.web_url).hostname}
-    if hosts <= LOOPBACK:
+    if not _is_reached(settings):
         yield ok("Environment", "development, on this machine only.")
         return
     unsafe = _refused_in_production(settings)
@@ -71,6 +70,24 @@ def production(settings: Settings) -> Iterator[Finding]:
     yield warning(
         "Environment", f"Others reach this installation, which does not say that it is production.{told}", remedy
     )
+
+
+def patient_data(settings: Settings) -> Iterator[Finding]:
+    """Look whether anybody has decided how long jobs keep what names patients, where these are real ones."""
+    if settings.keep_jobs_days:
+        yield ok("Patient data", f"Jobs lose it {settings.keep_jobs_days} days after their end.")
+    elif settings.is_production or _is_reached(settings):
+        remedy = (
+            "Set ADIT_KEEP_JOBS_DAYS, such as 180 as in example.env; what goes cannot be had again, see Retention in "
+            "docs/operations.md. 36525 says that a century is meant."
+        )
+        words = "Jobs that have ended keep patient IDs, answers and batch files for ever: ADIT_KEEP_JOBS_DAYS is 0."
+        yield warning("Patient data", words, remedy)
+
+
+def _is_reached(settings: Settings) -> bool:
+    """Whether others than this machine may reach the installation."""
+    return not {settings.web_host, urlsplit(settings.web_url).hostname} <= LOOPBACK
 
 
 def _refused_in_production(settings: Settings) -> str:

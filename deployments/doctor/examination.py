@@ -16,6 +16,7 @@ OF_SETTINGS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
     environment.file_is_private,
     environment.file_is_read_alike,
     environment.production,
+    environment.patient_data,
     storage.directory,
     storage.disk,
     storage.file_system,

@@ -1,4 +1,4 @@
-"""example.env names exactly the settings with their defaults, and its secrets are refused in production."""
+"""example.env names exactly the settings, with their defaults or what new ones need; production refuses its secrets."""
 
 import re
 from pathlib import Path
@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from models.settings import EXAMPLE_MASTER_KEY, Settings
 
 EXAMPLE = Path(__file__).parents[2] / "example.env"
+FOR_NEW_INSTALLATIONS = {"keep_jobs_days": 180}
+"""What a new one should begin with, and an older one should not get by an update: patient data would be gone."""
 
 
 @pytest.fixture(autouse=True)
@@ -26,9 +28,10 @@ def test_the_example_names_every_setting_in_order_and_no_other() -> None:
     assert list(entries()) == [f"ADIT_{name.upper()}" for name in Settings.model_fields]
 
 
-def test_the_example_shows_the_defaults() -> None:
+def test_the_example_shows_the_defaults_but_for_what_only_new_installations_get() -> None:
     plain = Settings(_env_file=None, master_key=EXAMPLE_MASTER_KEY)  # type: ignore[call-arg, arg-type]
-    assert Settings(_env_file=EXAMPLE) == plain  # type: ignore[call-arg]
+    assert Settings(_env_file=EXAMPLE) == plain.model_copy(update=FOR_NEW_INSTALLATIONS)  # type: ignore[call-arg]
+    assert plain.keep_jobs_days == 0
 
 
 def test_every_setting_is_described_by_its_own_description() -> None:

@@ -258,6 +258,10 @@ def reached_but_not_production(_: House) -> None:
     set_variables(web_host="0.0.0.0")
 
 
+def kept_for_ever(_: House) -> None:
+    set_variables(web_host="0.0.0.0")
+
+
 def open_data_directory(house: House) -> None:
     house.data_dir.chmod(0o755)
 
@@ -483,6 +487,7 @@ FAULTS: list[tuple[Callable[[House], None], str, Level, str, str]] = [
     (unknown_time_zone, "Settings", Level.PROBLEM, "ADIT_TIME_ZONE: ", "example.env"),
     (known_key_in_production, "Settings", Level.PROBLEM, "the example key is not a secret", "example.env"),
     (reached_but_not_production, "Environment", Level.WARNING, "web_url: it must", "ADIT_ENVIRONMENT=production"),
+    (kept_for_ever, "Patient data", Level.WARNING, "for ever", "ADIT_KEEP_JOBS_DAYS"),
     (open_data_directory, "Data directory", Level.WARNING, "Other users", "chmod 700"),
     (no_data_directory, "Data directory", Level.PROBLEM, "is not there", "ADIT_DATA_DIR"),
     (full_disk, "Disk", Level.PROBLEM, "No transfer begins", "Free some space"),

@@ -21,7 +21,7 @@ from models.domain.jobs import State
 from models.domain.nodes import Server
 from models.domain.people import Permission
 from models.domain.requests import StudyWish
-from services import audit, nodes
+from services import audit, nodes, trials
 from services.gateway import converting, retrieving
 from services.streams import Stream
 from tests.corpus.search import Haystack
@@ -207,7 +207,13 @@ def test_a_retrieval_for_a_trial_gives_the_files_that_a_transfer_for_it_gives(
     (item,) = installation.transfer(source, folder, wish, trial=trial, trial_protocol_name="A trial")
     assert item.state is State.SUCCESS, item.message
     moved = {path.stem: path.read_bytes() for path in (tmp_path / "out").rglob("*.dcm")}
-    files = a_site.files(f"{entry}/wadors/studies/{study.study_uid}", **names)
+    path = f"{entry}/wadors/studies/{study.study_uid}"
+    for token in (a_site.pseudonymous, a_site.identified):
+        stranger = a_site.api.client(token).get(path, params=names)
+        assert (stranger.status_code, list(stranger.json()["errors"])) == (403, ["trial_protocol_id"])
+        assert item.pseudonym not in stranger.text
+    trials.allow(installation.db, TESTER, trials.named(installation.db, TESTER, trial).id, "paul")
+    files = a_site.files(path, **names)
     assert {dcmread(BytesIO(file)).PatientID for file in files} == {item.pseudonym}
     assert {split_part10(file).sop_uid: file for file in files} == moved
     again = a_site.files(f"{entry}/wadors/studies/{study.study_uid}", pseudonym=item.pseudonym, **names)

@@ -39,7 +39,7 @@ from models.domain.requests import JobHead, StudyWish, TransferRequest
 from models.domain.tokens import TokenWish
 from models.domain.webhooks import WebhookWish
 from models.settings import Settings
-from services import audit, escrow, folder_holds, holding, jobs, nodes, project, quotas, review
+from services import audit, escrow, folder_holds, holding, jobs, nodes, project, quotas, review, trials
 from services.alarms import standing as alarms
 from services.batches import checks, content, queries, results, transfers, verdicts
 from services.checks import connections
@@ -232,6 +232,11 @@ review.held (own)           -                        ok      ok          ok     
 review.held (foreign)       REVIEW_HELD              none    ok          none    ok      ok          ok          out
 review.release              REVIEW_HELD              no      WrongState  no      no      WrongState  WrongState  out
 review.reject               REVIEW_HELD              no      WrongState  no      no      WrongState  WrongState  out
+trials.list                 -                        no      no          no      ok      ok          ok          out
+trials.get                  -                        no      no          no      ok      ok          ok          out
+trials.named                -                        no      no          no      ok      ok          ok          out
+trials.allow                -                        no      no          no      ok      ok          ok          out
+trials.remove               -                        no      no          no      ok      ok          ok          out
 escrow.look_up              READ_ESCROW              no      none        no      no      none        none        out
 escrow.forget               FORGET_SCOPE             no      ok          no      no      ok          ok          out
 """
@@ -357,6 +362,9 @@ class World:
     def trial(self) -> str:
         ScopeStore(self.db).for_trial("T1", "eve")
         return "T1"
+
+    def trial_number(self) -> int:
+        return ScopeStore(self.db).of_trial(self.trial())
 
     def entry(self) -> int:
         AuditStore(self.db).add("x", AuditAction.SEARCH, "x", "", "done", "", {"patient_id": "P1"})
@@ -557,6 +565,11 @@ DOORS: dict[str, Callable[[World], object]] = {
     "review.held (foreign)": lambda w: review.held(w.db, w.actor, w.foreign_job()),
     "review.release": lambda w: review.release(w.db, w.actor, w.item("stranger", State.FAILURE), None, WHY),
     "review.reject": lambda w: review.reject(w.db, w.actor, w.item("stranger", State.FAILURE), None, WHY),
+    "trials.list": lambda w: trials.list(w.db, w.actor),
+    "trials.get": lambda w: trials.get(w.db, w.actor, w.trial_number()),
+    "trials.named": lambda w: trials.named(w.db, w.actor, w.trial()),
+    "trials.allow": lambda w: trials.allow(w.db, w.actor, w.trial_number(), w.other.username),
+    "trials.remove": lambda w: trials.remove(w.db, w.actor, w.trial_number(), "eve"),
     "escrow.look_up": lambda w: escrow.look_up(w.db, w.actor, w.trial(), "ANON", WHY),
     "escrow.forget": lambda w: escrow.forget(w.db, w.actor, w.trial(), WHY),
 }

@@ -47,12 +47,11 @@ def watch(db: Database, actor: Actor, job_id: int, pause: Callable[[float], None
 
 def show_items(db: Database, actor: Actor, job_id: int) -> None:
     """Print what has become of every item of a job: counts of instances, then each study with its message."""
-    receipts = jobs.receipts(db, actor, job_id)
-    items = jobs.items(db, actor, job_id)
+    found = jobs.receipts(db, actor, job_id)
     keeps_identity = jobs.get(db, actor, job_id).keep_identity
-    rows = [_row(item, receipts[item.id], keeps_identity) for item in items]
+    rows = [_row(item, receipt, keeps_identity) for item, receipt in found]
     show_table(f"Items of job {job_id}", _COLUMNS, rows)
-    for item in items:
+    for item, _ in found:
         code = f"{item.error_code}: " if item.error_code else ""
         say(f"#{item.position} study {item.study_uid}: {code}{item.message or 'not tried yet'}")
 

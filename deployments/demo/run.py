@@ -146,7 +146,7 @@ def _pause(supervisor: Supervisor) -> Callable[[float], None]:
 
 
 def _check(db: Database, actor: Actor, job: Job) -> None:
-    verdicts = {receipt.verdict for receipt in jobs.receipts(db, actor, job.id).values()}
+    verdicts = {receipt.verdict for _, receipt in jobs.receipts(db, actor, job.id)}
     if job.state is not State.SUCCESS or verdicts != {Completeness.COMPLETE}:
         raise Incomplete(f"Job {job.id} should be a success with complete receipts. {job.message}")
 

@@ -70,7 +70,7 @@ def _person(patient: int, study: int) -> Person:
         operator=f"Operat{what}",
         institution=f"Klinik Hohen{what}",
         station=f"STN{what.upper()}",
-        serial=f"SERNO{study:07d}",
+        serial=f"SERNO{5_000_000 + study}",
         request_id=f"REQ{study:08d}",
     )
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from dicom.deid import rules
 from dicom.deid.charsets import codec_of, decoded
+from dicom.deid.digits import LONG, is_round, runs, telling_numbers
 from dicom.deid.folding import folded, spellings
 from dicom.deid.vocabulary import NOBODY, PARTICLES, names_a_kind
 from models.domain.errors import RuleFailed
@@ -48,24 +49,21 @@ WANTED = ID_TAGS | MINOR_ID_TAGS | _PHONE_TAGS | _TELECOM_TAGS | _ADDRESS_TAGS |
 
 SHORT_NAME = 5
 """Names shorter than this count only as whole words: Ann is not in scANNer."""
-LONG_ID = 6
-"""Digits without letters are compared with numbers and inside opaque bytes only when there are so many of them."""
 _SHORTEST_NAME, _SHORTEST_ID, _SHORTEST_DIGITS, _SHORTEST_UID = 3, 4, 5, 12
-_SHORTEST_PHONE, _LONGEST_PHONE = 6, 8
-_MOST_ROUND_DIGITS = 2
-"""A round number, as 100000, is in many attributes by chance."""
+_SHORTEST_PHONE, _LONGEST_PHONE = 6, 7
 _NAME_COMPONENTS, _SHORTEST_ADDED_NAME = 3, 4
 _MOST_JOINED_PARTS, _MOST_NAME_PARTS = 6, 400
 """Family, given and middle name; prefixes and suffixes are titles."""
 _NOT_LETTERS = re.compile(r"[\W_]+")
 _SEPARATORS = re.compile(r"(?:(?<![0-9])[.,]|[.,](?![0-9])|[^\w.,]|_)+")
 _TOKENS = re.compile(r"[0-9]+|[^\W\d_]+")
-_HOUSE = re.compile(r"([^\W\d_]{4,})[\W_]{0,3}([0-9]{1,4}[a-z]?)(?![^\W_])")
+_HOUSE = re.compile(r"([^\W\d_]{4,})[\W_]{0,3}(?:nr[\W_]{0,3})?([0-9]{1,4} ?[a-z]?)(?![^\W_])")
+_NUMBER_AND_LETTER = re.compile(r" (?=[a-z])|(?<=[0-9])(?=[a-z])")
 _POSTCODE = re.compile(r"(?<![^\W_])([0-9]{4,6})[\W_]{1,2}([^\W\d_]{4,})")
 _STREET = re.compile(r"str(?:asse)?$")
 _MAIL = re.compile(r"[^\s<>;,]+@[^\s<>;,]+")
 _DIGITS = re.compile(r"[0-9]+")
-_DIGIT_RUNS = re.compile(r"\+?[0-9](?:[ ()/.\\-]{0,3}[0-9])+")
+_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9]{5})")
 _DATES = (
     re.compile(r"(?P<year>[0-9]{4})(?P<month>[0-9]{2})(?P<day>[0-9]{2})"),
     re.compile(r"(?P<year>[0-9]{4})([ ./-])(?P<month>[0-9]{1,2})\2(?P<day>[0-9]{1,2})(?![0-9])"),
@@ -109,7 +107,7 @@ class Words:
     birth_digits: frozenset[str] = frozenset()
     """The date in eight or six digits, as in pseudonyms that people made up."""
     numbers: frozenset[str] = frozenset()
-    """Identifiers of digits alone, without leading zeros."""
+    """Digits of identifiers that tell alone: without leading zeros, or with them when they are too few without."""
     phones: frozenset[str] = frozenset()
     """Last digits of telephone numbers."""
     opaque: frozenset[str] = frozenset()
@@ -283,26 +281,43 @@ class _Gathering:
     def _take_minor_id(self, text: str) -> None:
         plain = spaced(text)
         self._scrub_words(plain)
-        if len(plain) >= LONG_ID and any(letter.isdigit() for letter in plain):
+        if len(plain) >= LONG and any(letter.isdigit() for letter in plain):
             self._add_id(plain)
 
     def _add_id(self, plain: str) -> None:
-        digits = plain.lstrip("0")
-        if not plain.isdigit():
-            self._add_phrase(plain, plain)
-            if len(plain) >= LONG_ID and _DIGITS.search(plain):
-                self.opaque.add(plain)
-        elif len(digits) >= _SHORTEST_DIGITS:
+        if plain.isdigit():
+            self._add_digits(plain)
+            return
+        for written in {plain, _ZEROS.sub("", plain)}:
+            self._add_phrase(_apart(written), plain)
+        if len(plain) >= LONG and _DIGITS.search(plain):
+            self.opaque.add(plain)
+        for number in telling_numbers(plain):
+            self._add_number(number)
+
+    def _add_digits(self, number: str) -> None:
+        digits = number.lstrip("0")
+        if len(digits) >= _SHORTEST_DIGITS:
             self.phrases.add(f"0*{digits}")
             self.anchors.add(digits.encode())
-            if len(digits) >= LONG_ID and len(digits.rstrip("0")) > _MOST_ROUND_DIGITS:
-                self.numbers.add(digits)
-            if len(digits) > LONG_ID:
-                self.opaque.add(digits)
+        if len(digits) > LONG:
+            self.opaque.add(digits)
+        if len(number) >= LONG and not is_round(number):
+            self._add_number(number)
+
+    def _add_number(self, number: str) -> None:
+        """A number that tells alone: with the zeros that it begins with, where it is too short without."""
+        digits = number.lstrip("0")
+        told = digits if len(digits) >= LONG else number
+        self.numbers.add(told)
+        self.phrases.add(f"0*{told}")
+        self.anchors.add(told.encode())
+        if len(digits) > LONG:
+            self.opaque.add(digits)
 
     def _take_phone(self, text: str) -> None:
-        for run in _DIGIT_RUNS.findall(text):
-            digits = "".join(_DIGITS.findall(run)).lstrip("0")
+        for run in runs(text):
+            digits = run.lstrip("0")
             if len(digits) >= _SHORTEST_PHONE:
                 self.phones.add(digits[-_LONGEST_PHONE:])
                 self.anchors.add(digits[-_LONGEST_PHONE:].encode())
@@ -319,7 +334,8 @@ class _Gathering:
         self.scrub.update(word for word in _NOT_LETTERS.split(plain) if len(word) >= _SHORTEST_NAME)
         for street, number in _HOUSE.findall(plain):
             begin = _STREET.sub("str", street)
-            pattern = re.escape(begin) + ("(?:asse)?" if begin.endswith("str") else "") + " ?" + number
+            ending = "(?:asse)?" if begin.endswith("str") else ""
+            pattern = rf"{re.escape(begin)}{ending} ?(?:nr ?)?{_NUMBER_AND_LETTER.sub(' ?', number)}"
             self.phrases.add(pattern)
             self.anchors.add(self._anchor(begin, street))
         for postcode, place in _POSTCODE.findall(plain):
@@ -436,11 +452,6 @@ def _in_utf_8(value: bytes) -> str | None:
         return None
 
 
-def digit_runs(text: str) -> Iterator[str]:
-    """Yield the digits of each number in a text, also of one that is written in groups."""
-    return ("".join(_DIGITS.findall(run)) for run in _DIGIT_RUNS.findall(text))
-
-
 def _parts(components: Iterable[str]) -> list[str]:
     words = (word for component in components for word in _NOT_LETTERS.split(component))
     return [word for word in words if len(word) > 1 and folded(word) not in NOBODY | _TITLES]
@@ -462,11 +473,17 @@ def _alternatives(patterns: Iterable[str]) -> re.Pattern[str] | None:
     return re.compile(joined) if joined else None
 
 
+def _apart(identifier: str) -> str:
+    """The letters and digits of an identifier, each for itself where they are many, since people group them anew."""
+    joined = "".join(_TOKENS.findall(identifier))
+    return " ".join(joined) if len(joined) >= LONG and _DIGITS.search(joined) else identifier
+
+
 def _within(identifier: str) -> str:
     """A pattern of a long identifier that letters may stand beside, and digits beside its letters."""
     if identifier.isdigit():
         return rf"(?<![0-9])(?<![0-9][.,])0*{identifier}(?![0-9]|[.,][0-9])"
-    tokens = _TOKENS.findall(identifier)
+    tokens = _TOKENS.findall(_apart(identifier))
     before = "(?<![0-9])" if tokens[0].isdigit() else ""
     behind = "(?![0-9])" if tokens[-1].isdigit() else ""
     return before + r"[ .,]?".join(map(re.escape, tokens)) + behind
@@ -495,8 +512,10 @@ def _date_patterns(year: str, month: str, day: str) -> Iterator[str]:
     for one, two, three in _orders(year, short_month, short_day):
         yield rf"{one}[ .,]{two}[ .,]{three}"
     names = f"(?:{'|'.join(_months(month))})"
+    short_day = f"(?:{short_day}|{_ordinal(day.lstrip('0'))}(?: of)?)"
     yield rf"{short_day}[ .]?{names}[ .]?(?:{year}|{year[2:]})"
     yield rf"{names}[ .]?{short_day}[ .,]?(?:{year}|{year[2:]})"
+    yield rf"{year}[ .]?{names}[ .]?{short_day}"
 
 
 def _short_date_patterns(year: str, month: str, day: str) -> Iterator[str]:
@@ -533,8 +552,16 @@ def _numeric_anchors(year: str, month: str, day: str) -> Iterator[str]:
 
 def _date_anchors(year: str, month: str, day: str) -> Iterator[str]:
     yield from _numeric_anchors(year, month, day)
+    short_day = day.lstrip("0")
+    ordinal = _ordinal(short_day)
     for name in _months(month):
-        yield from (day.lstrip("0") + name[:3], name[-3:] + day.lstrip("0"), name[-3:] + day)
+        yield from (f"{number}{name[:3]}" for number in (short_day, ordinal, f"{ordinal}of"))
+        yield from (name[-3:] + short_day, name[-3:] + day)
+
+
+def _ordinal(day: str) -> str:
+    ending = "th" if day in {"11", "12", "13"} else {"1": "st", "2": "nd", "3": "rd"}.get(day[-1:], "th")
+    return day + ending
 
 
 def _months(month: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Literal
 
-from dicom.deid import rules
+from dicom.deid import digits, rules
 from dicom.deid.charsets import ESCAPE, codec_of, decoded, is_one_byte
 from dicom.deid.encoding import (
     UNDEFINED_LENGTH,
@@ -28,7 +28,7 @@ from dicom.deid.encoding import (
 from dicom.deid.folding import folded
 from dicom.deid.identifiers import Identifiers, character_set
 from dicom.deid.marks import METHOD, foreign_methods
-from dicom.deid.needles import SHORT_NAME, Needles, Rules, Words, digit_runs, spaced, texts_of
+from dicom.deid.needles import SHORT_NAME, Needles, Rules, Words, spaced, texts_of
 from dicom.deid.pixels.segments import Fragments
 from dicom.deid.rules import SEQUENCE_RULES, Rule, name_of
 from dicom.deid.unknown_bytes import is_within
@@ -52,8 +52,8 @@ _VERSIONS = frozenset({METHOD, 0x00080103, 0x00181019, 0x00181020, 0x00660031})
 de-identification, versions of coding schemes, of software, of that of secondary captures, of algorithms."""
 _LONG_NAME = 7
 """Names of so many letters are no chance within longer words of code strings."""
-_PRINTABLE = re.compile(r"[ -~\xa0-\u024f]{8,}")
-"""What is text within opaque bytes, and not there by chance."""
+_PRINTABLE = re.compile(r"[ -~\xa0-\u024f]{8,}|[0-9]{6,}")
+"""What is text or a number within opaque bytes, and not there by chance."""
 _SHORTEST_OPAQUE = SHORT_NAME
 """Opaque bytes that are fewer can hold no name that is searched for in them."""
 _BETWEEN_PIXELS = "An identifier of the patient is written between the pixels."
@@ -210,7 +210,7 @@ def _holds(tag: int, vr: bytes, value: bytes, rule: Rule, words: Words, charset:
         is_long = len(value) >= _SHORTEST_OPAQUE
         return is_long and _may_hold(value, words, (charset,)) and _is_opaquely_in(value, charset, words)
     if vr in {b"IS", b"DS"} and all(is_number(single.strip(b" \0") or b"0") for single in value.split(b"\\")):
-        return any(_is_identifying(_number(single), words) for single in value.split(b"\\"))
+        return any(_is_identifying(single.strip(b" \0+").decode("latin-1"), words) for single in value.split(b"\\"))
     if vr == b"UI" and not value.translate(None, b"0123456789.\\ \0"):
         return any(part in words.numbers for part in _NOT_DIGITS.split(value.decode("latin-1")))
     if vr == b"TM" and all(_TIME.fullmatch(single.strip(b" \0")) for single in value.split(b"\\")):
@@ -267,9 +267,10 @@ def _holds_digits(text: str, words: Words) -> bool:
     """Whether a number that was written in groups is an identifier or ends a telephone number."""
     if not words.phones and not words.numbers:
         return False
-    return any(
-        run.lstrip("0") in words.numbers or any(phone in run for phone in words.phones) for run in digit_runs(text)
-    )
+    plain = folded(text)
+    if any(phone in run for run in digits.runs(plain) for phone in words.phones):
+        return True
+    return any(number in words.numbers or number.lstrip("0") in words.numbers for number in digits.grouped(plain))
 
 
 def _is_opaquely_in(value: bytes, charset: bytes, words: Words) -> bool:
@@ -440,10 +441,9 @@ def _holds_uid(value: bytes, uids: frozenset[bytes]) -> bool:
     )
 
 
-def _is_identifying(number: str, words: Words) -> bool:
+def _is_identifying(written: str, words: Words) -> bool:
+    number = digits.integer(written)
     is_long = len(number) >= _DATE_DIGITS - 1
-    return number in words.numbers or (is_long and number.zfill(_DATE_DIGITS) in words.birth_digits)
-
-
-def _number(single: bytes) -> str:
-    return single.strip(b" \0+").decode("latin-1").removesuffix(".0").lstrip("0")
+    return not words.numbers.isdisjoint({number, written}) or (
+        is_long and number.zfill(_DATE_DIGITS) in words.birth_digits
+    )

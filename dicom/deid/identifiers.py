@@ -1,7 +1,7 @@
 """Collects what an instance's original identifies people with, from all of its levels."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from pydicom._dicom_dict import DicomDictionary
@@ -27,8 +27,12 @@ _SMALL_BYTES = 4096
 """Longer sequences, as of enhanced multi-frame images, are searched for names only when they can hold one."""
 _UID_ELEMENT = re.compile(rb"UI(..)([0-9. \\][0-9. \\\0]*)", re.DOTALL)
 """The VR, the length, and what may be UIDs until there, or longer."""
-_TEXT_VRS = (b"DA", b"IS", b"LO", b"LT", b"SH", b"ST", b"UC", b"UT")
-"""What an identifier is encoded as, also by mistake; PN and UN are looked for whatever the tag is."""
+_EXPLICIT_TAG = re.compile(
+    rb"(?:A(?=[EST])|C(?=S)|D(?=[AST])|F(?=[DL])|I(?=S)|L(?=[OT])|O(?=[BDFLVW])|S(?=[HLSTV])|T(?=M)|U(?=[CILRSTV]))"
+    rb"(?<=(....).)",
+    re.DOTALL,
+)
+"""The tag before a VR, whichever somebody gave it; PN and UN are looked for whatever the tag is."""
 _MOST_SEQUENCES, _MOST_PEOPLE = 5000, 100
 
 
@@ -176,15 +180,7 @@ _WANTED_TAGS = {
 
 def _mentions_wanted(value: bytes, syntax: Syntax) -> bool:
     """Whether the tag of an identifying attribute is before a VR somewhere in explicitly encoded bytes."""
-    wanted = _WANTED_TAGS[syntax.big_endian]
-    return any(value[place - 4 : place] in wanted for vr in _TEXT_VRS for place in _places(value, vr))
-
-
-def _places(value: bytes, word: bytes) -> Iterator[int]:
-    place = value.find(word)
-    while place >= 0:
-        yield place
-        place = value.find(word, place + 1)
+    return not _WANTED_TAGS[syntax.big_endian].isdisjoint(_EXPLICIT_TAG.findall(value))
 
 
 def _uids_in(value: bytes, syntax: Syntax, rule_for: Rules) -> Found:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from pydicom import Dataset
 from pydicom.sequence import Sequence
+from pydicom.valuerep import STANDARD_VR
 
 from dicom.deid import residue
 from dicom.deid.encoding import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, read_elements
@@ -435,6 +436,19 @@ def test_identifiers_of_a_long_sequence_are_found_without_names_in_it() -> None:
         with pytest.raises(ResidueFound):
             checked(with_maker(text), original)
     checked(with_maker("etwas"), original)
+
+
+@pytest.mark.parametrize("syntax_uid", [EXPLICIT, BIG_ENDIAN])
+@pytest.mark.parametrize("vr", sorted(STANDARD_VR - {"SQ"}))
+def test_an_identifier_of_a_long_sequence_is_found_under_whatever_vr(vr: str, syntax_uid: str) -> None:
+    syntax = SYNTAXES[syntax_uid]
+    filler = syntax.encoded_item(syntax.encoded(0x00209158, b"LT", b"." * 60)) * 100
+    for tag in (0x00080050, 0x00100010, 0x00100020, 0x00380010):
+        item = syntax.encoded_item(syntax.encoded(tag, vr.encode(), b"SEK998877 "))
+        data = memoryview(syntax.encoded(0x00400275, b"SQ", filler + item + filler))
+        needles = Identifiers().needles(data, read_elements(data, syntax), {}, syntax, RESEARCH.rule_for)
+        with pytest.raises(ResidueFound):
+            check(encoded(with_maker("SEK998877"), syntax_uid), needles, syntax, RESEARCH.rule_for)
 
 
 def test_many_uids_of_their_own_root_are_searched_fast_and_found() -> None:

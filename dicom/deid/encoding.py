@@ -17,6 +17,8 @@ UNDEFINED_LENGTH = 0xFFFFFFFF
 PIXEL_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 MAX_DEPTH = 32
 """Sequences nested deeper than this do not occur; reading them could exhaust the stack."""
+_MOST_ELEMENTS, _MOST_ITEMS = 1 << 20, 1 << 22
+"""Of one level and of one sequence. A megabyte that was deflated can hold more, and the places of each need memory."""
 
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
@@ -207,7 +209,9 @@ def _read(
     elements: list[Element] = []
     unpack_tag = _TAG[syntax.big_endian].unpack_from
     read_head = _implicit_head if syntax.implicit else _explicit_head
-    while position < stop:
+    for _ in range(_MOST_ELEMENTS):
+        if position >= stop:
+            break
         group, number = unpack_tag(data, position)
         tag = group << 16 | number
         if tag == _ITEM_END or tag > last_tag:
@@ -221,6 +225,8 @@ def _read(
             raise IndexError
         elements.append(Element(tag, vr, position, begin, last, end))
         position = end
+    else:
+        raise IndexError
     return elements, position
 
 
@@ -285,6 +291,6 @@ def _items(data: memoryview, position: int, stop: int, syntax: Syntax, depth: in
         else:
             items.append(Item(position, position + length))
             position += length
-        if position > stop:
+        if position > stop or len(items) > _MOST_ITEMS:
             raise IndexError
     return items, position

@@ -17,7 +17,7 @@ from dicom.deid.rules import (
     STUDY_TIME,
     STUDY_UID,
 )
-from dicom.deid.streams import opened
+from dicom.deid.streams import beginning
 from models.domain.errors import IdentityConflict, RuleFailed
 from models.domain.instances import EncodedInstance
 from models.domain.refs import StudyRef
@@ -58,7 +58,7 @@ def check_identity(instance: EncodedInstance, study: StudyRef) -> None:
     """Raise IdentityConflict when an instance is of another study or patient, or not the one it claims to be.
 
     An instance without a patient ID, and a study listed without one, are judged by the study alone. Reads the header
-    up to the Study Instance UID only (a deflated data set has to be inflated). Raises Unreadable.
+    up to the Study Instance UID only. Raises Unreadable.
     """
     _check(instance, _values(instance, _IDENTITY), study)
 
@@ -91,7 +91,7 @@ def _check(instance: EncodedInstance, values: Mapping[int, bytes], study: StudyR
 
 
 def _values(instance: EncodedInstance, tags: frozenset[int]) -> dict[int, bytes]:
-    data, syntax = opened(instance.parts, instance.transfer_syntax_uid)
+    data, syntax = beginning(instance.parts, instance.transfer_syntax_uid)
     elements = read_beginning(data, syntax, max(tags))
     return {element.tag: bytes(data[element.begin : element.stop]) for element in elements if element.tag in tags}
 

@@ -12,11 +12,11 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
 from api.access import caller_of
-from api.routing import SlowRoute
+from api.routing import FORM, SlowRoute
 from api.traffic import allow_body
 from services.batches import uploads
 
-MEDIA_TYPE = "multipart/form-data"
+MEDIA_TYPE = FORM
 _ROOM_FOR_FIELDS = 256 * 1024
 _MOST_FIELDS = 100
 

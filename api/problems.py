@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 
 from models.domain import errors
 from models.domain.errors import AditError, BadRequest, HeldBack, Refused
+from models.domain.refs import UID_PATTERN
 from services import faults
 
 MEDIA_TYPE = "application/problem+json"
@@ -86,6 +87,12 @@ _SENTENCES = {
     "missing": "it is needed.",
     "extra_forbidden": "it has a field that is not known.",
     "json_invalid": "this is no JSON.",
+    "model_attributes_type": "it has to be an object.",
+}
+_OF_A_PATTERN = {
+    f"^{UID_PATTERN.pattern}$": "this is no DICOM UID.",
+    r"^[^\x00]*$": "it has the character NUL.",
+    r"^[ -~]*$": "it has letters other than those of ASCII.",
 }
 
 
@@ -206,7 +213,8 @@ def _field(path: Sequence[str | int], kind: str) -> str:
 
 
 def _sentence(problem: Mapping[str, Any]) -> str:
-    if sentence := _SENTENCES.get(problem["type"]):
+    pattern = problem.get("ctx", {}).get("pattern")
+    if sentence := _SENTENCES.get(problem["type"]) or _OF_A_PATTERN.get(pattern):
         return sentence
     text = str(problem["msg"]).removeprefix("Value error, ")
     return text[:1].lower() + text[1:].rstrip(".") + "."

@@ -4,6 +4,7 @@ Their answers are made in the thread too, since a long list takes its time.
 """
 
 import inspect
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ClassVar
@@ -18,11 +19,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.access import Door
+from api.problems import Problem
 from api.threads import QUICK, SLOW, in_thread
 from models.domain.errors import BadRequest
 
 _MOST_VALUES = 200_000
 """Of one body: to read a JSON of millions of small ones stops the process for seconds, and takes much memory."""
+
+
+JSON, FORM = "application/json", "multipart/form-data"
+"""What bodies are made of."""
 
 
 class Route(APIRoute):
@@ -44,6 +50,7 @@ class Route(APIRoute):
         answer = super().get_route_handler()
         doors = doors_of(self)
         known = _query_names(self.dependant) if self.declares_its_query else None
+        takes_body = self.body_field is not None
         takes_json = self.body_field is not None and not isinstance(self.body_field.field_info, Form)
 
         async def admit_and_answer(request: Request) -> Response:
@@ -51,6 +58,8 @@ class Route(APIRoute):
                 await door(request)
             if known is not None and not known.issuperset(request.query_params.keys()):
                 raise BadRequest.of({"query": "it has a field that is not known."})
+            if takes_body:
+                _check_media_type(request, JSON if takes_json else FORM)
             if takes_json:
                 _check_values(await request.body())
             return await answer(request)
@@ -73,6 +82,16 @@ def _query_names(dependant: Dependant) -> frozenset[str]:
     """The parameters that may stand in the address of a route."""
     own = (field.alias for field in dependant.query_params)
     return frozenset(own).union(*map(_query_names, dependant.dependencies))
+
+
+def _check_media_type(request: Request, wanted: str) -> None:
+    """Raise Problem for a body that says to be something else, as what ``curl -d`` sends does unless told."""
+    headers = request.headers
+    sent = headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_meant = sent == wanted or (wanted == JSON and re.fullmatch(r"application/[^/]+\+json", sent) is not None)
+    if not is_meant and ("transfer-encoding" in headers or headers.get("content-length", "0") != "0"):
+        sentence = f"the body has to be {wanted}."
+        raise Problem(415, "UnsupportedMediaType", f"Content-Type: {sentence}", {"Content-Type": sentence})
 
 
 def _check_values(body: bytes) -> None:

@@ -41,10 +41,14 @@ def check_accepts(header: str, *offers: Offer) -> None:
     if not header.strip():
         return
     if len(header) > _MOST_LETTERS:
-        raise Problem(406, "NotAcceptable", f"Accept: no more than {_MOST_LETTERS} letters are read.")
+        raise _refusal(f"no more than {_MOST_LETTERS} letters are read.")
     if any(offer.suits(name, parameters) for name, parameters in _ranges(header) for offer in offers):
         return
-    raise Problem(406, "NotAcceptable", f"Accept: only {' or '.join(map(_words, offers))} can be answered here.")
+    raise _refusal(f"only {' or '.join(map(_words, offers))} can be answered here.")
+
+
+def _refusal(sentence: str) -> Problem:
+    return Problem(406, "NotAcceptable", f"Accept: {sentence}", {"Accept": sentence})
 
 
 def _ranges(header: str) -> Iterator[tuple[str, Mapping[str, str]]]:

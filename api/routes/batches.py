@@ -1,7 +1,7 @@
 """Batch files: read and told what is wrong, asked of servers, checked, moved, and given back with verdicts."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi import Form as FormData
@@ -32,6 +32,7 @@ from models.domain.answers import RowVerdict
 from models.domain.batch_requests import BatchFile
 from models.domain.batches import BatchKind
 from models.domain.errors import BadRequest
+from models.domain.people import Actor
 from models.domain.tokens import Operation
 from services import nodes
 from services.batch_files import templates
@@ -39,6 +40,8 @@ from services.batch_files.tables import FileKind
 from services.batch_files.writing import Download
 from services.batches import checks, queries, results, transfers, uploads, verdicts
 from services.batches.uploads import QueryUpload, TransferUpload
+
+U = TypeVar("U", bound=QueryUpload | TransferUpload)
 
 router = APIRouter(prefix="/v1", tags=["batches"], route_class=Route)
 slow_router = APIRouter(prefix="/v1", tags=["batches"], route_class=SlowRoute)
@@ -71,7 +74,7 @@ MOST_PROBLEMS = 1000
 def check_file(caller: Reader, wished: _Read) -> FileChecked:
     """What is wrong with a batch file, all at once. Nothing is kept, and no server is asked."""
     read = uploads.read_query if wished.kind is BatchKind.QUERY else uploads.read_transfer
-    found = read(caller.actor, _file(wished.file, wished.sheet))
+    found = _read_file(read, caller, wished.file, wished.sheet)
     return FileChecked(
         rows=len(found.rows),
         is_good=found.is_good,
@@ -95,7 +98,7 @@ def give_form(
 @form_router.post("/batch-queries", status_code=201)
 def submit_query(here: Here, caller: Searcher, wished: _Query, idempotency_key: Key = "") -> JobDetails:
     """Have each row of a file asked of each server. A file with errors is refused with all of them."""
-    found = uploads.read_query(caller.actor, _file(wished.file, wished.sheet))
+    found = _read_file(uploads.read_query, caller, wished.file, wished.sheet)
     _check_is_good(found)
     request = wished.request(found.rows, found.file, _sources(here, caller, wished.sources))
     job = queries.submit(here.db, here.settings, caller.actor, request, idempotency_key.strip())
@@ -124,7 +127,7 @@ def export_results(
 @form_router.post("/batch-checks", status_code=201)
 def submit_check(here: Here, caller: Mover, wished: _Check, idempotency_key: Key = "") -> JobDetails:
     """Have the rows of a batch transfer looked up, before anything is moved. A file with errors is refused."""
-    found = uploads.read_transfer(caller.actor, _file(wished.file, wished.sheet))
+    found = _read_file(uploads.read_transfer, caller, wished.file, wished.sheet)
     _check_is_good(found)
     source = nodes.chosen_source(here.db, caller.actor, wished.source)
     destination = nodes.chosen_destination(here.db, caller.actor, wished.destination)
@@ -166,8 +169,13 @@ def give_back(here: Here, caller: Reader, job_id: JobId) -> Response:
     return _download(verdicts.file(here.db, caller.actor, job_id))
 
 
-def _file(file: Any, sheet: str) -> BatchFile:
-    return BatchFile((file.filename or "").replace("\0", "")[:255], content_of(file), sheet)
+def _read_file(read: Callable[[Actor, BatchFile], U], caller: Caller, file: Any, sheet: str) -> U:
+    """What is in a file; the refusal of one that cannot be read names the field that it came in."""
+    try:
+        return read(caller.actor, BatchFile((file.filename or "").replace("\0", "")[:255], content_of(file), sheet))
+    except BadRequest as error:
+        error.problems = error.problems or {"file": error.message}
+        raise
 
 
 def _check_is_good(found: QueryUpload | TransferUpload) -> None:

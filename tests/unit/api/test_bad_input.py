@@ -185,6 +185,46 @@ def test_what_is_no_json_is_refused(site: Site, content: bytes, field: str | Non
     assert field is None or field in answer.json()["errors"]
 
 
+@pytest.mark.parametrize("media_type", ["", "application/x-www-form-urlencoded", "text/plain", "multipart/form-data"])
+def test_a_body_that_does_not_say_that_it_is_json_is_refused(site: Site, media_type: str) -> None:
+    headers = {"content-type": media_type} if media_type else {}
+    content = b'{"source": "PACS"}'
+    answer = site.ask("POST", "/v1/search/studies", site.token("ada"), content=content, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (415, "UnsupportedMediaType")
+    assert answer.json()["errors"] == {"Content-Type": "the body has to be application/json."}
+
+
+def test_json_may_be_of_a_kind_and_of_a_character_set(site: Site) -> None:
+    for media_type in ("application/json; charset=utf-8", "Application/JSON", "application/vnd.adit+json"):
+        headers = {"content-type": media_type}
+        answer = site.ask("POST", "/v1/search/studies", site.token("ada"), content=b"[]", headers=headers)
+        assert answer.json()["errors"] == {"body": "it has to be an object."}
+
+
+def test_a_form_is_no_other_body(site: Site) -> None:
+    answer = site.ask("POST", "/v1/batch-files/check", site.token("ada"), data={"kind": "query"})
+    assert (answer.status_code, set(answer.json()["errors"])) == (415, {"Content-Type"})
+
+
+def test_a_file_that_cannot_be_read_is_named(site: Site) -> None:
+    files = {"file": ("Doe.csv", b"\xff\xfeD")}
+    answer = site.ask("POST", "/v1/batch-files/check", site.token("ada"), data={"kind": "query"}, files=files)
+    assert (answer.status_code, set(answer.json()["errors"])) == (422, {"file"})
+    assert "Doe" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"study_uid": "1.2.x"}, {"study_uid": "this is no DICOM UID."}),
+        ({"study_uid": "1.2", "patient_id": "\0"}, {"patient_id": "it has the character NUL."}),
+    ],
+)
+def test_what_does_not_fit_a_pattern_is_told_in_words(site: Site, keys: dict[str, str], told: dict[str, str]) -> None:
+    answer = site.ask("POST", "/v1/search/series", site.token("ada"), json=keys)
+    assert (answer.status_code, answer.json()["errors"]) == (422, told)
+
+
 def test_a_body_that_is_too_large_is_refused_before_it_has_come(site: Site) -> None:
     token = site.token("ada")
     headers = {"content-type": "application/json"}

@@ -76,6 +76,6 @@ def test_every_documented_call_works(site: Site, monkeypatch: pytest.MonkeyPatch
     assert [each for each in answers if each[1] >= 300] == [("DELETE /v1/tokens/1", 404)]
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 423, 429, 500, 502, 503, 504, 507])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 415, 422, 423, 429, 500, 502, 503, 504, 507])
 def test_every_status_is_explained(status: int) -> None:
     assert re.search(rf"^\| .*\b{status}\b.* \|", PAGE, re.MULTILINE)

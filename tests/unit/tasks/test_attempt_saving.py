@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from models.db.engine import Database
+from models.db.folder_holds import FolderHoldStore
 from models.db.jobs import JobStore
 from models.db.receipts import ReceiptStore
-from models.domain.errors import AditError, Canceled, LeaseLost, PeerBusy, ServerStopped
+from models.domain.errors import AditError, Canceled, FolderFull, LeaseLost, PeerBusy, ServerStopped
 from models.domain.jobs import Item, Lease
 from models.domain.people import operator
 from models.domain.receipts import Receipt
@@ -111,6 +112,13 @@ def test_what_no_beat_has_noticed_yet_is_noticed_at_once(
     an_attempt.check()
     with pytest.raises(error):
         an_attempt.check_now()
+
+
+def test_a_folder_that_others_find_full_stops_nobody_who_is_at_work_there(an_attempt: Attempt) -> None:
+    folder_id = an_attempt.item.target_id
+    FolderHoldStore(an_attempt.db).hold(folder_id, an_attempt.item_id + 1, FolderFull(), "adit1", 0)
+    assert set(holding.reasons(an_attempt.db)) == {folder_id}
+    an_attempt.check_now()
 
 
 def test_an_attempt_that_goes_on_has_the_item_for_a_whole_lease(an_attempt: Attempt, clock: Clock) -> None:

@@ -79,7 +79,8 @@ def trial_fields(problems: Mapping[str, str], prefix: str = "") -> tuple[str, st
             "Trial ID",
             key=f"{prefix}trial-id",
             max_chars=64,
-            help="Within a trial a patient has the same pseudonym in every job. Jobs without one share nothing.",
+            help="Within a trial a patient has the same pseudonym in every job. It belongs to those who use it: "
+            "whoever names it first, and their groups. Jobs without one share nothing.",
             autocomplete="off",
             persist_state="session",
         )

@@ -15,6 +15,7 @@ from deployments.demo import studies as demo
 from deployments.demo.studies import StudyFiles
 from dicom.network.store import DimseSender
 from dicom.part10 import split_part10
+from models.db.scopes import ScopeStore
 from models.domain.audit import AuditAction, AuditFilter
 from models.domain.jobs import JobKind
 from models.domain.nodes import Folder, Server
@@ -338,6 +339,17 @@ def test_a_transfer_is_checked_and_sent(clinic: Site, files: list[StudyFiles]) -
     assert (item.study_uid, item.patient_id, item.pseudonym) == (ct.study_uid, ct.patient_id, "SUBJ-1")
     assert f"Job {job.id} is accepted" in told(app)
     assert f"Job {job.id}" in [title.value for title in app.title]
+
+
+def test_a_trial_of_others_is_told_at_its_field_and_nothing_is_sent(clinic: Site, files: list[StudyFiles]) -> None:
+    ScopeStore(clinic.db).for_trial("LUNG", "eve")
+    app = chosen(searched(opened(clinic)), files[0].study_uid)
+    app.text_input(key="trial-id").set_value("LUNG")
+    app = click(checked(app), "transfer")
+    said = [line.value.replace("\\", "") for line in app.markdown if "used by others" in line.value]
+    assert len(said) == 1 and "the trial LUNG is used by others. Ask one of its users" in said[0]
+    assert not app.error
+    assert jobs.count(clinic.db, clinic.shell, everybody=True) == 0
 
 
 def test_the_choices_are_remembered_for_the_next_time(clinic: Site, files: list[StudyFiles]) -> None:

@@ -12,11 +12,14 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from cryptography.fernet import Fernet
+from sqlalchemy import URL, Engine
 
+from models.db import engine
 from models.db.engine import Database
 from tests.waiting import wait_until
 
@@ -146,7 +149,36 @@ def cluster() -> Cluster:
     """The PostgreSQL of this process, started when first needed."""
     started = Cluster()
     atexit.register(started.stop)
+    _share_statements(f"postgresql+psycopg://adit@/postgres?host={started.directory}")
     return started
+
+
+_sharing: dict[str, Engine] = {}
+_create_engine = engine.create_engine
+
+
+def _engine_that_shares(url: URL, **options: Any) -> Engine:
+    """An engine that knows the statements that others of its kind have compiled.
+
+    A test process opens thousands of databases, and each would compile every statement anew, which takes longer than
+    asking the database.
+    """
+    made = _create_engine(url, **options)
+    if shared := _sharing.get(url.get_backend_name()):
+        made.dialect, made._compiled_cache = shared.dialect, shared._compiled_cache
+    return made
+
+
+def _share_statements(url: str) -> None:
+    """Let all engines of the URL's kind share what is compiled; one connection tells of which version that kind is."""
+    shared = _create_engine(url, query_cache_size=5000)
+    shared.connect().close()
+    shared.dispose()
+    _sharing[shared.dialect.name] = shared
+
+
+_share_statements("sqlite://")
+engine.create_engine = _engine_that_shares
 
 
 def _sweep() -> None:

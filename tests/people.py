@@ -31,10 +31,11 @@ def the_hash() -> str:
 def a_user(db: Database, name: str = "ada", **flags: bool | frozenset[int]) -> User:
     """An account that can sign in with ``PASSWORD``; ``flags`` are fields of the user."""
     store = UserStore(db)
-    user = store.add(name, a_profile(name), the_hash())
-    store.update(replace(user, **flags))  # type: ignore[arg-type]
-    store.confirm_email(user.id)
-    return store.approve(user.id, "tester")
+    with db.transaction():
+        user = store.add(name, a_profile(name), the_hash())
+        store.update(replace(user, **flags))  # type: ignore[arg-type]
+        store.confirm_email(user.id)
+        return store.approve(user.id, "tester")
 
 
 def a_session(db: Database, settings: Settings, user: User, address: str = "192.0.2.7") -> str:

@@ -50,7 +50,7 @@ WANTED = ID_TAGS | MINOR_ID_TAGS | _PHONE_TAGS | _TELECOM_TAGS | _ADDRESS_TAGS |
 SHORT_NAME = 5
 """Names shorter than this count only as whole words: Ann is not in scANNer."""
 _SHORTEST_NAME, _SHORTEST_ID, _SHORTEST_DIGITS, _SHORTEST_UID = 3, 4, 5, 12
-_SHORTEST_PHONE, _LONGEST_PHONE = 6, 7
+_SHORTEST_PHONE, _LOCAL_PHONE = 6, 7
 _NAME_COMPONENTS, _SHORTEST_ADDED_NAME = 3, 4
 _MOST_JOINED_PARTS, _MOST_NAME_PARTS = 6, 400
 """Family, given and middle name; prefixes and suffixes are titles."""
@@ -319,8 +319,9 @@ class _Gathering:
         for run in runs(text):
             digits = run.lstrip("0")
             if len(digits) >= _SHORTEST_PHONE:
-                self.phones.add(digits[-_LONGEST_PHONE:])
-                self.anchors.add(digits[-_LONGEST_PHONE:].encode())
+                end = _end_of_phone(digits)
+                self.phones.add(end)
+                self.anchors.add(end.encode())
 
     def _take_telecom(self, text: str) -> None:
         self._take_phone(text)
@@ -471,6 +472,12 @@ def _whole_words(patterns: Iterable[str]) -> re.Pattern[str] | None:
 def _alternatives(patterns: Iterable[str]) -> re.Pattern[str] | None:
     joined = "|".join(sorted(patterns, key=len, reverse=True))
     return re.compile(joined) if joined else None
+
+
+def _end_of_phone(digits: str) -> str:
+    """What is dialled within a place, or more where that is a round number."""
+    ends = (digits[-length:] for length in range(_LOCAL_PHONE, len(digits)))
+    return next((end for end in ends if not is_round(end)), digits)
 
 
 def _apart(identifier: str) -> str:

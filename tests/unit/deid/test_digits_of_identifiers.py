@@ -169,6 +169,12 @@ def test_a_telephone_number_is_found_without_the_code_of_its_place(text: str) ->
     assert is_found(f"GE {text}", of(0x00102154, "+49 6221 / 56-39001"))
 
 
+def test_the_round_end_of_a_telephone_number_is_none() -> None:
+    words = of(0x00102154, "+49 5550 0000003")
+    assert not is_found("SERNO0000003", words)
+    assert is_found("5550 0000003", words)
+
+
 @pytest.mark.parametrize(
     ("tag", "text"), [(PATIENT_ID, "HH224394"), (PATIENT_ID, "224394"), (0x00102154, "06221 2243941")]
 )

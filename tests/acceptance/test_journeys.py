@@ -217,7 +217,6 @@ def test_the_window_of_a_laptop_has_room_for_all_columns_of_jobs(a_clinic: Clini
     shows = frozenset({Permission.VIEW_SELECTIVE_TRANSFER})
     a_clinic.groups.add(Group("Physics", shows, frozenset({wu.id, lise.id})))
     job = a_clinic.submit("wu", a_clinic.mr[0], trial_protocol_id="BETA-1")
-    a_clinic.wait_for_end(job.id)
     for name, path, alt, text in (
         ("lise", "/jobs?groups=true", "Jobs", "wu"),
         (ROOT, "/job-overview?overview-owner=wu", "Jobs", "wu"),

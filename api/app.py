@@ -61,7 +61,7 @@ def application(settings: Settings, db: Database) -> FastAPI:
     description.install(app)
     for router in _REST:
         app.include_router(router)
-    app.include_router(searching.router(context))
-    app.include_router(storing.router(context))
-    app.include_router(retrieving.router(context))
+    app.include_router(searching.router)
+    app.include_router(storing.router)
+    app.include_router(retrieving.router())
     return app

@@ -10,10 +10,14 @@ T = TypeVar("T")
 
 SEARCHES_AT_ONCE, SEARCHES_OF_ONE = 24, 8
 """Searches that wait or run at a time: of all, which leaves threads to other slow work, and of one person."""
+UPLOADS_AT_ONCE = 8
+"""Uploads that one process takes at a time."""
 QUICK = CapacityLimiter(16)
 """Threads for questions to the database."""
 SLOW = CapacityLimiter(32)
 """Threads for what waits for archives; a quick question never waits behind it."""
+UPLOADS = CapacityLimiter(UPLOADS_AT_ONCE)
+"""Threads for what callers send on to archives."""
 
 
 async def in_thread(function: Callable[..., T], *values: Any, limiter: CapacityLimiter = QUICK, **more: Any) -> T:

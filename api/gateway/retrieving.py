@@ -9,13 +9,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
-from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.access import Caller, needs
-from api.context import Context
+from api.context import Context, Here
 from api.gateway import accepting
 from api.gateway.accepting import Offer, check_accepts
 from api.gateway.routing import GatewayRoute
@@ -25,9 +24,9 @@ from models.domain.errors import BadRequest
 from models.domain.instances import Bytes, EncodedInstance
 from models.domain.refs import is_uid
 from models.domain.tokens import Operation
+from models.settings import Settings
 from services.gateway import converting, retrieving
 from services.gateway.converting import Converted
-from services.gateway.places import Places
 from services.gateway.retrieving import Retrieval
 from services.gateway.terms import Terms, Wanted
 
@@ -67,15 +66,14 @@ class Parameters(BaseModel):
         )
 
 
-def router(context: Context) -> APIRouter:
+def router() -> APIRouter:
     """The routes of all three levels."""
     found = APIRouter(prefix="/dicom-web/{ae_title}/wadors", tags=["dicomweb"], route_class=GatewayRoute)
-    retrievals = _Retrievals(context)
     for level, path in zip((_study, _series, _instance), _PATHS, strict=True):
         for form, endpoint, media_type in (
-            ("", retrievals.instances(level), "multipart/related"),
-            ("/metadata", retrievals.metadata(level), "application/dicom+json"),
-            ("/nifti", retrievals.volumes(level), "multipart/related"),
+            ("", _instances_of(level), "multipart/related"),
+            ("/metadata", _metadata_of(level), "application/dicom+json"),
+            ("/nifti", _volumes_of(level), "multipart/related"),
         ):
             told: dict[int | str, dict[str, Any]] = {200: {"description": _ABOUT, "content": {media_type: {}}}}
             found.add_api_route(path + form, endpoint, response_class=Response, responses=told)
@@ -106,94 +104,86 @@ _ReceiptAs = Annotated[
 ]
 
 
-class _Retrievals:
-    """The endpoints of one installation, which share its places and threads."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._places = Places(context.settings.api_retrievals)
-        self._threads = CapacityLimiter(2 * context.settings.api_retrievals + 2)
-
-    def instances(self, level: _Level) -> Callable[..., object]:
-        async def instances(
-            request: Request,
-            ae_title: str,
-            wanted: Annotated[Wanted, Depends(level)],
-            query: _Query,
-            caller: _Asks,
-            x_adit_receipt: _ReceiptAs = "",
-        ) -> Response:
-            """The instances as they may leave, each as a DICOM file, while the server still sends."""
-            _check(request, query, *accepting.INSTANCES)
-            has_receipt = _wants_receipt(x_adit_receipt)
-            retrieval = await self._retrieval(caller, ae_title, wanted, query)
-            return self._answer(retrieval, lambda begun: _instances(begun, has_receipt))
-
-        return instances
-
-    def metadata(self, level: _Level) -> Callable[..., object]:
-        async def metadata(
-            request: Request,
-            ae_title: str,
-            wanted: Annotated[Wanted, Depends(level)],
-            query: _Query,
-            caller: _Asks,
-            x_adit_receipt: _ReceiptAs = "",
-        ) -> Response:
-            """What the instances say of themselves, without their pixels, in the DICOM JSON model."""
-            _check(request, query, *accepting.METADATA)
-            retrieval = await self._retrieval(caller, ae_title, wanted, query, "as metadata")
-            has_receipt = _wants_receipt(x_adit_receipt)
-            return self._answer(retrieval, lambda begun: _metadata(begun, has_receipt))
-
-        return metadata
-
-    def volumes(self, level: _Level) -> Callable[..., object]:
-        async def nifti(
-            request: Request, ae_title: str, wanted: Annotated[Wanted, Depends(level)], query: _Query, caller: _Asks
-        ) -> Response:
-            """The volumes as NIfTI files, the description of each before it."""
-            _check(request, query, *accepting.VOLUMES)
-            retrieval = await self._retrieval(caller, ae_title, wanted, query, "as NIfTI", converting.WITHOUT_VOLUMES)
-            return self._answer(retrieval, self._volumes)
-
-        return nifti
-
-    @contextmanager
-    def _volumes(self, retrieval: Retrieval) -> Generator[Opened]:
-        retrieval.begin()
-        with converting.converted(self._context.settings, retrieval) as found:
-            boundary = secrets.token_hex(16)
-            media_type = f'multipart/related; type="application/octet-stream"; boundary={boundary}'
-            warning = _warning(" ".join(filter(None, (retrieval.warning, retrieval.gaps, *found.problems))))
-            pieces = _volume_parts(found, boundary)
-            yield Opened(media_type, warning, pieces, lambda: _end(retrieval, boundary, False))
-
-    async def _retrieval(
-        self,
-        caller: Caller,
+def _instances_of(level: _Level) -> Callable[..., object]:
+    async def instances(
+        request: Request,
         ae_title: str,
-        wanted: Wanted,
-        query: Parameters,
-        form: str = "",
-        without: Collection[str] = (),
-    ) -> Retrieval:
-        here = self._context
-        return await in_thread(
-            retrieving.retrieval,
-            here.db,
-            here.settings,
-            caller.actor,
-            ae_title,
-            self._places,
-            wanted,
-            query.terms(),
-            form,
-            without,
-        )
+        wanted: Annotated[Wanted, Depends(level)],
+        query: _Query,
+        caller: _Asks,
+        here: Here,
+        x_adit_receipt: _ReceiptAs = "",
+    ) -> Response:
+        """The instances as they may leave, each as a DICOM file, while the server still sends."""
+        _check(request, query, *accepting.INSTANCES)
+        has_receipt = _wants_receipt(x_adit_receipt)
+        retrieval = await _retrieval(here, caller, ae_title, wanted, query)
+        return _answer(here, retrieval, lambda begun: _instances(begun, has_receipt))
 
-    def _answer(self, retrieval: Retrieval, opening: Opening) -> Response:
-        return Streamed(retrieval, opening, retrieval.may_go_on, self._threads)
+    return instances
+
+
+def _metadata_of(level: _Level) -> Callable[..., object]:
+    async def metadata(
+        request: Request,
+        ae_title: str,
+        wanted: Annotated[Wanted, Depends(level)],
+        query: _Query,
+        caller: _Asks,
+        here: Here,
+        x_adit_receipt: _ReceiptAs = "",
+    ) -> Response:
+        """What the instances say of themselves, without their pixels, in the DICOM JSON model."""
+        _check(request, query, *accepting.METADATA)
+        retrieval = await _retrieval(here, caller, ae_title, wanted, query, "as metadata")
+        has_receipt = _wants_receipt(x_adit_receipt)
+        return _answer(here, retrieval, lambda begun: _metadata(begun, has_receipt))
+
+    return metadata
+
+
+def _volumes_of(level: _Level) -> Callable[..., object]:
+    async def nifti(
+        request: Request,
+        ae_title: str,
+        wanted: Annotated[Wanted, Depends(level)],
+        query: _Query,
+        caller: _Asks,
+        here: Here,
+    ) -> Response:
+        """The volumes as NIfTI files, the description of each before it."""
+        _check(request, query, *accepting.VOLUMES)
+        retrieval = await _retrieval(here, caller, ae_title, wanted, query, "as NIfTI", converting.WITHOUT_VOLUMES)
+        return _answer(here, retrieval, lambda begun: _volumes(here.settings, begun))
+
+    return nifti
+
+
+async def _retrieval(
+    here: Context,
+    caller: Caller,
+    ae_title: str,
+    wanted: Wanted,
+    query: Parameters,
+    form: str = "",
+    without: Collection[str] = (),
+) -> Retrieval:
+    return await in_thread(
+        retrieving.retrieval,
+        here.db,
+        here.settings,
+        caller.actor,
+        ae_title,
+        here.retrievals,
+        wanted,
+        query.terms(),
+        form,
+        without,
+    )
+
+
+def _answer(here: Context, retrieval: Retrieval, opening: Opening) -> Response:
+    return Streamed(retrieval, opening, retrieval.may_go_on, here.retrieving)
 
 
 def _check(request: Request, query: Parameters, *offers: Offer) -> None:
@@ -263,6 +253,17 @@ def _end_of_metadata(retrieval: Retrieval, has_receipt: bool) -> bytes:
     """The end of the array, which has at least one instance; before it the receipt for who wants one."""
     retrieval.conclude()
     return b"," + _receipt(retrieval) + b"]" if has_receipt else b"]"
+
+
+@contextmanager
+def _volumes(settings: Settings, retrieval: Retrieval) -> Generator[Opened]:
+    retrieval.begin()
+    with converting.converted(settings, retrieval) as found:
+        boundary = secrets.token_hex(16)
+        media_type = f'multipart/related; type="application/octet-stream"; boundary={boundary}'
+        warning = _warning(" ".join(filter(None, (retrieval.warning, retrieval.gaps, *found.problems))))
+        pieces = _volume_parts(found, boundary)
+        yield Opened(media_type, warning, pieces, lambda: _end(retrieval, boundary, False))
 
 
 def _volume_parts(found: Converted, boundary: str) -> Iterator[bytes]:

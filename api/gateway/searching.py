@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from api.access import Caller, needs
-from api.context import Context
+from api.context import Context, Here
 from api.gateway.accepting import METADATA, check_accepts
 from api.gateway.hangups import unless_hung_up
 from api.gateway.routing import GatewayRoute
@@ -50,39 +50,38 @@ _SHOWN: Mapping[str, Any] = {
 }
 
 
-def router(context: Context) -> APIRouter:
-    """The routes of all three levels."""
-    found = APIRouter(prefix="/dicom-web/{ae_title}/qidors", tags=["dicomweb"], route_class=GatewayRoute)
+router = APIRouter(prefix="/dicom-web/{ae_title}/qidors", tags=["dicomweb"], route_class=GatewayRoute)
 
-    @found.get("/studies", **_SHOWN)
-    async def studies(request: Request, ae_title: str, caller: _Asks) -> Response:
-        return await _answer(context, request, caller, ae_title, Level.STUDY)
 
-    @found.get("/studies/{study}/series", **_SHOWN)
-    async def series(request: Request, ae_title: str, study: str, caller: _Asks) -> Response:
-        return await _answer(context, request, caller, ae_title, Level.SERIES, study)
+@router.get("/studies", **_SHOWN)
+async def studies(request: Request, ae_title: str, caller: _Asks, here: Here) -> Response:
+    return await _answer(here, request, caller, ae_title, Level.STUDY)
 
-    @found.get("/studies/{study}/instances", **_SHOWN)
-    async def instances_of_study(request: Request, ae_title: str, study: str, caller: _Asks) -> Response:
-        return await _answer(context, request, caller, ae_title, Level.IMAGE, study)
 
-    @found.get("/studies/{study}/series/{series}/instances", **_SHOWN)
-    async def instances(request: Request, ae_title: str, study: str, series: str, caller: _Asks) -> Response:
-        return await _answer(context, request, caller, ae_title, Level.IMAGE, study, series)
+@router.get("/studies/{study}/series", **_SHOWN)
+async def series(request: Request, ae_title: str, study: str, caller: _Asks, here: Here) -> Response:
+    return await _answer(here, request, caller, ae_title, Level.SERIES, study)
 
-    _ = studies, series, instances_of_study, instances
-    return found
+
+@router.get("/studies/{study}/instances", **_SHOWN)
+async def instances_of_study(request: Request, ae_title: str, study: str, caller: _Asks, here: Here) -> Response:
+    return await _answer(here, request, caller, ae_title, Level.IMAGE, study)
+
+
+@router.get("/studies/{study}/series/{series}/instances", **_SHOWN)
+async def instances(request: Request, ae_title: str, study: str, series: str, caller: _Asks, here: Here) -> Response:
+    return await _answer(here, request, caller, ae_title, Level.IMAGE, study, series)
 
 
 async def _answer(
-    context: Context, request: Request, caller: Caller, ae_title: str, level: Level, study: str = "", series: str = ""
+    here: Context, request: Request, caller: Caller, ae_title: str, level: Level, study: str = "", series: str = ""
 ) -> Response:
     parameters = request.query_params.multi_items()
     chosen = [value for name, value in parameters if name == "accept"]
     check_accepts(chosen[0] if chosen else request.headers.get("accept", ""), *METADATA)
     query = queries.read(level, [one for one in parameters if one[0] != "accept"], study, series)
-    search = await in_thread(searching.search, context.db, context.settings, caller.actor, ae_title, query)
-    with context.searches.taken(caller.actor.user_id):
+    search = await in_thread(searching.search, here.db, here.settings, caller.actor, ae_title, query)
+    with here.searches.taken(caller.actor.user_id):
         return await unless_hung_up(request.receive, lambda: _told(search.run()), search.stop, SLOW, search.may_go_on)
 
 

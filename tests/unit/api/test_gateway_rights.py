@@ -1,15 +1,13 @@
 """Rights at the gateway that are lost while a search or an upload is under way."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from api import liveness
-from api.app import application
 from api.gateway import uploads
 from api.threads import SEARCHES_OF_ONE
 from models.domain.errors import Canceled
@@ -17,20 +15,9 @@ from models.domain.people import Permission
 from services.gateway.searching import WebFound, WebSearch
 from services.gateway.storing import Storage, Stored
 from services.people import groups
-from tests import in_process
-from tests.api_site import SHELL, Site, fill, serving
+from tests.api_site import SHELL, Site
 
 TYPE = 'multipart/related; type="application/dicom"; boundary=B'
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """A filled installation with an application of its own: the gateway's routes keep the context they began with."""
-    with serving(tmp_path) as found:
-        fill(found)
-        app = application(found.settings, found.db)
-        with in_process.client(app, found.settings.web_url) as client:
-            yield replace(found, app=app, client=client, context=app.state.context)
 
 
 def let(site: Site, *permissions: Permission, has_nodes: bool = True) -> None:

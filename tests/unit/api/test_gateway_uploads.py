@@ -14,7 +14,6 @@ def test_a_large_answer_is_made_in_a_thread_of_its_own(monkeypatch: pytest.Monke
     made, told = list[threading.Thread](), storing._told
     monkeypatch.setattr(storing, "_told", lambda found: (made.append(threading.current_thread()), told(found))[1])
     storage = SimpleNamespace(run=lambda upload: Stored(unnamed_count=2))
-    uploads = storing._Uploads(None)  # type: ignore[arg-type]
-    answer = anyio.run(uploads._stored, storage, None)
+    answer = anyio.run(storing.stored, storage, None)
     assert answer.status_code == 409 and b"0008119A" in answer.body
     assert made and made[0] is not threading.current_thread()

@@ -28,6 +28,7 @@ ADMIN_PAGES = (
     "/users?id=new",
     "/groups",
     "/groups?id=new",
+    "/trials",
     "/admin-tokens",
     "/servers",
     "/servers?id=new",

@@ -31,6 +31,7 @@ from services.batches import checks, queries, results, transfers
 from services.deployment_plan import planned
 from services.dispatch import dispatch_once
 from tests.batches import a_query, a_transfer
+from tests.databases import put_tables
 from tests.house.source_tree import ROOT
 from tests.installation import DIMSE_GET
 from tests.peers import Peer, orthanc
@@ -75,8 +76,8 @@ def settings(tmp_path: Path, a_prefect_port: tuple[int, Path]) -> Settings:
 
 @pytest.fixture
 def database(settings: Settings) -> Iterator[Database]:
+    put_tables(settings.url)
     db = open_database(settings)
-    db.migrate()
     yield db
     db.close()
 

@@ -19,7 +19,7 @@ from models.domain.people import operator
 from models.settings import Settings
 from services.checks import connections
 from services.checks.connections import Finding
-from tests.databases import MASTER_KEY
+from tests.databases import MASTER_KEY, put_tables
 from tests.peers import Peer, free_port, orthanc, storescp
 from tests.samples import some_settings
 
@@ -42,8 +42,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="module")
 def database(settings: Settings) -> Iterator[Database]:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
+    put_tables(settings.url)
     db = Database(settings.url, MASTER_KEY)
-    db.migrate()
     yield db
     db.close()
 

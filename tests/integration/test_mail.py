@@ -13,7 +13,7 @@ from models.domain.errors import AditError, NotPermitted, Unreachable
 from models.domain.mails import Mail
 from models.settings import Settings
 from services.post import mails
-from tests.databases import MASTER_KEY, Clock
+from tests.databases import Clock, sqlite_database
 from tests.mail_server import PASSWORD, USER, MailServer, a_certificate, mail_server, only_with_password
 from tests.peers import free_port
 from tests.samples import some_settings
@@ -28,8 +28,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def database(tmp_path: Path, clock: Clock) -> Iterator[Database]:
-    db = Database(f"sqlite:///{tmp_path}/adit.db", MASTER_KEY, clock)
-    db.migrate()
+    db = sqlite_database(tmp_path, clock)
     yield db
     db.close()
 

@@ -33,7 +33,7 @@ from services import jobs, nodes
 from services.chores import overview, recovery
 from services.deployment_plan import planned
 from services.dispatch import dispatch_once
-from tests.databases import ClockAhead
+from tests.databases import ClockAhead, put_tables
 from tests.house.source_tree import ROOT
 from tests.installation import DIMSE_GET
 from tests.peers import Peer, orthanc
@@ -76,8 +76,8 @@ def clock() -> ClockAhead:
 
 @pytest.fixture
 def database(settings: Settings, clock: ClockAhead) -> Iterator[Database]:
+    put_tables(settings.url)
     db = Database(settings.url, settings.master_key.get_secret_value(), clock)
-    db.migrate()
     yield db
     db.close()
 

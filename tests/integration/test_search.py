@@ -27,7 +27,7 @@ from models.settings import Settings
 from services import audit
 from services.searching import search
 from services.searching.search import StudySearch
-from tests.databases import MASTER_KEY
+from tests.databases import MASTER_KEY, put_tables
 from tests.installation import PATIENT
 from tests.peers import Peer, free_port, frozen, orthanc
 from tests.samples import some_settings
@@ -81,8 +81,8 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def database(settings: Settings) -> Iterator[Database]:
+    put_tables(settings.url)
     db = Database(settings.url, MASTER_KEY)
-    db.migrate()
     yield db
     db.close()
 

@@ -15,6 +15,7 @@ from models.db.signs import SignStore
 from models.domain.errors import BadRequest, TimedOut
 from models.settings import Settings
 from services import prefect_status
+from tests.databases import put_tables
 from tests.samples import some_settings
 
 ROOT = Path(__file__).parents[3]
@@ -22,9 +23,7 @@ ROOT = Path(__file__).parents[3]
 
 def migrated(directory: Path) -> Settings:
     settings = some_settings(directory)
-    database = open_database(settings)
-    database.migrate()
-    database.close()
+    put_tables(settings.url)
     return settings
 
 

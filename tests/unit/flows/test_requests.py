@@ -17,7 +17,7 @@ from models.domain.people import Group, NodeRight, Permission, operator
 from models.settings import Settings
 from services import jobs, nodes
 from services.people import accounts, groups
-from tests.databases import MASTER_KEY, new_url
+from tests.databases import MASTER_KEY, new_url, put_tables
 from tests.people import a_user
 from tests.samples import a_folder, a_server, some_settings
 
@@ -28,8 +28,8 @@ RIGHTS = frozenset({Permission.ADD_SELECTIVE_TRANSFER})
 @pytest.fixture
 def a_database(tmp_path: Path) -> Iterator[Database]:
     with new_url("sqlite", tmp_path) as url:
+        put_tables(url)
         db = Database(url, MASTER_KEY)
-        db.migrate()
         source = nodes.add_server(db, TESTER, a_server("PACS"))
         target = nodes.add_folder(db, some_settings(tmp_path), TESTER, a_folder("out"))
         access = frozenset({NodeRight(source.id, source=True), NodeRight(target.id, destination=True)})

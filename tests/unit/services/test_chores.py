@@ -32,7 +32,7 @@ from services.alarms import watching
 from services.chores import disk_check, expiry, overview, performing, roster, watch
 from services.chores.performing import Done
 from services.deployment_plan import Schedule
-from tests.databases import Clock
+from tests.databases import Clock, put_tables
 from tests.people import a_user, mails_to
 from tests.samples import a_folder, add_job, some_settings
 
@@ -344,8 +344,8 @@ def test_backups_are_made_and_only_the_newest_are_kept(
     settings: Settings,
 ) -> None:
     settings = settings.model_copy(update={"backup_keep": 1})
+    put_tables(settings.url)
     db = open_database(settings)
-    db.migrate()
     for _ in range(2):
         assert performing.perform(db, settings, "backup").outcome is ChoreOutcome.SUCCESS
     (kept,) = backups.listed(settings)

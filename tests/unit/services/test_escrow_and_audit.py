@@ -19,7 +19,7 @@ from models.domain.people import Actor, Permission, operator
 from models.domain.receipts import Receipt
 from models.domain.requests import StudyWish, TransferRequest
 from services import audit, escrow, jobs
-from tests.databases import MASTER_KEY, Clock
+from tests.databases import MASTER_KEY, Clock, sqlite_database
 from tests.samples import add_nodes, some_settings
 
 TESTER = operator("tester")
@@ -84,8 +84,7 @@ def test_a_look_up_that_is_refused_is_written_down_without_what_may_be_a_patient
 
 
 def test_a_reason_that_names_the_patient_is_nowhere_in_the_clear(tmp_path: Path, clock: Clock) -> None:
-    database = Database(f"sqlite:///{tmp_path}/adit.db", MASTER_KEY, clock)
-    database.migrate()
+    database = sqlite_database(tmp_path, clock)
     a_trial(database, tmp_path)
     told = "the ward asks for Hans Umbrella"
     for pseudonym in ("ANON", "MISTYPED"):
@@ -144,8 +143,7 @@ def test_forgetting_needs_its_own_right_and_is_written_down(database: Database, 
 
 def test_a_forgotten_trial_leaves_nothing_in_the_log_that_others_keep_open(tmp_path: Path, clock: Clock) -> None:
     """As `adit up` does while somebody forgets a trial."""
-    database = Database(f"sqlite:///{tmp_path}/adit.db", MASTER_KEY, clock)
-    database.migrate()
+    database = sqlite_database(tmp_path, clock)
     other = Database(f"sqlite:///{tmp_path}/adit.db", MASTER_KEY, clock)
     job = a_trial(database, tmp_path)
     sealed = sealed_key(database)
@@ -162,8 +160,7 @@ def sealed_key(database: Database) -> bytes:
 
 
 def test_a_forgotten_trial_leaves_nothing_that_leads_to_its_patients(tmp_path: Path, clock: Clock) -> None:
-    database = Database(f"sqlite:///{tmp_path}/adit.db", MASTER_KEY, clock)
-    database.migrate()
+    database = sqlite_database(tmp_path, clock)
     job = a_trial(database, tmp_path)
     item, lease = JobStore(database).claim_next(job.id, timedelta(seconds=20)) or pytest.fail("nothing was due")
     ReceiptStore(database).save(lease, Receipt(stored={"1.2.3.4"}, digests={"1.2.3.4": "d1ge57"}))

@@ -50,6 +50,7 @@ from services.gateway.retrieving import NOT_LISTED, Retrieval
 from services.gateway.terms import Terms, Wanted
 from services.searching import visits
 from services.streams import Stream
+from tests.databases import put_tables
 from tests.played_source import PlayedSource, play, played_ct
 from tests.resident import MOST_BYTES, a_mapped_file, resident_bytes
 from tests.samples import a_server, some_settings
@@ -66,8 +67,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 def db(settings: Settings) -> Iterator[Database]:
+    put_tables(settings.url)
     opened = open_database(settings)
-    opened.migrate()
     yield opened
     opened.close()
 

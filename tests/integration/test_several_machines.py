@@ -215,6 +215,7 @@ def test_a_machine_that_is_lost_in_the_middle_loses_nothing(
     wait_until(lambda: a_site.run_states(job)["Crashed"] == 1, "the word to Prefect that the run is dead")
     lost.mend_link()
     start_worker(lost)
+    a_destination.process.kill()  # asked to end, it would wait two minutes for the association of the lost machine
 
 
 def test_servers_and_a_worker_that_die_in_the_middle_lose_nothing(

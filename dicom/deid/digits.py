@@ -28,7 +28,8 @@ def telling_numbers(identifier: str) -> frozenset[str]:
     ``identifier`` is spaced text. Told are digits between letters, in one or in groups. Too short ones, round ones,
     dates and times (those of an examination are many people's) and parts of UIDs tell nobody.
     """
-    chunks = (_NUMBER.findall(chunk) for chunk in _LETTERS.split(_UID.sub(_joined, identifier)))
+    plain = _UID.sub(_joined, identifier) if "." in identifier else identifier
+    chunks = (_NUMBER.findall(chunk) for chunk in _LETTERS.split(plain) if len(chunk) >= LONG)
     return frozenset(number for groups in chunks for number in _candidates(groups) if _is_telling(number))
 
 
@@ -38,6 +39,8 @@ def _joined(uid: re.Match[str]) -> str:
 
 def _candidates(groups: list[str]) -> Iterator[str]:
     yield "".join(groups)
+    if len(groups) == 1:
+        return
     is_dated = any(_DATE.fullmatch(group) for group in groups)
     yield from (group for group in groups if not (is_dated and _TIME.fullmatch(group)))
 

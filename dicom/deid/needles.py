@@ -288,12 +288,24 @@ class _Gathering:
         if plain.isdigit():
             self._add_digits(plain)
             return
-        for written in {plain, _ZEROS.sub("", plain)}:
-            self._add_phrase(_apart(written), plain)
-        if len(plain) >= LONG and _DIGITS.search(plain):
+        has_digits = _DIGITS.search(plain) is not None
+        if len(plain) >= LONG and has_digits:
             self.opaque.add(plain)
+        letters = "".join(_TOKENS.findall(plain))
+        if len(letters) < LONG or not has_digits:
+            self._add_phrase(plain, plain)
+            return
         for number in telling_numbers(plain):
             self._add_number(number)
+        for written in {letters, _ZEROS.sub("", letters)}:
+            self._add_letters(written, plain)
+
+    def _add_letters(self, letters: str, original: str) -> None:
+        """Letters and digits that people group anew."""
+        self.phrases.add(r"[ .,]?".join(letters))
+        anchor = self._anchor(letters, original)
+        if not any(number.encode() in anchor for number in self.numbers):
+            self.anchors.add(anchor)
 
     def _add_digits(self, number: str) -> None:
         digits = number.lstrip("0")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from models.db.engine import Database
 from models.domain.people import Actor, User, operator
@@ -48,13 +49,14 @@ class Site:
 
     def open(self, screen: str, **query: str) -> AppTest:
         """A page as it looks when it was opened by its address."""
-        app = AppTest.from_file(_SCRIPT, default_timeout=_PATIENCE_S).run()
-        assert not app.exception, app.exception
-        app.switch_page(f"screens/{screen}.py")
+        app = AppTest.from_file(_SCRIPT, default_timeout=_PATIENCE_S)
+        app._page_hash = calc_hash("" if screen == "home" else screen.replace("_", "-"))
         for name, value in query.items():
             app.query_params[name] = value
         app.run()
         assert not app.exception, app.exception
+        app.switch_page(f"screens/{screen}.py")  # raises ValueError for whom there is no such page
+        assert app._page_hash == app._finished_page_script_hash, "another page was opened"
         return app
 
 

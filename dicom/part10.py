@@ -1,8 +1,11 @@
 """The head of a DICOM file (PS3.10 section 7.1): preamble, prefix and file meta information, without any pydicom."""
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
+from dicom.mapping import in_slices
 from models.domain.errors import Unreadable
 from models.domain.instances import Bytes, EncodedInstance
 
@@ -35,6 +38,15 @@ def part10_prefix(sop_class_uid: str, sop_uid: str, transfer_syntax_uid: str) ->
     )
     group_length = struct.pack("<HH2sHI", _META_GROUP, _GROUP_LENGTH, b"UL", 4, len(elements))
     return bytes(_PREAMBLE_BYTES) + _MAGIC + group_length + elements
+
+
+def file_of(instance: EncodedInstance) -> tuple[int, Iterator[Bytes]]:
+    """The length in bytes of an instance's file (PS3.10), and its pieces: its own bytes behind a head of ours.
+
+    Of a large one no more is in memory than a piece: each is given back when the next one is asked for.
+    """
+    head = part10_prefix(instance.sop_class_uid, instance.sop_uid, instance.transfer_syntax_uid)
+    return len(head) + instance.size_bytes, chain((head,), in_slices(instance.parts))
 
 
 def split_part10(file: Bytes) -> EncodedInstance:

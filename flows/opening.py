@@ -1,6 +1,10 @@
 """Puts together what an attempt needs: nodes, rules, streams and what earlier attempts have proven."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from dicom.deid.policy import Policy
+from dicom.files import nifti
 from dicom.files.spool import Spool
 from models.db.engine import Database
 from models.domain.errors import Unsupported
@@ -8,6 +12,7 @@ from models.domain.jobs import Item, Job, Lease
 from models.domain.nodes import Server
 from models.settings import Settings
 from services import profiles, pseudonyms, work
+from services.converting import StagedSeries
 from services.local_side import local_side
 from services.streams import Stream
 from tasks.attempt import Attempt
@@ -42,6 +47,23 @@ def open_attempt(db: Database, settings: Settings, item: Item, lease: Lease, str
         pseudonymized=Stream(stream_bytes // 2),
         policy=_policy(db, settings, job),
     )
+
+
+@contextmanager
+def staging_for_conversion(attempt: Attempt) -> Generator[None]:
+    """Give the attempt a place in the spool for what is to be converted, if its job converts; it is removed again.
+
+    To be left when no step is at work any more. Raises Unsupported on a machine that cannot convert.
+    """
+    if not attempt.job.convert_to_nifti:
+        yield
+        return
+    if not nifti.is_installed():
+        raise Unsupported(nifti.MISSING)
+    spool = Spool(attempt.settings.spool_dir)
+    with spool.workspace() as workspace:
+        attempt.stage_in(StagedSeries(spool, workspace, attempt.settings))
+        yield
 
 
 def _policy(db: Database, settings: Settings, job: Job) -> Policy | None:

@@ -35,6 +35,7 @@ class RequestedTransfer(BaseModel):
     trial_protocol_name: str = Field(default="", max_length=64)
     profile: str = Field(default="", description="The de-identification profile. Empty: that of the settings.")
     urgent: bool = False
+    convert_to_nifti: bool = Field(default=False, description="A folder gets NIfTI files instead of DICOM files.")
     send_finished_mail: bool = Field(default=False, description="Whether the owner gets a mail at the end.")
 
 
@@ -55,6 +56,7 @@ def accepted(db: Database, settings: Settings, kind: JobKind, request: Requested
         urgent=request.urgent,
         profile=request.profile,
         send_finished_mail=request.send_finished_mail,
+        convert_to_nifti=request.convert_to_nifti,
     )
     return jobs.submit(db, settings, actor, transfer, idempotency_key=f"flow run {run_id}", flow_run_id=run_id)
 

@@ -1,12 +1,15 @@
-"""One item: query, then retrieve, pseudonymize and store at the same time, then confirm; and what becomes of it."""
+"""One item: query, then retrieve, pseudonymize and store at the same time, then convert if that is wished, and confirm.
+
+And what becomes of it.
+"""
 
 import logging
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from queue import Empty, SimpleQueue
 
 from flows.lane import Lane
-from flows.opening import open_attempt
+from flows.opening import open_attempt, staging_for_conversion
 from flows.steps import Running, Start
 from models.domain.errors import (
     FOLDER_HELD,
@@ -25,6 +28,7 @@ from models.domain.receipts import Completeness, Receipt, concerns, excluded_ser
 from services import folder_holds, work
 from tasks.attempt import Attempt
 from tasks.confirm import confirm
+from tasks.convert import convert
 from tasks.destination import destination_of
 from tasks.heartbeat import heartbeat
 from tasks.pseudonymize import pseudonymize
@@ -37,6 +41,7 @@ log = logging.getLogger(__name__)
 
 QUIET_WITHIN_S = 60.0
 """How long the steps of a stopped attempt may take to end; they need moments, since their connections are broken."""
+_NOTHING_CONVERTED = "Nothing of the study can be converted to NIfTI."
 LONGEST_END_S = 900.0
 """How long a step is waited for that has no connection which could be broken, as one that reads a study back."""
 
@@ -48,11 +53,17 @@ def transfer_study(lane: Lane, item: Item, lease: Lease) -> None:
     worker has taken over, when the lanes are told to end, or when a step does not end: then the item waits for the
     next worker.
     """
-    try:
-        attempt = open_attempt(lane.db, lane.settings, item, lease, lane.stream_bytes)
-    except AditError as error:
-        work.fail(lane.db, lease, item, error, lane.settings)
-        return
+    with ExitStack() as held:
+        try:
+            attempt = open_attempt(lane.db, lane.settings, item, lease, lane.stream_bytes)
+            held.enter_context(staging_for_conversion(attempt))
+        except AditError as error:
+            work.fail(lane.db, lease, item, error, lane.settings)
+            return
+        _work_on(lane, attempt)
+
+
+def _work_on(lane: Lane, attempt: Attempt) -> None:
     with heartbeat(attempt), lane.halt.ends(attempt):
         try:
             _run_steps(attempt, lane.start)
@@ -81,6 +92,8 @@ def _run_steps(attempt: Attempt, start: Start) -> None:
             attempt.stop(error)
             attempt.is_quiet_within(QUIET_WITHIN_S)  # connections are counted until they are closed
             raise
+    if attempt.job.convert_to_nifti:
+        _run(convert, attempt, start)
     _run(confirm, attempt, start)
     if short_delivery is not None:
         raise short_delivery
@@ -145,6 +158,8 @@ def _succeed(attempt: Attempt) -> None:
     """End the item by its receipt: only a complete one of a study as it was checked is a success."""
     receipt, change = attempt.receipt, _change(attempt)
     match receipt.verdict:
+        case Completeness.COMPLETE if attempt.job.convert_to_nifti and not receipt.files:
+            _end(attempt, State.WARNING, " ".join(filter(None, (_NOTHING_CONVERTED, change, concerns(receipt)))))
         case Completeness.COMPLETE if not (receipt.left_out or receipt.stored_with_warning or change):
             _end(attempt, State.SUCCESS, _success(receipt))
         case Completeness.COMPLETE if not (receipt.left_out or receipt.stored_with_warning):
@@ -166,6 +181,9 @@ def _change(attempt: Attempt) -> str:
 
 def _success(receipt: Receipt) -> str:
     said = f"{instances(receipt.confirmed)} transferred and confirmed."
+    if receipt.files:
+        files = "1 NIfTI file" if len(receipt.files) == 1 else f"{len(receipt.files)} NIfTI files"
+        said = f"{instances(receipt.confirmed)} converted to {files}, transferred and confirmed."
     return f"{said} {excluded_series(receipt)}".strip()
 
 

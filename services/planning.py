@@ -11,6 +11,7 @@ from models.domain.nodes import Server
 from models.domain.plans import LeftOutSeries, PlannedSeries
 from models.domain.refs import SeriesFound, StudyFound, StudyQuery, StudyRef
 
+NO_VOLUMES = "Nothing of it can be converted to NIfTI: none of its series has images."
 NOTHING_LEFT = "Nothing is left to transfer: the study has no series, or all its modalities are excluded."
 
 
@@ -21,6 +22,15 @@ class Outline:
     study: StudyFound
     taken: tuple[SeriesFound, ...]
     left_out: tuple[LeftOutSeries, ...]
+    has_no_volumes: bool = False
+    """Whether nothing is taken since nothing of it can be converted."""
+
+    @property
+    def nothing_left(self) -> str:
+        """Why nothing is taken; empty when something is."""
+        if self.taken:
+            return ""
+        return NO_VOLUMES if self.has_no_volumes else NOTHING_LEFT
 
     @property
     def ref(self) -> StudyRef:
@@ -33,22 +43,25 @@ def outline(
     study: StudyRef,
     series_uids: Sequence[str] = (),
     excluded_modalities: Collection[str] = (),
+    without_volumes: Collection[str] = (),
 ) -> Outline:
     """What a transfer of the study, or of the named series of it, takes.
+
+    ``without_volumes`` are modalities that are left out since nothing of them can be converted.
 
     Costs a C-FIND for the study and one for its series. ``study.patient_id`` may be empty: then it is whoever it
     belongs to. Raises NotFound, Ambiguous, IdentityConflict (the study belongs to another patient), PeerError kinds.
     """
     found = _the_study(source, finder, study)
     series = _wanted(series_uids, tuple(finder.find_series(StudyRef(found.study_uid, found.patient_id))))
+    reasons = {modality: f"Modality {modality} cannot be converted to NIfTI." for modality in without_volumes}
+    reasons |= {modality: f"Modality {modality} is excluded." for modality in excluded_modalities}
+    taken = tuple(one for one in series if one.modality not in reasons)
     return Outline(
         study=found,
-        taken=tuple(one for one in series if one.modality not in excluded_modalities),
-        left_out=tuple(
-            LeftOutSeries(one, f"Modality {one.modality} is excluded.")
-            for one in series
-            if one.modality in excluded_modalities
-        ),
+        taken=taken,
+        left_out=tuple(LeftOutSeries(one, reasons[one.modality]) for one in series if one.modality in reasons),
+        has_no_volumes=not taken and any(one.modality in without_volumes for one in series),
     )
 
 

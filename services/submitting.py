@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from dicom.files import nifti
 from models.db.engine import Database
 from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
@@ -12,7 +13,7 @@ from models.domain.batch_requests import TRANSFER_LIMIT, check_size
 from models.domain.errors import BadRequest, NotPermitted, ProfileInvalid
 from models.domain.job_rights import MAY_ADD, MAY_HURRY, MAY_SHOW_IDENTITY
 from models.domain.jobs import FINISHED, Job, JobKind, State
-from models.domain.nodes import Node, Server
+from models.domain.nodes import Folder, Node, Server
 from models.domain.people import Actor
 from models.domain.project import App
 from models.domain.requests import SELECTIVE_LIMIT, JobHead, TransferRequest
@@ -48,6 +49,7 @@ def submit(
     project.check_open(db, actor, App.of(request.kind))
     _check_size(actor, request)
     source, destination = usable_nodes(db, actor, request.source_id, request.destination_id)
+    check_may_convert(settings, request.convert_to_nifti, destination)
     profile, digest = chosen_profile(settings, request.profile, request.keep_identity)
     request, state = replace(request, profile=profile), first_state(actor, settings)
     trial = "" if request.keep_identity else request.trial_protocol_id
@@ -139,6 +141,17 @@ def usable_nodes(db: Database, actor: Actor, source_id: int, destination_id: int
     return source, destination
 
 
+def check_may_convert(settings: Settings, is_wished: bool, destination: Node) -> None:
+    """Raise BadRequest for a conversion to NIfTI that cannot be, as far as is known before a worker has the job.
+
+    Only where one machine does everything is it known what the worker's machine has.
+    """
+    if is_wished and not isinstance(destination, Folder):
+        raise BadRequest.of({"convert_to_nifti": "only for a folder as destination."})
+    if is_wished and not settings.database_url and not nifti.is_installed():
+        raise BadRequest.of({"convert_to_nifti": nifti.MISSING})
+
+
 def _source_problem(node: Node) -> str:
     if not isinstance(node, Server):
         return "a folder cannot be a source."
@@ -165,3 +178,5 @@ def _words(job: Job, source: Node, destination: Node, request: TransferRequest) 
         yield f"({series} chosen series)"
     if job.keep_identity:
         yield "with identity"
+    if job.convert_to_nifti:
+        yield "as NIfTI"

@@ -27,6 +27,7 @@ from models.domain.nodes import Server
 from services import budgets, log_ids, work
 from services.batches import asking, content, identities, presence
 from services.batches.presence import Presence
+from services.converting import WITHOUT_VOLUMES
 from tasks.bundle import Asker, Bundle
 from tasks.step import sayable
 
@@ -170,7 +171,8 @@ class _Crew:
         if self._destination.error is not None:
             raise type(self._destination.error)(self._destination.error.message)
         excluded = () if bundle.job.keep_identity else bundle.settings.exclude_modalities
-        found = asking.check(self._server, finder, item, excluded)
+        without_volumes = WITHOUT_VOLUMES if bundle.job.convert_to_nifti else ()
+        found = asking.check(self._server, finder, item, excluded, without_volumes)
         found = identities.look(bundle.db, None if known is None else known.scope_id, item, found)
         if known is not None:
             found = self._looked(asker, known, found, item.series_uids)

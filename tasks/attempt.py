@@ -1,7 +1,7 @@
 """One run of one item: what its steps share while they work at the same time in one process."""
 
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from models.domain.plans import Plan
 from models.domain.receipts import Receipt
 from models.settings import Settings
 from services import budgets, holding, work
+from services.converting import StagedSeries
 from services.streams import Stream
 from tasks.room import Room
 
@@ -70,6 +71,7 @@ class Attempt:
         self.handed_on: set[str] = set()
         self.is_cut_short = False
         self.places: Mapping[int, int] = {}
+        self._series: StagedSeries | None = None
         self.record = threading.Lock()
         self._saving = threading.RLock()
         self._stopping = threading.Lock()
@@ -106,6 +108,17 @@ class Attempt:
         """Whether everything passes as it is, which somebody had the right to ask for."""
         return self.policy is None
 
+    @property
+    def series(self) -> StagedSeries:
+        """Where instances wait for their conversion to NIfTI."""
+        if self._series is None:
+            raise Bug("A step asked for the series of a job that converts nothing.")
+        return self._series
+
+    def stage_in(self, series: StagedSeries) -> None:
+        """Stage there what is to be converted."""
+        self._series = series
+
     def pseudonymize_with(self, deidentifier: Deidentifier) -> None:
         """Treat everything with this from now on; made by the step ``query``, which knows whose the study is."""
         self._deidentifier = deidentifier
@@ -138,6 +151,15 @@ class Attempt:
         if not self.keeps_identity:
             with self._treating:
                 self._needed_deidentifier.check_name(name)
+
+    def check_values(self, texts: Collection[tuple[str, bool]]) -> None:
+        """Raise ResidueFound when a text of a file that was made of the instances tells who the patient is.
+
+        Each comes with whether it is the version of a program.
+        """
+        if not self.keeps_identity:
+            with self._treating:
+                self._needed_deidentifier.check_values(texts)
 
     @property
     def _needed_deidentifier(self) -> Deidentifier:

@@ -1,12 +1,15 @@
 """Where an item goes, seen the same way by the steps whether it is an archive or a folder."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+from pathlib import Path
 from typing import Protocol
 
 from pydicom import Dataset
 
-from dicom.files import layout
+from dicom.files import layout, nifti
 from dicom.files.folder import FolderSender, StagedStudy
 from dicom.network import choose
 from dicom.network.ports import Sender
@@ -16,6 +19,7 @@ from models.domain.plans import Plan, PlannedSeries
 from models.domain.receipts import Receipt
 from models.domain.refs import StudyRef
 from services import staging
+from services.converting import SpoolSender
 from tasks.attempt import Attempt
 
 
@@ -64,6 +68,8 @@ def destination_of(attempt: Attempt) -> Destination:
     """The destination of an attempt whose plan is made."""
     if isinstance(attempt.destination, Server):
         return ArchiveDestination(attempt, attempt.destination)
+    if attempt.job.convert_to_nifti:
+        return NiftiDestination(attempt, _staged(attempt, attempt.destination, str))
     return FolderDestination(attempt, _staged(attempt, attempt.destination))
 
 
@@ -162,7 +168,7 @@ class FolderDestination:
 
     def confirm(self, receipt: Receipt) -> set[str]:
         """Publish the study when nothing is missing, then read every file back and compare its SHA-256."""
-        if not self._may_be_published(receipt):
+        if not self.may_be_published(receipt):
             return set()
         self._check_folders()  # by now, all of the patient's identifiers are known
         self.attempt.save_receipt()  # raises LeaseLost when another worker has taken over
@@ -191,7 +197,7 @@ class FolderDestination:
         for planned in self.attempt.plan.series:
             self.staged.series_folder(self.attempt.target_uid(planned.series.series_uid))
 
-    def _may_be_published(self, receipt: Receipt) -> bool:
+    def may_be_published(self, receipt: Receipt) -> bool:
         """Whether all that should be in the study is staged; a source that lists nothing is judged by its count."""
         if receipt.refused or not receipt.wanted <= receipt.stored:
             return False
@@ -207,7 +213,67 @@ class FolderDestination:
         return {uid for uid in receipt.stored if self.attempt.target_uid(uid) in found}
 
 
-def _staged(attempt: Attempt, folder: Folder) -> StagedStudy:
+@dataclass(frozen=True)
+class NiftiDestination(FolderDestination):
+    """A folder that gets NIfTI files. Instances wait in the spool, and what is made of them is staged in the folder.
+
+    So each attempt begins anew, unless all has been delivered: half a series cannot be converted, and what an earlier
+    worker had in its spool is gone.
+    """
+
+    def sender(self) -> Sender:
+        return SpoolSender(self.attempt.series)
+
+    def check(self, instance: EncodedInstance) -> None:
+        """Names of files are checked when they are made."""
+        for name in (self.staged.patient_folder, self.staged.study_folder):
+            self.attempt.check_name(name)
+
+    def present(self, receipt: Receipt) -> set[str]:
+        found = super().present(receipt)
+        is_all = receipt.expected is not None and receipt.wanted <= receipt.stored
+        return found if is_all else set()
+
+    def take_in(self, series_uid: str, files: Mapping[Path, str]) -> Mapping[str, str]:
+        """Stage what a series was converted to, searched for the patient; returns the digests by the files' names.
+
+        ``files`` says of each how its name ends.
+
+        Raises ResidueFound, Unreadable, OverQuota, TargetError kinds.
+        """
+        beginning = self._beginnings.get(series_uid) or layout.volume_file("", "", "", series_uid)
+        digests: dict[str, str] = {}
+        for path, ending in files.items():
+            name = f"{beginning}{ending}"
+            self.attempt.check_name(name)
+            self.attempt.check_values(list(nifti.texts_of(path)))
+            digests[name] = self.staged.take_in(path, name)
+        return digests
+
+    @cached_property
+    def _beginnings(self) -> Mapping[str, str]:
+        """How names of files begin, by the series' UID at the destination. No two begin alike, also in capitals."""
+        found: dict[str, str] = {}
+        taken: set[str] = set()
+        for planned in sorted(self.attempt.plan.series, key=lambda planned: planned.series.series_uid):
+            uid, plain = (
+                self.attempt.target_uid(planned.series.series_uid),
+                _name(self.attempt, planned, layout.volume_file),
+            )
+            numbered = (plain if number == 1 else f"{plain}-{number}" for number in count(1))
+            found[uid] = next(name for name in numbered if name.casefold() not in taken)
+            taken.add(found[uid].casefold())
+        return found
+
+    def _digests(self, receipt: Receipt) -> dict[str, str]:
+        return dict(receipt.files)
+
+    def _sources(self, receipt: Receipt, target_uids: Iterable[str]) -> set[str]:
+        """All or none: which instance is in which file is not known, but that each of them is in one."""
+        return set(receipt.stored) if receipt.files.keys() <= set(target_uids) and receipt.files else set()
+
+
+def _staged(attempt: Attempt, folder: Folder, file_name: Callable[[str], str] = layout.instance_file) -> StagedStudy:
     """Names of the study at its destination, made from the plan as de-identification leaves it."""
     header = _output_header(attempt, attempt.plan)
     series_names = _series_names(attempt)
@@ -229,6 +295,7 @@ def _staged(attempt: Attempt, folder: Folder) -> StagedStudy:
         make_room=attempt.room.make,
         attempt_key=staging.attempt_key(attempt.lease),
         check_ours=attempt.check_now,
+        file_name=file_name,
     )
 
 
@@ -255,11 +322,15 @@ def _modality(attempt: Attempt, planned: PlannedSeries) -> str:
 def _series_names(attempt: Attempt) -> dict[str, str]:
     """Series folder by the series' UID at the destination; a description is free text and stays out when treated."""
     return {
-        attempt.target_uid(planned.series.series_uid): layout.series_folder(
-            planned.series.number,
-            _modality(attempt, planned),
-            planned.series.description if attempt.keeps_identity else "",
-            attempt.target_uid(planned.series.series_uid),
-        )
+        attempt.target_uid(planned.series.series_uid): _name(attempt, planned, layout.series_folder)
         for planned in attempt.plan.series
     }
+
+
+def _name(attempt: Attempt, planned: PlannedSeries, made: Callable[[str, str, str, str], str]) -> str:
+    return made(
+        planned.series.number,
+        _modality(attempt, planned),
+        planned.series.description if attempt.keeps_identity else "",
+        attempt.target_uid(planned.series.series_uid),
+    )

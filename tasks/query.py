@@ -10,10 +10,11 @@ from dicom.network.ports import Finder
 from models.domain.errors import NotFound
 from models.domain.nodes import Folder
 from models.domain.plans import Plan
-from models.domain.receipts import NOT_LISTED, REJECTED
+from models.domain.receipts import NOT_CONVERTED, NOT_LISTED, REJECTED
 from models.domain.refs import StudyFound, StudyRef
 from models.domain.reviews import Decision
 from services import folder_holds, planning, pseudonyms, work
+from services.converting import WITHOUT_VOLUMES
 from services.planning import Detail
 from tasks.attempt import Attempt
 from tasks.destination import destination_of
@@ -72,7 +73,9 @@ def _begin_receipt(attempt: Attempt, plan: Plan, decisions: Mapping[str, Decisio
         receipt = attempt.receipt
         receipt.held = {uid: why for uid, why in receipt.held.items() if uid not in decisions and _may_come(plan, uid)}
         receipt.left_out = {
-            uid: why for uid, why in receipt.left_out.items() if why != NOT_LISTED and _may_come(plan, uid)
+            uid: why
+            for uid, why in receipt.left_out.items()
+            if not why.startswith((NOT_LISTED, NOT_CONVERTED)) and _may_come(plan, uid)
         }
         receipt.left_out |= {
             uid: REJECTED
@@ -102,18 +105,30 @@ def _still_present(attempt: Attempt) -> set[str]:
         receipt.size_bytes = receipt.size_bytes if receipt.stored else 0
         receipt.digests = {uid: digest for uid, digest in receipt.digests.items() if uid in present}
         receipt.stored_with_warning = {uid: s for uid, s in receipt.stored_with_warning.items() if uid in present}
+        if attempt.job.convert_to_nifti and not present:
+            receipt.files, receipt.size_bytes = {}, 0
         receipt.received = present | receipt.held.keys() | receipt.left_out.keys()
         return set(receipt.received)
 
 
 def plan_of(attempt: Attempt, finder: Finder) -> Plan:
-    """The plan of one item as the source lists it now; costs a C-FIND for the study and one for each series."""
+    """The plan of one item as the source lists it now; costs a C-FIND for the study and one for each series.
+
+    It is empty when the study has only series of which no volume can be made; raises NotFound when nothing is left
+    for other reasons.
+    """
     item = attempt.item
     excluded = () if attempt.keeps_identity else attempt.settings.exclude_modalities
+    without_volumes = WITHOUT_VOLUMES if attempt.job.convert_to_nifti else ()
     found = planning.outline(
-        attempt.source, finder, StudyRef(item.study_uid, item.patient_id), item.series_uids, excluded
+        attempt.source,
+        finder,
+        StudyRef(item.study_uid, item.patient_id),
+        item.series_uids,
+        excluded,
+        without_volumes,
     )
-    if not found.taken:
+    if not found.taken and not found.has_no_volumes:
         raise NotFound(planning.NOTHING_LEFT)
     return Plan(
         study=found.study,

@@ -11,14 +11,15 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import exponential_backoff
 
-from models.domain.errors import AditError, Bug, Incomplete, Retry
+from models.domain.errors import AditError, Bug, ConversionFailed, Incomplete, Retry
 from tasks.attempt import Attempt
 
 RETRIES = 5
 BACKOFF_S = 2
 """Waits of about 2, 4, 8, 16 and 32 s: a restart of an archive is bridged within one attempt."""
 INCOMPLETE_RUNS = 2
-"""A peer that says it has sent all is asked once more for the rest, then the attempt ends."""
+"""A peer that says it has sent all is asked once more for the rest, then the attempt ends; so is a converter that
+fails."""
 
 Step = Task[[Attempt], None]
 
@@ -66,7 +67,7 @@ def sayable(error: Exception) -> AditError:
 def may_be_retried(_task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
     """Whether the error of a failed run says that trying again soon may help."""
     error: object = state.result(raise_on_failure=False)
-    if isinstance(error, Incomplete):
+    if isinstance(error, Incomplete | ConversionFailed):
         return run.run_count < INCOMPLETE_RUNS
     return isinstance(error, AditError) and error.retry is not Retry.NEVER
 

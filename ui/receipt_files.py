@@ -48,6 +48,7 @@ def document(item: Item, receipt: Receipt) -> dict[str, Any]:
         "refused": receipt.refused,
         "stored_with_warning": receipt.stored_with_warning,
         "sha256": receipt.digests,
+        "files": receipt.files,
     }
 
 

@@ -25,6 +25,7 @@ from models.domain.instances import Bytes, EncodedInstance
 from models.domain.refs import is_uid
 from models.domain.tokens import Operation
 from models.settings import Settings
+from services.converting import WITHOUT_VOLUMES
 from services.gateway import converting, retrieving
 from services.gateway.converting import Converted
 from services.gateway.retrieving import Retrieval
@@ -153,7 +154,7 @@ def _volumes_of(level: _Level) -> Callable[..., object]:
     ) -> Response:
         """The volumes as NIfTI files, the description of each before it."""
         _check(request, query, *accepting.VOLUMES)
-        retrieval = await _retrieval(here, caller, ae_title, wanted, query, "as NIfTI", converting.WITHOUT_VOLUMES)
+        retrieval = await _retrieval(here, caller, ae_title, wanted, query, "as NIfTI", WITHOUT_VOLUMES)
         return _answer(here, retrieval, lambda begun: _volumes(here.settings, begun))
 
     return nifti

@@ -65,7 +65,15 @@ def plan(here: Here, caller: Planner, wished: PlanWished) -> Stream:
 
     def told() -> Plan:
         found = search.preview(
-            here.db, here.settings, caller.actor, *ends, wishes, wished.profile, wished.keep_identity, stop
+            here.db,
+            here.settings,
+            caller.actor,
+            *ends,
+            wishes,
+            wished.profile,
+            wished.keep_identity,
+            stop,
+            wished.convert_to_nifti,
         )
         return Plan.of(found)
 

@@ -111,6 +111,7 @@ class BatchCheckWished(_Submitted):
     trial_protocol_name: Text = ""
     profile: Text = Field(default="", description="The de-identification profile; empty: that of the settings.")
     keep_identity: _FormFlag = Field(default=False, description="Move the studies as they are, with their patients.")
+    convert_to_nifti: _FormFlag = Field(default=False, description="A folder gets NIfTI files instead of DICOM files.")
     generate_pseudonyms: _FormFlag = Field(default=False, description="Rows without a pseudonym get one.")
 
     def request(

@@ -46,6 +46,7 @@ class Wished(Request):
     destination: NodeWish | None = Field(default=None, description="May be left out by who has only one destination.")
     profile: Text = Field(default="", description="The de-identification profile; empty: that of the settings.")
     keep_identity: Flag = Field(default=False, description="Move the studies as they are, with their patients.")
+    convert_to_nifti: Flag = Field(default=False, description="A folder gets NIfTI files instead of DICOM files.")
 
 
 class JobWished(Wished):
@@ -73,6 +74,7 @@ class JobWished(Wished):
             profile=self.profile,
             keep_identity=self.keep_identity,
             send_finished_mail=self.send_finished_mail,
+            convert_to_nifti=self.convert_to_nifti,
         )
 
 
@@ -165,6 +167,7 @@ class JobShown(Answer):
     trial_protocol_name: str
     profile: str = Field(description="Empty where the identity is kept.")
     keep_identity: bool
+    convert_to_nifti: bool
     send_finished_mail: bool
     created_at: datetime
     started_at: datetime | None
@@ -257,6 +260,7 @@ class ReceiptShown(Answer):
     refused: dict[str, str] = Field(description="The status for each that the destination did not take.")
     stored_with_warning: dict[str, str]
     sha256: dict[str, str]
+    files: dict[str, str] = Field(description="The SHA-256 of NIfTI files by their names within the study.")
 
     @classmethod
     def of(cls, item: Item, receipt: Receipt) -> Self:
@@ -283,6 +287,7 @@ class ReceiptShown(Answer):
             refused=receipt.refused,
             stored_with_warning=receipt.stored_with_warning,
             sha256=receipt.digests,
+            files=receipt.files,
         )
 
 

@@ -45,10 +45,14 @@ class StudyKeys(PatientKeys, total=False):
 
 
 class PlanOptions(TypedDict, total=False):
-    """What a plan depends on: the de-identification profile, or that everything stays as it is."""
+    """What a plan depends on: the de-identification profile, or that everything stays as it is; and the kind of files.
+
+    With ``convert_to_nifti`` a folder gets NIfTI files instead of DICOM files.
+    """
 
     profile: str
     keep_identity: bool
+    convert_to_nifti: bool
 
 
 class TransferOptions(PlanOptions, total=False):
@@ -242,6 +246,7 @@ class Job:
     trial_protocol_name: str = ""
     profile: str = ""
     keep_identity: bool = False
+    convert_to_nifti: bool = False
     send_finished_mail: bool = False
     created_at: datetime | None = None
     started_at: datetime | None = None
@@ -320,6 +325,7 @@ class Receipt:
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
     stored_with_warning: Mapping[str, str] = field(default_factory=dict[str, str])
     sha256: Mapping[str, str] = field(default_factory=dict[str, str])
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def is_complete(self) -> bool:

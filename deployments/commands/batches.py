@@ -40,6 +40,7 @@ Generate = Annotated[bool, typer.Option("--generate-pseudonyms", help="Rows with
 KeepIdentity = Annotated[
     bool, typer.Option("--keep-identity", help="Pseudonymize nothing: the studies keep their patients' identity.")
 ]
+AsNifti = Annotated[bool, typer.Option("--nifti", help="A folder gets NIfTI files instead of DICOM files.")]
 Urgent = Annotated[bool, typer.Option("--urgent", help="Go before other jobs.")]
 Wait = Annotated[bool, typer.Option(help="Wait for the end.")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="A new file, readable for you only.")]
@@ -87,6 +88,7 @@ def check(
     profile: Profile = "",
     generate_pseudonyms: Generate = False,
     keep_identity: KeepIdentity = False,
+    as_nifti: AsNifti = False,
     urgent: Urgent = False,
     wait: Wait = True,
     data_dir: DataDir = None,
@@ -109,6 +111,7 @@ def check(
             trial_protocol_name=trial_name,
             profile=profile,
             keep_identity=keep_identity,
+            convert_to_nifti=as_nifti,
             generate_pseudonyms=generate_pseudonyms,
             urgent=urgent,
         )
@@ -133,6 +136,7 @@ def transfer(
     profile: Profile = "",
     generate_pseudonyms: Generate = False,
     keep_identity: KeepIdentity = False,
+    as_nifti: AsNifti = False,
     urgent: Urgent = False,
     leave_out: Annotated[
         list[RowVerdict] | None, typer.Option(help="Rows with this verdict stay behind; may be repeated.")
@@ -166,6 +170,7 @@ def transfer(
                 trial_protocol_name=trial_name,
                 profile=profile,
                 keep_identity=keep_identity,
+                convert_to_nifti=as_nifti,
                 generate_pseudonyms=generate_pseudonyms,
                 urgent=urgent,
             )

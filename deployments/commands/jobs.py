@@ -52,6 +52,9 @@ def transfer(
     keep_identity: Annotated[
         bool, typer.Option("--keep-identity", help="Pseudonymize nothing: the studies keep their patients' identity.")
     ] = False,
+    as_nifti: Annotated[
+        bool, typer.Option("--nifti", help="A folder gets NIfTI files instead of DICOM files.")
+    ] = False,
     urgent: Annotated[bool, typer.Option(help="Go before other jobs.")] = False,
     wait: Annotated[bool, typer.Option(help="Wait for the end.")] = True,
     data_dir: DataDir = None,
@@ -77,6 +80,7 @@ def transfer(
             urgent=urgent,
             profile=profile,
             keep_identity=keep_identity,
+            convert_to_nifti=as_nifti,
         )
         job = jobs.submit(session.db, session.settings, session.actor, request)
         _say_what_was_accepted(session, job, wishes)

@@ -22,6 +22,7 @@ OF_SETTINGS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
     storage.file_system,
     storage.secrets,
     storage.spool,
+    storage.converter,
     prefect.plan,
     prefect.server,
     nodes.profiles,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deployments.doctor.findings import Finding, ok, problem, warning
+from dicom.files import nifti
 from models.domain.errors import reason_of
 from models.domain.quotas import readable
 from models.settings import Settings
@@ -91,6 +92,17 @@ def secrets(settings: Settings) -> Iterator[Finding]:
             yield problem(
                 "Secrets", f"Other users can read {path}.", f"chmod 600 {path}, and consider it known to them."
             )
+
+
+def converter(_settings: Settings) -> Iterator[Finding]:
+    """Look whether this machine can convert to NIfTI."""
+    if nifti.is_installed():
+        yield ok("NIfTI", f"{nifti.PROGRAM} is there.")
+    else:
+        words = (
+            f"This machine has no {nifti.PROGRAM}: jobs that convert to NIfTI fail here, and the gateway gives none."
+        )
+        yield warning("NIfTI", words, f"Install it where workers and web pages run (Debian: {nifti.PROGRAM}).")
 
 
 def spool(settings: Settings) -> Iterator[Finding]:

@@ -140,6 +140,14 @@ class Deidentifier:
         for needles in self._seen:
             residue.check_text(text, needles)
 
+    def check_values(self, texts: Collection[tuple[str, bool]]) -> None:
+        """Raise ResidueFound when a text of a file made of what was treated holds an identifier of that.
+
+        Each text comes with whether it is a version of a program.
+        """
+        for needles in self._seen:
+            residue.check_values(texts, needles)
+
     def _needles(self, data: memoryview, elements: list[Element], values: dict[int, bytes], syntax: Syntax) -> Needles:
         needles = self._identifiers.needles(data, elements, values, syntax, self.policy.rule_for)
         if needles not in self._seen:

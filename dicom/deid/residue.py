@@ -132,6 +132,24 @@ def check_text(text: str, needles: Needles) -> None:
         raise ResidueFound("An identifier of the patient is in the name of a file or folder.")
 
 
+def check_values(texts: Collection[tuple[str, bool]], needles: Needles) -> None:
+    """Raise ResidueFound when what was made of treated instances holds an identifier in one of its texts or numbers.
+
+    Each comes with whether it is a version, in which numbers between points are no date.
+    """
+    for text, is_version in texts:
+        if _value_holds(text, needles.words, is_version) or _holds_uid(text.encode(errors="replace"), needles.uids):
+            raise ResidueFound("An identifier of the patient is in a file that was made of the instances.")
+
+
+def _value_holds(text: str, words: Words, is_version: bool) -> bool:
+    if is_number(text.encode(errors="replace")):
+        return _is_identifying(_number(text.encode()), words)
+    return _holds_text(text, words, device_words(), is_whole=False) or (
+        not is_version and _holds_short_date(text, words)
+    )
+
+
 def check_fragments(fragments: Fragments, needles: Needles) -> None:
     """Raise ResidueFound when encoders or cameras wrote an identifier into compressed frames or beside them."""
     for comment in fragments.comments:

@@ -34,7 +34,7 @@ from models.domain.instances import Bytes, EncodedInstance, StoreOutcome, Verdic
 _MAX_BUFFERS = 1024
 """IOV_MAX of Linux: how many buffers one call may write."""
 _BATCH_BYTES = 4 << 20
-_CANNOT_UNDERSTAND = 0xC000
+CANNOT_UNDERSTAND = 0xC000
 """PS3.4 table B.2-1."""
 _AT_WORKING_DIRECTORY = -100
 _EXCHANGE = 2
@@ -50,7 +50,8 @@ class StagedStudy:
     ``make_room`` is entered with a number of bytes before so many are written, and left when they are, or have failed.
     ``attempt_key`` names who works on it, in one path component; whoever comes after another that may still be at work
     needs a new one. ``check_ours`` raises when the item is another's by now, or must not go on; it is called at the
-    last moment before something is taken over or appears.
+    last moment before something is taken over or appears. ``file_name`` gives the name of a file by the key that its
+    digest has: its SOP Instance UID, unless what is in the study are no instances.
 
     All methods raise FolderFull and FolderGone when the destination can take nothing, else WriteFailed. These name it,
     never a patient.
@@ -66,6 +67,7 @@ class StagedStudy:
     make_room: Callable[[int], AbstractContextManager[object]] = nullcontext
     attempt_key: str = "only"
     check_ours: Callable[[], object] = lambda: None
+    file_name: Callable[[str], str] = layout.instance_file
 
     @property
     def path(self) -> Path:
@@ -91,6 +93,24 @@ class StagedStudy:
                 raise
         return digest
 
+    def take_in(self, source: Path, name: str) -> str:
+        """Stage a copy of a file under a name in the study's folder; return its SHA-256. One of that name is replaced.
+
+        Whoever has the source translates what the system says of it.
+        """
+        with self.make_room(source.stat().st_size), self._writing():
+            self._make_private()
+            self._study.mkdir(exist_ok=True)
+            part = self._parts / f"{uuid.uuid4().hex}.part"
+            try:
+                shutil.copyfile(source, part)
+                digest = _digest(part)
+                part.rename(self._study / name)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+        return digest
+
     def present(self, digests: Mapping[str, str]) -> set[str]:
         """Those SOP Instance UIDs whose files are here with exactly this SHA-256, and will be published.
 
@@ -101,10 +121,10 @@ class StagedStudy:
             self._take_over()
             put_back(self.destination, self._own)
             remove(self._parts)
-            staged = _matching(self._study, digests)
+            staged = self._matching(self._study, digests)
             for path in set(_files(self._study)) - set(staged.values()):
                 path.unlink()
-            published = _matching(self.path, {uid: digest for uid, digest in digests.items() if uid not in staged})
+            published = self._matching(self.path, {uid: digest for uid, digest in digests.items() if uid not in staged})
             for path in published.values():
                 self._stage_again(path)
         return staged.keys() | published.keys()
@@ -162,7 +182,7 @@ class StagedStudy:
     def confirm(self, digests: Mapping[str, str]) -> set[str]:
         """Those SOP Instance UIDs whose published files have exactly this SHA-256. Reads every file."""
         with self._writing():
-            return set(_matching(self.path, digests))
+            return set(self._matching(self.path, digests))
 
     def discard(self) -> None:
         """Remove what is staged; what is published stays, and comes back when a worker died while it replaced it."""
@@ -187,6 +207,16 @@ class StagedStudy:
     @property
     def _parts(self) -> Path:
         return self._own / "parts"
+
+    def _matching(self, folder: Path, digests: Mapping[str, str]) -> dict[str, Path]:
+        """Key of a digest -> file, for those that have the name and the digest they should have."""
+        keys = {self.file_name(key): key for key in digests}
+        found: dict[str, Path] = {}
+        for path in _files(folder):
+            key = keys.get(path.name)
+            if key is not None and _digest(path) == digests[key]:
+                found[key] = path
+        return found
 
     def _make_private(self) -> None:
         """The folders only we may enter. A destination that is missing is not made: it may be a share that is gone."""
@@ -270,7 +300,7 @@ class FolderSender:
         try:
             digest = self._staged.write(instance)
         except Unreadable:
-            return StoreOutcome(instance.sop_uid, Verdict.REFUSED, _CANNOT_UNDERSTAND)
+            return StoreOutcome(instance.sop_uid, Verdict.REFUSED, CANNOT_UNDERSTAND)
         return StoreOutcome(instance.sop_uid, Verdict.STORED, digest=digest)
 
 
@@ -294,17 +324,6 @@ def _statuses(folder: Path) -> Iterator[os.stat_result]:
 def _raise_unless_missing(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise error
-
-
-def _matching(folder: Path, digests: Mapping[str, str]) -> dict[str, Path]:
-    """SOP Instance UID -> file, for those that have the name and the digest they should have."""
-    uids = {layout.instance_file(uid): uid for uid in digests}
-    found: dict[str, Path] = {}
-    for path in _files(folder):
-        uid = uids.get(path.name)
-        if uid is not None and _digest(path) == digests[uid]:
-            found[uid] = path
-    return found
 
 
 def _digest(path: Path) -> str:

@@ -22,6 +22,8 @@ _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|COM[0-9¹²³]|LPT[0-
 _INTEGER = re.compile(r"[+-]?[0-9]{1,12}")
 _DIGEST_DIGITS = 8
 _SUFFIX = ".dcm"
+_VOLUME_BYTES = 32
+"""What the converter may add to names of files to tell volumes of a series apart, and their endings."""
 
 
 def job_folder(kind: str, job_id: int, created_at: datetime, owner: str) -> str:
@@ -43,14 +45,20 @@ def study_folder(study_date: str, study_time: str, modalities: Sequence[str], st
     return _with_digest("-".join(filter(None, (moment, ",".join(modalities)))), study_uid)
 
 
-def series_folder(number: str, modality: str, description: str, series_uid: str) -> str:
+def series_folder(number: str, modality: str, description: str, series_uid: str, limit_bytes: int = LIMIT_BYTES) -> str:
     """``<number>-<description>-<digest of the series' UID>``.
 
     A number that is none is left out. Without a description (always so when pseudonymized: it is free text) the
     modality takes its place, without either ``Undefined`` does.
     """
     number, modality, description = _number(number), modality.strip(), description.strip()
-    return _with_digest("-".join(filter(None, (number, description or modality or "Undefined"))), series_uid)
+    text = "-".join(filter(None, (number, description or modality or "Undefined")))
+    return _with_digest(text, series_uid, limit_bytes)
+
+
+def volume_file(number: str, modality: str, description: str, series_uid: str) -> str:
+    """How the names of all files begin that a series is converted to: as its folder, with room for what follows."""
+    return series_folder(number, modality, description, series_uid, LIMIT_BYTES - _VOLUME_BYTES)
 
 
 def instance_file(sop_uid: str) -> str:

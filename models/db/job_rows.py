@@ -191,6 +191,7 @@ def job_of(row: JobRow) -> Job:
         generate_pseudonyms=row.generate_pseudonyms,
         checked_by_job_id=row.checked_by_job_id,
         emptied_at=row.emptied_at,
+        convert_to_nifti=row.convert_to_nifti,
     )
 
 

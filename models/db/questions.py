@@ -191,10 +191,12 @@ class QuestionStore:
                 found[key] = _sum(found.get(key), tally)
         return Tallies(found, waiting)
 
-    def delivered_before(self, destination_id: int, scope_id: int | None, study_uid: str) -> Item | None:
+    def delivered_before(
+        self, destination_id: int, scope_id: int | None, study_uid: str, as_nifti: bool = False
+    ) -> Item | None:
         """The last item that brought this study to a destination completely, in a linkage scope; None if none did.
 
-        Without a scope it is one of a job that kept the identity.
+        Without a scope it is one of a job that kept the identity; and one that brought it as NIfTI, or as DICOM.
         """
         same = JobRow.keep_identity.is_(True) if scope_id is None else JobRow.linkage_scope_id == scope_id
         wanted = (
@@ -202,6 +204,7 @@ class QuestionStore:
             .join(JobRow, JobRow.id == ItemRow.job_id)
             .join(ReceiptRow, ReceiptRow.item_id == ItemRow.id)
             .where(ItemRow.study_uid == study_uid, ItemRow.destination_id == destination_id, same)
+            .where(JobRow.convert_to_nifti.is_(as_nifti))
             .where(ReceiptRow.verdict == Completeness.COMPLETE, ItemRow.state.in_([State.SUCCESS, State.WARNING]))
             .order_by(ItemRow.id.desc())
             .limit(1)

@@ -18,7 +18,7 @@ from models.domain.receipts import Completeness, Receipt, ReceiptSummary, Receip
 
 _EXPECTED, _RECEIVED, _STORED, _CONFIRMED = 1, 2, 4, 8
 _FORMAT = 1
-_NEWER = frozenset({"held"})
+_NEWER = frozenset({"held", "files"})
 """Fields that receipts of earlier versions lack."""
 _SUMMARY = (
     ReceiptRow.item_id,
@@ -180,6 +180,7 @@ def _plain_fields(receipt: Receipt) -> dict[str, Any]:
         "stored_with_warning": receipt.stored_with_warning,
         "refused": receipt.refused,
         "digests": receipt.digests,
+        "files": receipt.files,
         "is_confirmable": receipt.is_confirmable,
         "size_bytes": receipt.size_bytes,
         "left_out_series": receipt.left_out_series,

@@ -108,9 +108,9 @@ class ScopeStore:
         """Destroy what could tell who is behind the pseudonyms of a scope; its number and its jobs stay.
 
         The key, the bindings, the escrow and its users are deleted, and of its checks what was asked, found and
-        uploaded. The jobs' items lose their pseudonyms and row ids, and their receipts the digests of files, since
-        either would lead from a study at the source to the one at the destination. Raises WrongState while a job of the
-        scope, or a check for it, has not ended; or, ``though_at_work``, leaves it to fail.
+        uploaded. The jobs' items lose their pseudonyms and row ids, and their receipts names and digests of files,
+        since either would lead from a study at the source to the one at the destination. Raises WrongState while a job
+        of the scope, or a check for it, has not ended; or, ``though_at_work``, leaves it to fail.
         """
         with self._db.transaction() as session:
             row = usable(session.get(ScopeRow, scope_id, with_for_update=True, populate_existing=True))
@@ -177,4 +177,5 @@ def _bound(
 def _without_digests(content: bytes) -> bytes:
     receipt = unpacked(content)
     receipt.digests.clear()
+    receipt.files.clear()
     return packed(receipt)

@@ -256,6 +256,7 @@ class JobRow(Row):
     ethics_application_id: Mapped[str] = mapped_column(String(100))
     generate_pseudonyms: Mapped[bool]
     checked_by_job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), unique=True)
+    convert_to_nifti: Mapped[bool]
     flow_run_id: Mapped[str] = mapped_column(String(64))
     run_requested_at: Mapped[datetime | None]
     created_at: Mapped[datetime]

@@ -88,6 +88,7 @@ class BatchTransferRequest:
     generate_pseudonyms: bool = False
     urgent: bool = False
     send_finished_mail: bool = False
+    convert_to_nifti: bool = False
 
     @property
     def head(self) -> JobHead:

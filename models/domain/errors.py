@@ -19,7 +19,10 @@ AditError
 │   ├── Unsupported                                                 (never)
 │   └── PeerLied
 ├── DataError     the data itself
-│   ├── NotFound · Ambiguous · IdentityConflict · Unreadable
+│   ├── NotFound · Ambiguous · IdentityConflict
+│   ├── Unreadable
+│   │   ├── Unconvertible
+│   │   └── ConversionFailed                                        (retried)
 │   └── Incomplete
 ├── DeidError     fails closed: what raised it is not delivered
 │   ├── ProfileInvalid · RuleFailed · ResidueFound
@@ -218,6 +221,16 @@ class IdentityConflict(DataError):
 
 class Unreadable(DataError):
     """An instance cannot be read as DICOM."""
+
+
+class Unconvertible(Unreadable):
+    """There is nothing in a series that can be converted to NIfTI, or not all of it can."""
+
+
+class ConversionFailed(Unreadable):
+    """The program that converts to NIfTI could not convert a series."""
+
+    retry = Retry.SOON
 
 
 class Incomplete(DataError):

@@ -211,7 +211,7 @@ class Job:
     ``keep_identity`` is set, and in jobs that are older than profiles.
     ``flow_run_id`` is empty and ``run_requested_at`` None until a flow run was asked for, and again after the job was
     resumed, retried or restarted. ``emptied_at`` is when what names patients was removed, so that nothing can be done
-    again.
+    again. With ``convert_to_nifti`` its folder gets NIfTI files.
     """
 
     id: int
@@ -238,6 +238,7 @@ class Job:
     generate_pseudonyms: bool = False
     checked_by_job_id: int | None = None
     emptied_at: datetime | None = None
+    convert_to_nifti: bool = False
 
     @property
     def scope_id(self) -> int:

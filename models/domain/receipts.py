@@ -22,6 +22,8 @@ NOT_LISTED = "The source sent it without having listed it in this study."
 """Why an instance is left out that may belong to another patient."""
 REJECTED = "A reviewer did not let it pass."
 """Why an instance is left out that was held before."""
+NOT_CONVERTED = "Not converted to NIfTI:"
+"""How the reason begins why all instances of a series are left out that gave no file."""
 
 
 @dataclass(slots=True)
@@ -32,7 +34,8 @@ class Receipt:
     that arrived and was not sent on for good, ``held`` for each that waits for a person's review; no bytes of either
     are kept. ``refused`` gives the status (hexadecimal) for each the destination did not take.
     ``digests`` holds the SHA-256 of files for folder destinations. ``is_confirmable`` says whether the destination
-    can be asked at all.
+    can be asked at all. Of what is converted to NIfTI, ``stored`` are the instances that went into a file, and
+    ``files`` holds the SHA-256 of each by its name within the study.
     """
 
     expected: set[str] | None = None
@@ -48,6 +51,7 @@ class Receipt:
     is_confirmable: bool = True
     size_bytes: int = 0
     left_out_series: dict[str, str] = field(default_factory=dict[str, str])
+    files: dict[str, str] = field(default_factory=dict[str, str])
 
     def copied(self) -> "Receipt":
         """The receipt as it is now, which stays so when this one changes."""

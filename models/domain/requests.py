@@ -60,6 +60,7 @@ class JobHead:
     ethics_application_id: str = ""
     generate_pseudonyms: bool = False
     checked_by_job_id: int | None = None
+    convert_to_nifti: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class TransferRequest:
 
     ``profile`` names the de-identification profile; empty means that of the settings. With ``keep_identity`` nothing
     is pseudonymized, which has to be asked for in so many words. ``checked_by_job_id`` is the check whose findings the
-    studies are; one check gives one transfer, however often it is asked for.
+    studies are; one check gives one transfer, however often it is asked for. With ``convert_to_nifti`` a folder gets
+    NIfTI files instead of DICOM files.
     """
 
     kind: JobKind
@@ -85,6 +87,7 @@ class TransferRequest:
     project_description: str = ""
     ethics_application_id: str = ""
     checked_by_job_id: int | None = None
+    convert_to_nifti: bool = False
 
     @property
     def head(self) -> JobHead:

@@ -76,7 +76,11 @@ def ask(server: Server, finder: Finder, row: BatchQueryRow) -> Answered:
 
 
 def check(
-    server: Server, finder: Finder, item: BatchTransferItem, excluded_modalities: Collection[str] = ()
+    server: Server,
+    finder: Finder,
+    item: BatchTransferItem,
+    excluded_modalities: Collection[str] = (),
+    without_volumes: Collection[str] = (),
 ) -> CheckedStudy:
     """What would become of the rows of one study at its transfer, as far as its source tells.
 
@@ -85,7 +89,7 @@ def check(
     """
     try:
         ref = _resolved(server, finder, item)
-        found = planning.outline(server, finder, ref, item.series_uids, excluded_modalities)
+        found = planning.outline(server, finder, ref, item.series_uids, excluded_modalities, without_volumes)
     except NotFound as error:
         return CheckedStudy(RowVerdict.NOT_FOUND, error.message)
     except Ambiguous as error:
@@ -95,7 +99,7 @@ def check(
     except DataError as error:
         return CheckedStudy(RowVerdict.FAILED, error.message)
     if not found.taken:
-        return CheckedStudy(RowVerdict.EXCLUDED, planning.NOTHING_LEFT, found.study)
+        return CheckedStudy(RowVerdict.EXCLUDED, found.nothing_left, found.study)
     series = tuple(counted(finder, found.ref, one) for one in found.taken)
     return CheckedStudy(
         RowVerdict.FOUND,

@@ -21,7 +21,7 @@ from models.settings import Settings
 from services import audit, idempotency, project, pseudonyms, quotas, trials
 from services.batches import content, presence
 from services.job_access import may_know_patients, visible
-from services.submitting import check_rights, chosen_profile, usable_nodes
+from services.submitting import check_may_convert, check_rights, chosen_profile, usable_nodes
 
 _PATIENTS = "Its rows name patients. Only who submitted it may see them."
 
@@ -82,6 +82,7 @@ def submit(
         check_rights(actor, request.head)
     project.check_open(db, actor, App.BATCH_TRANSFER)
     source, destination = usable_nodes(db, actor, request.source_id, request.destination_id)
+    check_may_convert(settings, request.convert_to_nifti, destination)
     profile, _ = chosen_profile(settings, request.profile, request.keep_identity)
     if not request.keep_identity:
         trials.check_may_use(db, actor, request.trial_protocol_id, AuditAction.SUBMIT_JOB, JobKind.BATCH_CHECK.value)

@@ -26,13 +26,15 @@ class Presence:
     """How to look for studies at the destination of a check; ``target_uid`` gives the UIDs that they have there.
 
     It is None where nobody can know them: a job without a trial gets a key of its own, so nothing of it can be there.
-    ``scope_id`` is that of the trial; jobs that keep the identity have scopes of their own.
+    ``scope_id`` is that of the trial; jobs that keep the identity have scopes of their own. What was delivered as DICOM
+    is not there ``as_nifti``, and the other way round.
     """
 
     destination: Node
     keep_identity: bool
     scope_id: int | None
     target_uid: Callable[[str], str] | None
+    as_nifti: bool = False
 
     @property
     def server(self) -> Server | None:
@@ -63,9 +65,9 @@ def of_job(db: Database, settings: Settings, job: Job) -> Presence | None:
         return None
     scope_id = None if job.keep_identity else trials.scope_for_owner(db, job.owner, job.trial_protocol_id)
     if job.keep_identity or profiles.policy_now(settings, job.profile).has(Option.RETAIN_UIDS):
-        return Presence(destination, job.keep_identity, scope_id, str)
+        return Presence(destination, job.keep_identity, scope_id, str, job.convert_to_nifti)
     target_uid = None if scope_id is None else pseudonyms.linkage_key(db, scope_id).uid
-    return Presence(destination, False, scope_id, target_uid)
+    return Presence(destination, False, scope_id, target_uid, job.convert_to_nifti)
 
 
 def look(
@@ -94,7 +96,9 @@ def _was_delivered(db: Database, known: Presence, found: CheckedStudy, wanted: t
     """Whether an earlier item has brought at least these series, and as many instances, completely."""
     if found.study is None or (known.scope_id is None and not known.keep_identity):
         return False
-    earlier = QuestionStore(db).delivered_before(known.destination.id, known.scope_id, found.study.study_uid)
+    earlier = QuestionStore(db).delivered_before(
+        known.destination.id, known.scope_id, found.study.study_uid, known.as_nifti
+    )
     if earlier is None:
         return False
     has_series = not earlier.series_uids or (bool(wanted) and set(wanted) <= set(earlier.series_uids))

@@ -189,4 +189,5 @@ def _request(db: Database, check: Job, wishes: tuple[StudyWish, ...]) -> Transfe
         project_description=check.project_description,
         ethics_application_id=check.ethics_application_id,
         checked_by_job_id=check.id,
+        convert_to_nifti=check.convert_to_nifti,
     )

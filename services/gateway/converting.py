@@ -6,25 +6,17 @@ What is staged is removed when the context is left; what a killed process leaves
 import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from dicom.deid.identity import heading_of
-from dicom.deid.streams import opened
 from dicom.files import nifti
 from dicom.files.spool import Spool, Workspace
-from dicom.files.trouble import writing
 from models.domain.errors import AditError, Unreadable, Unsupported
-from models.domain.instances import EncodedInstance
 from models.settings import Settings
-from services.gateway.retrieving import Retrieval, file_of
+from services.converting import StagedSeries
+from services.gateway.retrieving import Retrieval
 
 log = logging.getLogger(__name__)
-
-WITHOUT_VOLUMES = frozenset({"SR", "KO", "PR"})
-"""Modalities that are not fetched at all: they hold nothing that could be converted."""
-
-_DEFLATED, _EXPLICIT_LITTLE = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +63,10 @@ def _check(spool: Spool, settings: Settings, retrieval: Retrieval) -> None:
 
 def _staged(spool: Spool, workspace: Workspace, settings: Settings, retrieval: Retrieval) -> list[Path]:
     """A directory for each series, in the order in which their first instances came."""
-    places: dict[str, Path] = {}
-    for number, instance in enumerate(retrieval):
-        spool.check_room(instance.size_bytes, settings.spool_reserve_mb * 1_000_000)
-        uid = heading_of(instance).series_uid
-        with writing(spool.root, "spool"):
-            if uid not in places:
-                places[uid] = workspace.path / f"{len(places) + 1:03d}"
-                places[uid].mkdir(mode=0o700)
-            with (places[uid] / f"{number:06d}.dcm").open("xb") as file:
-                _, pieces = file_of(_readable(instance))
-                file.writelines(pieces)
-    return list(places.values())
-
-
-def _readable(instance: EncodedInstance) -> EncodedInstance:
-    """The instance as dcm2niix can read it: it inflates nothing."""
-    if instance.transfer_syntax_uid != _DEFLATED:
-        return instance
-    data, _ = opened(instance.parts, instance.transfer_syntax_uid)
-    return replace(instance, transfer_syntax_uid=_EXPLICIT_LITTLE, parts=(data,))
+    staged = StagedSeries(spool, workspace, settings)
+    for instance in retrieval:
+        staged.add(instance)
+    return list(staged.places.values())
 
 
 def _converted(workspace: Workspace, series: list[Path], check: Callable[[], None]) -> Converted:

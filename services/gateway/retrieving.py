@@ -7,15 +7,14 @@ from collections import Counter
 from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from types import TracebackType
 from typing import Self
 
+from dicom import part10
 from dicom.deid.engine import Deidentifier
 from dicom.deid.identity import check_belongs
-from dicom.mapping import give_back, in_slices
+from dicom.mapping import give_back
 from dicom.metadata import metadata_of
-from dicom.part10 import part10_prefix
 from models.db.engine import Database
 from models.domain.audit import BEGUN, DONE, AuditAction
 from models.domain.errors import AditError, Bug, Canceled, Excluded, NeedsReview, NotFound, Unsupported
@@ -307,12 +306,8 @@ def retrieval(
 
 
 def file_of(instance: EncodedInstance) -> tuple[int, Iterator[Bytes]]:
-    """The length in bytes of an instance's file (PS3.10), and its pieces: its own bytes behind a head of ours.
-
-    Of a large one no more is in memory than a piece: each is given back when the next one is asked for.
-    """
-    head = part10_prefix(instance.sop_class_uid, instance.sop_uid, instance.transfer_syntax_uid)
-    return len(head) + instance.size_bytes, chain((head,), in_slices(instance.parts))
+    """The length in bytes of an instance's file (PS3.10), and its pieces, of which no more than one is in memory."""
+    return part10.file_of(instance)
 
 
 def described(instance: EncodedInstance) -> bytes:

@@ -17,6 +17,7 @@ from models.domain.refs import SeriesFound, StudyRef, is_uid
 from models.domain.requests import StudyWish
 from models.settings import Settings
 from services import planning, quotas
+from services.converting import WITHOUT_VOLUMES
 from services.searching import search_access, sizes
 from services.searching.visits import Stop, Visit
 
@@ -55,6 +56,7 @@ def preview(
     profile: str = "",
     keep_identity: bool = False,
     stop: Stop | None = None,
+    convert_to_nifti: bool = False,
 ) -> Preview:
     """What would become of every wish; the same rules as at the transfer itself say which series are left out.
 
@@ -68,10 +70,11 @@ def preview(
     _check(wishes)
     rules = None if keep_identity else _profile(settings, profile or settings.profile)
     excluded = () if keep_identity else settings.exclude_modalities
+    left_out = (excluded, WITHOUT_VOLUMES if convert_to_nifti else ())
     details = {"study_uids": " ".join(wish.study_uid for wish in wishes)}
     studies_word = "study" if len(wishes) == 1 else "studies"
     with search_access.recorded(db, actor, server, lambda: f"preview of {len(wishes)} {studies_word}", details):
-        studies = _looked_up(db, settings, server, wishes, rules, excluded, stop or Stop())
+        studies = _looked_up(db, settings, server, wishes, rules, left_out, stop or Stop())
     usage = quotas.usage(db, actor, target.id) if isinstance(target, Folder) else None
     return Preview(studies, usage)
 
@@ -93,25 +96,28 @@ def _looked_up(
     server: Server,
     wishes: Sequence[StudyWish],
     rules: Profile | None,
-    excluded: Collection[str],
+    left_out: tuple[Collection[str], Collection[str]],
     stop: Stop,
 ) -> tuple[PreviewedStudy, ...]:
     finder = choose.asker(server, settings.calling_ae_title)
     with stop.of(Visit(db, server)) as visit, visit.using(finder):
-        return tuple(_study(server, finder, wish, rules, excluded) for wish in wishes)
+        return tuple(_study(server, finder, wish, rules, left_out) for wish in wishes)
 
 
 def _study(
-    server: Server, finder: Finder, wish: StudyWish, rules: Profile | None, excluded: Collection[str]
+    server: Server,
+    finder: Finder,
+    wish: StudyWish,
+    rules: Profile | None,
+    left_out: tuple[Collection[str], Collection[str]],
 ) -> PreviewedStudy:
     ref = StudyRef(wish.study_uid, wish.patient_id)
     try:
-        found = planning.outline(server, finder, ref, wish.series_uids, excluded)
+        found = planning.outline(server, finder, ref, wish.series_uids, *left_out)
         taken = tuple(_series(finder, found.ref, series, rules) for series in found.taken)
     except _OF_ONE_STUDY as error:
         return PreviewedStudy(wish, problem=error.message)
-    problem = "" if found.taken else planning.NOTHING_LEFT
-    return PreviewedStudy(wish, found.study, taken, found.left_out, problem)
+    return PreviewedStudy(wish, found.study, taken, found.left_out, found.nothing_left)
 
 
 def _series(finder: Finder, study: StudyRef, series: SeriesFound, rules: Profile | None) -> PreviewedSeries:

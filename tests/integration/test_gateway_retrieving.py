@@ -22,7 +22,8 @@ from models.domain.nodes import Server
 from models.domain.people import Permission
 from models.domain.requests import StudyWish
 from services import audit, nodes, trials
-from services.gateway import converting, retrieving
+from services.converting import WITHOUT_VOLUMES
+from services.gateway import retrieving
 from services.streams import Stream
 from tests.corpus.search import Haystack
 from tests.installation import DICOMWEB, DIMSE_GET, DIMSE_MOVE, TESTER, Installation
@@ -266,7 +267,7 @@ def test_an_archive_that_is_gone_is_a_bad_gateway(a_site: Site) -> None:
 
 
 def test_series_without_volumes_are_not_fetched(a_site: Site) -> None:
-    assert frozenset({"SR", "KO", "PR"}) == converting.WITHOUT_VOLUMES
+    assert {"SR", "KO", "PR"} < WITHOUT_VOLUMES
     study = a_site.corpus["sr"].study_uid
     answer = a_site.api.client(a_site.identified).get(f"GET_ONLY/wadors/studies/{study}/nifti")
     assert answer.status_code == 409

@@ -30,6 +30,7 @@ def facts_of(job: Job, actor: Actor) -> Mapping[str, str]:
         "Ethics committee approval": job.ethics_application_id,
         "Trial": " | ".join(filter(None, [job.trial_protocol_id, job.trial_protocol_name])),
         "De-identification": _rules(job),
+        "Files": "NIfTI" if job.convert_to_nifti else "",
         "Created": times.moment(job.created_at),
         "Mail when it has ended": "yes" if job.send_finished_mail else "",
         "Patient data removed": times.moment(job.emptied_at) if job.emptied_at else "",

@@ -46,6 +46,7 @@ def exceptions(receipt: Receipt) -> Mapping[str, tuple[Line, ...]]:
         "Series left out": _lines(receipt.left_out_series),
         "Stored with a warning": _lines(receipt.stored_with_warning, "Status "),
         "Sent without being announced": _plain(receipt.surplus, ""),
+        "NIfTI files": _lines(receipt.files, "SHA-256 "),
     }
 
 

@@ -79,6 +79,7 @@ def _check(draft: Draft, request: TransferRequest | None) -> None:
                 request.studies,
                 request.profile,
                 request.keep_identity,
+                convert_to_nifti=request.convert_to_nifti,
             )
         ]
     )
@@ -144,6 +145,7 @@ def _send(draft: Draft, request: TransferRequest) -> None:
         profile=request.profile or None,
         urgent=request.urgent,
         mail=request.send_finished_mail,
+        nifti=request.convert_to_nifti,
     )
     draft.job_id = job.id
 

@@ -38,6 +38,23 @@ def destination_field(
     return chosen if isinstance(chosen, NodeName) else None
 
 
+def nifti_field(
+    destination: NodeName | None, remembered: Mapping[str, object], problems: Mapping[str, str], prefix: str = ""
+) -> bool:
+    """Draw what has a folder get NIfTI files; returns whether it does. Servers take DICOM only."""
+    if destination is None or destination.is_server:
+        return False
+    converts = st.checkbox(
+        "Convert to NIfTI",
+        value=remembered.get("nifti") is True,
+        key=f"{prefix}nifti",
+        help="The folder gets NIfTI files instead of DICOM files. Series without images are left out.",
+        persist_state="session",
+    )
+    field_problem(problems, "convert_to_nifti")
+    return converts
+
+
 def identity_field(may: bool, prefix: str = "") -> bool:
     """Draw what keeps the identity, for those who may; returns whether it is kept."""
     if not may:

@@ -13,10 +13,17 @@ from ui.parts import studies, tables
 from ui.parts.draft import Draft
 from ui.parts.escape import escape_markdown
 from ui.parts.forms import field_problem
-from ui.parts.transfer_fields import destination_field, extras, identity_field, profile_field, trial_fields
+from ui.parts.transfer_fields import (
+    destination_field,
+    extras,
+    identity_field,
+    nifti_field,
+    profile_field,
+    trial_fields,
+)
 
 _KIND = JobKind.SELECTIVE_TRANSFER
-_FIELDS = ("destination", "profile", "trial_protocol_id", "trial_protocol_name")
+_FIELDS = ("destination", "convert_to_nifti", "profile", "trial_protocol_id", "trial_protocol_name")
 _OF_PSEUDONYM = re.compile(r"Study (\d+): pseudonym")
 
 
@@ -31,6 +38,7 @@ def transfer_form(
     place, identity = st.columns(2, gap="large")
     with place:
         destination = destination_field(destinations, remembered, problems)
+        converts = nifti_field(destination, remembered, problems)
         trial_id, trial_name = trial_fields(problems)
         urgent, mail = extras(Permission.SELECTIVE_URGENT in actor.permissions, remembered)
     with identity:
@@ -46,7 +54,17 @@ def transfer_form(
         for each in draft.chosen.values()
     )
     return TransferRequest(
-        _KIND, draft.source_id, destination.id, wishes, trial_id, trial_name, urgent, profile, keeps, mail
+        _KIND,
+        draft.source_id,
+        destination.id,
+        wishes,
+        trial_id,
+        trial_name,
+        urgent,
+        profile,
+        keeps,
+        mail,
+        convert_to_nifti=converts,
     )
 
 

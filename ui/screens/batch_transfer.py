@@ -14,10 +14,18 @@ from ui import context, session
 from ui.parts import amounts, batch_draft, batch_sending, batch_upload, links
 from ui.parts.batch_fields import names_fields, source_field
 from ui.parts.refusals import asked
-from ui.parts.transfer_fields import destination_field, extras, trial_fields
+from ui.parts.transfer_fields import destination_field, extras, nifti_field, trial_fields
 
 _PREFIX = "batch-"
-_BESIDE = ("source", "destination", "profile", "trial_protocol_id", "trial_protocol_name", "generate_pseudonyms")
+_BESIDE = (
+    "source",
+    "destination",
+    "profile",
+    "trial_protocol_id",
+    "trial_protocol_name",
+    "generate_pseudonyms",
+    "convert_to_nifti",
+)
 
 db, actor = context.database(), session.actor()
 
@@ -72,6 +80,7 @@ with left:
     source = source_field(sources, remembered, draft.problems, _PREFIX)
     others = [node for node in destinations if source is None or node.id != source.id]
     destination = destination_field(others, remembered, draft.problems, _PREFIX)
+    converts = nifti_field(destination, remembered, draft.problems, _PREFIX)
     names = names_fields(
         rows, Permission.BATCH_UNPSEUDONYMIZED in actor.permissions, remembered, draft.problems, _PREFIX
     )
@@ -107,6 +116,7 @@ if is_asked and source is not None and destination is not None:
         names.generate,
         urgent,
         mail,
+        converts,
     )
     batch_sending.send(
         draft,
@@ -117,5 +127,6 @@ if is_asked and source is not None and destination is not None:
             "profile": names.profile or None,
             "urgent": urgent,
             "mail": mail,
+            "nifti": converts,
         },
     )

@@ -52,7 +52,10 @@ class Claim:
 
 
 def _words(request: Request) -> str:
-    return json.dumps(asdict(request), sort_keys=True, default=_told)
+    said = asdict(request)
+    if not said.get("convert_to_nifti"):
+        said.pop("convert_to_nifti", None)  # so it is still the request that it was before there was this field
+    return json.dumps(said, sort_keys=True, default=_told)
 
 
 def _told(value: object) -> str:

@@ -103,6 +103,8 @@ def _all_of(path: Path) -> str:
 
 def _texts_of_document(document: dict[str, object]) -> Iterator[tuple[str, bool]]:
     """The values; the names of fields are words of dcm2niix."""
+    if not isinstance(document, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError("no object")
     for field, value in document.items():
         if not field.startswith("ConversionSoftware"):
             yield from ((text, field in _VERSIONS) for text in _strings(value) if not _TIME.fullmatch(text))

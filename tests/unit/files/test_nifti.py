@@ -1,6 +1,9 @@
 """What becomes of each way in which dcm2niix can end; a program of the test stands in for it."""
 
+import gzip
+import json
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 
 from dicom.files import nifti
 from dicom.files.spool import Spool, Workspace
-from models.domain.errors import Canceled, Unreadable, Unsupported
+from models.domain.errors import Canceled, ConversionFailed, Unconvertible, Unreadable, Unsupported
 
 
 @pytest.fixture
@@ -57,21 +60,88 @@ def test_no_volume_takes_the_place_of_another(a_workspace: Workspace, a_program:
 
 
 @pytest.mark.parametrize(
-    ("script", "problem"),
+    ("script", "problem", "error"),
     [
-        ("exit 0", "nothing"),
-        ("exit 2", "nothing"),
-        ('echo 1 > "$out/$name.nii.gz"; exit 8', "only a part"),
-        ('echo 1 > "$out/$name.nii.gz"; exit 1', "exit status 1"),
-        ("kill -9 $$", "exit status -9"),
+        ("exit 0", "nothing", Unconvertible),
+        ("exit 2", "nothing", Unconvertible),
+        ('echo 1 > "$out/$name.nii.gz"; exit 8', "only a part", Unconvertible),
+        ('echo 1 > "$out/$name.nii.gz"; exit 1', "exit status 1", ConversionFailed),
+        ("kill -9 $$", "exit status -9", ConversionFailed),
     ],
 )
 def test_what_is_not_converted_whole_is_said_and_not_given(
-    a_workspace: Workspace, a_program: Path, script: str, problem: str
+    a_workspace: Workspace, a_program: Path, script: str, problem: str, error: type[Unreadable]
 ) -> None:
     behaves(a_program, script)
-    with pytest.raises(Unreadable, match=problem):
+    with pytest.raises(error, match=problem):
         converted(a_workspace)
+
+
+def test_what_an_earlier_call_has_left_is_not_given(a_workspace: Workspace, a_program: Path) -> None:
+    behaves(a_program, 'echo 1 > "$out/$name-old.nii"; exit 1')
+    with pytest.raises(ConversionFailed):
+        converted(a_workspace)
+    behaves(a_program, 'echo 1 > "$out/$name.nii"')
+    assert converted(a_workspace) == ["series-001.nii"]
+
+
+def test_the_memory_of_a_conversion_has_a_limit(a_workspace: Workspace, a_program: Path) -> None:
+    behaves(a_program, 'ulimit -v > "$out/$name.nii"')
+    (limit,) = nifti.convert(a_workspace, a_workspace.path / "001", "series-001", lambda: None)
+    assert int(limit.read_text()) * 1024 == nifti.MOST_MEMORY_BYTES
+
+
+def a_volume(path: Path, descrip: bytes = b"", extension: bytes = b"", size: int = 348, order: str = "<") -> Path:
+    head = bytearray(352)
+    struct.pack_into(f"{order}i", head, 0, size)
+    struct.pack_into(f"{order}f", head, 108, 352 + len(extension))
+    head[148 : 148 + len(descrip)] = descrip
+    head[228:232] = b"file"
+    content = bytes(head) + extension + b"voxels"
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_every_text_before_the_voxels_is_told_but_for_times_of_day(tmp_path: Path, name: str, order: str) -> None:
+    path = a_volume(tmp_path / name, b"TE=2.5;Time=101500.250;phase=1", b"Ada\0Smith ", order=order)
+    texts = [text for text, _ in nifti.texts_of(path)]
+    assert texts == ["", "", "TE=2.5; ;phase=1", "file", "", "Ada Smith"]
+
+
+def test_values_of_a_description_are_told_at_every_depth_with_what_is_a_version(tmp_path: Path) -> None:
+    document = {"A": ["x", 1.50, {"b": "y"}], "SoftwareVersions": "1.2.03", "AcquisitionTime": "10:15:0.000000"}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(document | {"ConversionSoftwareVersion": "v1.0.20220720"}))
+    assert [*nifti.texts_of(path)] == [("x", False), ("1.5", False), ("y", False), ("1.2.03", True)]
+
+
+def test_numbers_of_gradients_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.bval"
+    path.write_text("0 1000\n4711")
+    assert [text for text, _ in nifti.texts_of(path)] == ["0", "1000", "4711"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", b"{"),
+        ("a.json", b"[1]"),
+        ("a.nii.gz", b"no gzip"),
+        ("a.nii.gz", gzip.compress(b"x")[:-9]),
+        ("a.nii", b""),
+    ],
+)
+def test_what_cannot_be_read_again_is_not_given(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(Unreadable):
+        list(nifti.texts_of(tmp_path / name))
+
+
+def test_another_kind_of_volume_is_not_given(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable):
+        list(nifti.texts_of(a_volume(tmp_path / "a.nii", size=540)))
 
 
 def test_one_that_takes_too_long_is_ended(a_workspace: Workspace, a_program: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dicom.files import nifti
 from models.db.audit import AuditStore
 from models.db.engine import Database
 from models.db.jobs import JobStore
@@ -124,6 +125,27 @@ def test_nodes_must_exist_and_be_able_to(database: Database, request_: TransferR
     assert list(raised.value.problems) == ["source", "destination"]
     with pytest.raises(BadRequest, match=r"destination: .*store"):
         submit(database, ADA, replace(request_, destination_id=mute))
+
+
+def test_only_a_folder_gets_nifti(database: Database, request_: TransferRequest) -> None:
+    server = NodeStore(database).add(a_server("RESEARCH")).id
+    with pytest.raises(BadRequest) as raised:
+        submit(database, ADA, replace(request_, destination_id=server, convert_to_nifti=True))
+    assert dict(raised.value.problems) == {"convert_to_nifti": "only for a folder as destination."}
+    job = submit(database, ADA, replace(request_, convert_to_nifti=True))
+    assert job.convert_to_nifti and jobs.get(database, ADA, job.id).convert_to_nifti
+    assert not submit(database, ADA, request_).convert_to_nifti
+
+
+def test_a_machine_that_does_everything_and_cannot_convert_refuses_at_once(
+    database: Database, request_: TransferRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nifti, "PROGRAM", str(tmp_path / "missing"))
+    settings = some_settings(tmp_path)
+    with pytest.raises(BadRequest, match="convert_to_nifti: This machine has no"):
+        jobs.submit(database, settings, ADA, replace(request_, convert_to_nifti=True))
+    elsewhere = settings.model_copy(update={"database_url": "postgresql+psycopg://adit@db/adit"})
+    assert jobs.submit(database, elsewhere, ADA, replace(request_, convert_to_nifti=True)).convert_to_nifti
 
 
 def test_a_node_that_one_may_not_use_looks_like_none(database: Database, request_: TransferRequest) -> None:

@@ -256,9 +256,10 @@ def test_a_transfer_begins_with_its_check(world: World) -> None:
     app = a_transfer_page(world)
     assert "Every row has a pseudonym." in told(app)
     fill(app, "batch-", project_name="Lung", project_description="Nodules", ethics_application_id="S-1")
+    app.checkbox(key="batch-nifti").check()
     click(app, "send")
     job = world.the_job(JobKind.BATCH_CHECK)
-    assert (job.ethics_application_id, job.keep_identity) == ("S-1", False)
+    assert (job.ethics_application_id, job.keep_identity, job.convert_to_nifti) == ("S-1", False, True)
     assert app.title[0].value == f"Job {job.id}"
 
 

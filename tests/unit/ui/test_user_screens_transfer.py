@@ -22,7 +22,7 @@ from models.domain.nodes import Folder, Server
 from models.domain.people import Group, NodeRight, Permission, User
 from models.domain.project import App, AppState
 from models.domain.refs import StudyFound
-from services import audit, jobs, nodes, project
+from services import audit, jobs, nodes, planning, project
 from services.people import accounts, groups
 from tests.app_pages import Site, click, labels, told
 from tests.people import a_user
@@ -356,6 +356,8 @@ def test_the_choices_are_remembered_for_the_next_time(clinic: Site, files: list[
     app = chosen(searched(opened(clinic)), files[0].study_uid)
     app.checkbox(key="mail").check()
     app.selectbox(key="profile").select("basic")
+    app.selectbox(key="destination").select("Share (folder)").run()
+    app.checkbox(key="nifti").check()
     click(checked(app, "Share (folder)"), "transfer")
     app = clinic.open("selective_transfer")
     assert app.selectbox(key="source").value.name == "PACS"
@@ -363,6 +365,27 @@ def test_the_choices_are_remembered_for_the_next_time(clinic: Site, files: list[
     assert app.selectbox(key="destination").value.name == "Share"
     assert app.selectbox(key="profile").value == "basic"
     assert app.checkbox(key="mail").value is True
+    assert app.checkbox(key="nifti").value is True
+
+
+def test_a_folder_can_get_nifti_and_the_check_leaves_out_what_has_no_images(
+    clinic: Site, files: list[StudyFiles]
+) -> None:
+    ct, _, sr = files
+    app = chosen(searched(opened(clinic)), ct.study_uid, sr.study_uid)
+    app.selectbox(key="destination").select("Research").run()
+    assert "nifti" not in {box.key for box in app.checkbox}
+    app.selectbox(key="destination").select("Share (folder)").run()
+    assert app.checkbox(key="nifti").value is False
+    app.checkbox(key="nifti").check().run()
+    app = checked(app, "Share (folder)")
+    assert planning.NO_VOLUMES in told(app)
+    click(app, "take-out")
+    app = checked(app, "Share (folder)")
+    click(app, "transfer")
+    (job,) = jobs.list(clinic.db, clinic.shell, everybody=True)
+    assert job.convert_to_nifti
+    assert "NIfTI" in told(app)
 
 
 def test_nothing_is_sent_that_has_changed_since_the_check(clinic: Site, files: list[StudyFiles]) -> None:

@@ -22,6 +22,7 @@ from models.domain.people import operator
 from models.domain.receipts import Completeness
 from models.domain.requests import StudyWish
 from services import jobs, quotas, review
+from tests.databases import MASTER_KEY
 from tests.faulty_archive import FaultyArchive
 from tests.installation import DIMSE_GET, TESTER, Installation
 from tests.peers import UNCHECKED, orthanc
@@ -42,10 +43,9 @@ from flows.items import work_through
 from flows.steps import as_function
 from models.db.engine import open_database
 from models.settings import Settings
-from tests.databases import MASTER_KEY
 
 nifti.PROGRAM = sys.argv[3]
-settings = Settings(_env_file=None, data_dir=Path(sys.argv[1]), master_key=MASTER_KEY, spool_reserve_mb=1)
+settings = Settings(_env_file=None, data_dir=Path(sys.argv[1]), master_key=sys.argv[4], spool_reserve_mb=1)
 work_through(open_database(settings), settings, int(sys.argv[2]), as_function)
 """
 
@@ -190,10 +190,10 @@ def test_a_worker_killed_in_the_middle_of_a_conversion_changes_no_byte(a_site: S
     stop = f'echo "$$" > {marker}.new; mv {marker}.new {marker}; exec sleep 100000'
     behaves(program, f'echo >> {calls}; if [ "$(wc -l < {calls})" -ge {at} ]; then {stop}; fi; convert "$@"')
     directory = a_site.installation.settings.data_dir
-    with subprocess.Popen([sys.executable, "-c", WORKER, directory, str(job.id), str(program)]) as worker:
+    with subprocess.Popen([sys.executable, "-c", WORKER, directory, str(job.id), str(program), MASTER_KEY]) as worker:
         try:
             wait_until(lambda: marker.exists() or worker.poll() is not None, "the conversion")
-            assert worker.poll() is None
+            assert worker.poll() is None, [item.message for item in a_site.installation.items(job)]
         finally:
             worker.kill()
     with a_site.installation.db.transaction() as session:  # nobody need wait for the lease of who is dead

@@ -144,7 +144,7 @@ def check_values(texts: Collection[tuple[str, bool]], needles: Needles) -> None:
 
 def _value_holds(text: str, words: Words, is_version: bool) -> bool:
     if is_number(text.encode(errors="replace")):
-        return _is_identifying(_number(text.encode()), words)
+        return _is_identifying(text.strip().lstrip("+"), words)
     return _holds_text(text, words, device_words(), is_whole=False) or (
         not is_version and _holds_short_date(text, words)
     )

@@ -61,7 +61,7 @@ def test_the_page_tells_of_each_chore_when_and_how_it_went(site: Site, started: 
 def test_times_have_their_room_before_there_are_any(site: Site, started: list[str]) -> None:
     site.sign_in_staff()
     widths = json.loads(site.open("scheduled_work").dataframe[0].proto.columns)
-    assert widths["Last run"]["width"] == widths["Next"]["width"] == 140
+    assert widths["Last run"]["width"] == widths["Next"]["width"] == tables.MOMENT
 
 
 def test_all_chores_of_one_trouble_are_named_with_it(

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 from cryptography.fernet import Fernet
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from typer.testing import CliRunner
 
 from deployments import installation
 from deployments.cli import app
+from models.db import engine
 from models.db.engine import open_database
 from models.db.nodes import NodeStore
 from models.settings import settings
@@ -22,8 +23,9 @@ Adit = Callable[..., Result]
 
 
 @pytest.fixture
-def adit(a_data_dir: Path, tmp_path: Path) -> Adit:
+def adit(a_data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Adit:
     """An installation with a folder."""
+    monkeypatch.setattr(engine, "create_engine", create_engine)  # engines that share statements outlive their commands
 
     def call(*words: object, types: str = "") -> Result:
         gc.collect()  # connections of earlier commands, which end with their processes otherwise

@@ -51,6 +51,8 @@ STATUS: Mapping[type[AditError], int] = {
     errors.Ambiguous: 409,
     errors.IdentityConflict: 409,
     errors.Unreadable: 502,
+    errors.Unconvertible: 502,
+    errors.ConversionFailed: 502,
     errors.Incomplete: 502,
     errors.DeidError: 409,
     errors.ProfileInvalid: 409,

@@ -133,6 +133,14 @@ _ADVICE: Mapping[str, Advice] = {
         "Transfer the other series of the study, and have the damaged one looked at by an administrator.",
         "An instance is damaged at the source or on its way; the log of the worker tells which.",
     ),
+    "Unconvertible": Advice(
+        "Have the series delivered as DICOM files; there is nothing in it of which a volume can be made, or gaps.",
+        "Look with dcm2niix what it says of the series; the item names it by its number.",
+    ),
+    "ConversionFailed": Advice(
+        "Retry the item; if it fails again, have the study delivered as DICOM files.",
+        "See in the worker's log how dcm2niix ended, and whether the machine has memory and time enough for it.",
+    ),
     "Incomplete": Advice(
         "Retry the failed items: only what is missing is moved. Often the images were not on line at the source.",
         "The receipt lists what is missing; look whether it is on line there, and which syntaxes it may send us.",

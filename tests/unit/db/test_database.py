@@ -22,6 +22,7 @@ from models.db.duties import DutyStore
 from models.db.endings import EndingStore
 from models.db.engine import Database, Lock, hold, open_database
 from models.db.escrow import EscrowStore
+from models.db.folder_holds import FolderHoldStore
 from models.db.groups import GroupStore
 from models.db.holding import HoldingStore
 from models.db.idempotency import IdempotencyStore
@@ -55,11 +56,12 @@ from models.db.tables import (
     WebSessionRow,
 )
 from models.db.totals import count_delivery
+from models.db.trials import TrialStore
 from models.db.webhooks import NoticeStore, WebhookStore
 from models.domain.answers import Answer
 from models.domain.audit import DONE, AuditAction
 from models.domain.batch_requests import BatchFile
-from models.domain.errors import AditError, BadRequest, Bug, NotPermitted, PeerBusy, Unreachable
+from models.domain.errors import AditError, BadRequest, Bug, FolderFull, NotPermitted, PeerBusy, Unreachable
 from models.domain.jobs import JobKind, State
 from models.domain.mails import MailState
 from models.domain.nodes import BudgetRule, Server, Stop, Window
@@ -106,6 +108,8 @@ def fill(db: Database) -> None:
     DutyStore(db).take("dispatcher", "host", LEASE)
     RefusalStore(db).refuse(job.id, "host", "The folder is not there.")
     RunStore(db).ask(job.id, "a-run")
+    FolderHoldStore(db).hold(folder_id, claim[0].id, FolderFull("It is full."), "host", 1)
+    assert TrialStore(db).enter(scope_id, "ada", "root")
     with db.transaction() as session:
         count_delivery(session, claim[0].id, 1, 500)
 

@@ -16,7 +16,7 @@ from dicom.deid import concepts, dates, engine, policy, residue, rules, safe_pri
 from dicom.deid.concepts import Concept
 from dicom.deid.engine import Deidentifier
 from dicom.deid.keys import LinkageKey
-from dicom.deid.policy import compiled
+from dicom.deid.policy import Policy
 from dicom.deid.profile import Profile, load
 from dicom.deid.rules import Rule
 from models.domain.errors import AditError, ResidueFound
@@ -63,7 +63,7 @@ def sequence(contents: list[Values]) -> bytes:
 
 
 def a_deidentifier(profile: Profile | None = None, pseudonym: str = "PSEUDO1") -> Deidentifier:
-    return Deidentifier(compiled(profile or load("research")), LinkageKey(bytes(range(32))), pseudonym)
+    return Deidentifier(Policy(profile or load("research")), LinkageKey(bytes(range(32))), pseudonym)
 
 
 def treated(

@@ -12,7 +12,7 @@ from models.domain.errors import WriteFailed
 
 
 def counted(folder: Path, skips: tuple[str, ...] = ()) -> Contents:
-    *_, found = count(folder, lambda key: key in skips)
+    *_, found = count(folder, folder.name, lambda key: key in skips)
     return found
 
 
@@ -66,7 +66,7 @@ def test_what_may_not_be_listed_below_is_told_and_the_rest_is_counted(
 def test_what_vanishes_during_the_walk_is_left_out(tmp_path: Path) -> None:
     for name in ("a", "b"):
         a_file(tmp_path / name / "file", 10)
-    walk = count(tmp_path, lambda _key: False)
+    walk = count(tmp_path, "research", lambda _key: False)
     next(walk)
     for name in ("a", "b"):
         (tmp_path / name / "file").unlink()
@@ -78,4 +78,4 @@ def test_a_large_folder_is_counted_in_steps(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(contents, "_EVERY", 2)
     for number in range(5):
         a_file(tmp_path / str(number), 1)
-    assert len(list(count(tmp_path, lambda _key: False))) == 3
+    assert len(list(count(tmp_path, "research", lambda _key: False))) == 3

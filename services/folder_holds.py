@@ -9,7 +9,7 @@ from models.db.folder_holds import FolderHoldStore
 from models.db.nodes import NodeStore
 from models.domain import holding
 from models.domain.audit import AuditAction
-from models.domain.errors import HeldBack, NotFound, NotPermitted
+from models.domain.errors import FolderGone, HeldBack, NotFound, NotPermitted
 from models.domain.holding import FolderHold
 from models.domain.jobs import Item
 from models.domain.nodes import Folder
@@ -47,6 +47,13 @@ def hold(db: Database, folder: Folder, item: Item, reason: HeldBack, needed_byte
     """
     log.warning("folder %s at %s is held back: %s", folder.name, folder.path, reason.message)
     FolderHoldStore(db).hold(folder.id, item.id, reason, socket.gethostname(), needed_bytes)
+
+
+def can_be_written(db: Database, item: Item) -> None:
+    """Say that an item could write to its folder: others need not wait for its end where that is what was wrong."""
+    held = of_folder(db, item.target_id)
+    if held is not None and held.code == FolderGone.__name__:
+        FolderHoldStore(db).end(item.target_id, item.id)
 
 
 def has_worked(db: Database, item: Item) -> None:

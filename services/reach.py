@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+from dicom.files import nifti
 from dicom.files.spool import Spool
 from dicom.files.target import is_there
 from dicom.network import choose
@@ -50,6 +51,8 @@ def lacking(db: Database, settings: Settings, job: Job) -> Iterator[str]:
         yield from _of_node(settings, nodes.get(node_id))
     if job.kind.only_asks:
         return
+    if job.convert_to_nifti and not nifti.is_installed():
+        yield nifti.MISSING
     try:
         Spool(settings.spool_dir).check_room(0, settings.spool_reserve_mb * 1_000_000)
         if not job.keep_identity:

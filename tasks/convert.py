@@ -26,6 +26,7 @@ def convert(attempt: Attempt) -> None:
     if not attempt.series.places or not destination.may_be_published(attempt.receipt):
         return
     destination.staged.discard()  # of an earlier run of this step, or attempt
+    attempt.room.hold(0)
     files: dict[str, str] = {}
     reasons: dict[str, str] = {}
     for series_uid in attempt.series.places:

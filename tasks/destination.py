@@ -256,10 +256,8 @@ class NiftiDestination(FolderDestination):
         found: dict[str, str] = {}
         taken: set[str] = set()
         for planned in sorted(self.attempt.plan.series, key=lambda planned: planned.series.series_uid):
-            uid, plain = (
-                self.attempt.target_uid(planned.series.series_uid),
-                _name(self.attempt, planned, layout.volume_file),
-            )
+            uid = self.attempt.target_uid(planned.series.series_uid)
+            plain = _name(self.attempt, planned, layout.volume_file)
             numbered = (plain if number == 1 else f"{plain}-{number}" for number in count(1))
             found[uid] = next(name for name in numbered if name.casefold() not in taken)
             taken.add(found[uid].casefold())

@@ -32,6 +32,7 @@ def query(attempt: Attempt) -> None:
     if isinstance(attempt.destination, Folder):
         needed_bytes = folder_holds.needed_bytes(attempt.db, attempt.item)
         target.check(attempt.destination.path, attempt.destination.name, needed_bytes)
+        folder_holds.can_be_written(attempt.db, attempt.item)
     with (
         attempt.associations({attempt.source: 1}),
         attempt.connection(choose.finder(attempt.source, attempt.local)) as finder,

@@ -67,6 +67,7 @@ _MOST_CHECKED, _LONGEST_CHECKED = 20_000, 4096
 _MOST_UID_ANCHORS = 50
 _UID_ANCHOR = 12
 _OWN_UID = re.compile(rb"2\.25\.[0-9]{20,40}")
+_OWN_UID_IN_TEXT = re.compile(_OWN_UID.pattern.decode())
 _BETWEEN_LETTERS = rb"[\0-/:-@\[-`{-\xbf\xd7\xf7]{0,64}"
 _UID_SHAPED = re.compile(rb"[0-9.]{12,}")
 
@@ -122,7 +123,7 @@ def _may_be_in(text: str, words: Words) -> bool:
 def check_text(text: str, needles: Needles) -> None:
     """Raise ResidueFound when a name or path of a file or folder holds an identifier."""
     words = needles.words
-    dated = _OWN_STUDY_FOLDER.sub(" ", text)
+    dated = _OWN_STUDY_FOLDER.sub(" ", _without_own_uids(text))
     if (
         _holds_words(spaced(text), words, harmless(), is_whole=False)
         or _holds_digits(dated, words)
@@ -138,8 +139,15 @@ def check_values(texts: Collection[tuple[str, bool]], needles: Needles) -> None:
     Each comes with whether it is a version, in which numbers between points are no date.
     """
     for text, is_version in texts:
-        if _value_holds(text, needles.words, is_version) or _holds_uid(text.encode(errors="replace"), needles.uids):
+        if _value_holds(_without_own_uids(text), needles.words, is_version) or _holds_uid(
+            text.encode(errors="replace"), needles.uids
+        ):
             raise ResidueFound("An identifier of the patient is in a file that was made of the instances.")
+
+
+def _without_own_uids(text: str) -> str:
+    """The text without UIDs that we have made: so many digits hold any short number by chance."""
+    return _OWN_UID_IN_TEXT.sub(" ", text)
 
 
 def _value_holds(text: str, words: Words, is_version: bool) -> bool:

@@ -1,6 +1,7 @@
 """Tells a destination folder that can take nothing at this time from trouble of one study in it."""
 
 import os
+import uuid
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,7 +36,7 @@ def check(root: Path, name: str, needed_bytes: int = 1) -> None:
     with at_folder(root, name):
         _write_one_byte(root)
         disk = os.statvfs(root)
-    if disk.f_bavail * disk.f_frsize < needed_bytes:
+    if disk.f_blocks and disk.f_bavail * disk.f_frsize < needed_bytes:  # some file systems do not tell
         raise _full(name)
 
 
@@ -54,10 +55,13 @@ def is_usable(root: Path) -> bool:
 
 
 def _write_one_byte(root: Path) -> None:
-    """A destination that is missing is not made: it may be a share that is gone."""
+    """A destination that is missing is not made: it may be a share that is gone.
+
+    Machines that share the folder write files of their own: a share may refuse to open what another one removes.
+    """
     staging = root / STAGING
     staging.mkdir(mode=PRIVATE, exist_ok=True)
-    probe = staging / _PROBE
+    probe = staging / f"{_PROBE}-{uuid.uuid4().hex}"
     try:
         probe.write_bytes(b"0")
     finally:

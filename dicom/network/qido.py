@@ -71,9 +71,12 @@ class _Page:
     may_go_on: bool
     """Whether it is worth asking once more."""
 
-    def advances(self, seen: Collection[str]) -> bool:
-        """Whether all of it is new; an empty page is the end."""
-        return not self.length or (bool(self.by_uid) and not any(uid in seen for uid in self.by_uid))
+    def begins_anew(self, seen: Collection[str], first_uid: str) -> bool:
+        """Whether it shows that the server does not keep to offsets: nothing in it is new, or the list begins in it.
+
+        A page that has only some of the one before it does not: the list has grown meanwhile.
+        """
+        return bool(self.length) and (first_uid in self.by_uid or all(uid in seen for uid in self.by_uid))
 
 
 class QidoFinder(WebPort):
@@ -173,16 +176,16 @@ class QidoFinder(WebPort):
         A page is read whole before its first result is yielded, so that the connection is free for another search
         meanwhile. A result without a valid UID raises PeerLied, except at STUDY level.
 
-        A page with results of an earlier one shows that the server does not keep to offsets; from then on everything is
-        asked for at once, if there was more by more than a guess of ours.
+        From a server that does not keep to offsets everything is asked for at once, if there was more by more than a
+        guess of ours.
         """
         seen: set[str] = set()
-        offset, is_cut = 0, False
+        offset, is_cut, first_uid = 0, False, ""
         while True:
             page = self._page(question, self._page_size, offset)
-            advances = page.advances(seen)
+            begins_anew = page.begins_anew(seen, first_uid)
             yield from _fresh(page, seen)
-            if not advances:
+            if begins_anew:
                 if is_cut or page.is_cut:
                     yield from self._search_at_once(question, max(offset, page.length), seen)
                 return
@@ -190,6 +193,7 @@ class QidoFinder(WebPort):
                 return
             is_cut = page.is_cut
             offset += page.length
+            first_uid = first_uid or next(iter(page.by_uid), "")
 
     def _search_at_once(self, question: _Question, known: int, seen: set[str]) -> Iterator[Item]:
         """Yield what was not seen yet of a list that is longer than the ``known`` results of its first pages.

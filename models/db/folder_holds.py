@@ -3,18 +3,18 @@
 from contextlib import suppress
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, delete, exists, select
+from sqlalchemy import ColumnElement, and_, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database
-from models.db.holding import HoldingStore, hold_of
+from models.db.holding import ASKING, HoldingStore, hold_of
 from models.db.job_rows import is_due
 from models.db.project import has_to_wait
 from models.db.tables import FolderHoldRow, ItemRow, JobRow
 from models.domain.errors import HeldBack
 from models.domain.holding import FolderHold, again_at
-from models.domain.jobs import FINISHED, State
+from models.domain.jobs import State
 
 
 class FolderHoldStore:
@@ -84,10 +84,12 @@ class FolderHoldStore:
                 row = _locked(session, folder_id)
                 if row is None or row.again_at > now:
                     continue
-                if not _is_awaited(session, folder_id):
-                    session.delete(row)
-                elif not _is_tried(session, row.probe_item_id, now):
+                if _is_tried(session, row.probe_item_id, now):
+                    continue
+                if _is_awaited(session, folder_id):
                     row.probe_item_id = self._next(session, folder_id, now)
+                else:
+                    session.delete(row)
 
     def _next(self, session: Session, folder_id: int, now: datetime) -> int | None:
         """The item that was at work last: most likely the one that has met it, and knows how much room it needs."""
@@ -95,8 +97,7 @@ class FolderHoldStore:
         wanted = (
             select(ItemRow.id)
             .join(JobRow, JobRow.id == ItemRow.job_id)
-            .where(ItemRow.destination_id == folder_id, is_due(now), ItemRow.source_id.not_in(reasons.keys()))
-            .where(JobRow.state.in_([State.PENDING, State.IN_PROGRESS]), ~has_to_wait())
+            .where(*_goes_there(folder_id), is_due(now), ItemRow.source_id.not_in(reasons.keys()), ~has_to_wait())
             .order_by(ItemRow.active_at.desc().nulls_last(), ItemRow.id)
         )
         return session.scalar(wanted.limit(1))
@@ -115,9 +116,19 @@ def _added(session: Session, folder_id: int, now: datetime) -> FolderHoldRow:
     return session.get_one(FolderHoldRow, folder_id, with_for_update=True, populate_existing=True)
 
 
+def _goes_there(folder_id: int) -> tuple[ColumnElement[bool], ...]:
+    """Of a job that has been let begin, and writes."""
+    return (
+        ItemRow.destination_id == folder_id,
+        JobRow.state.in_([State.PENDING, State.IN_PROGRESS]),
+        JobRow.kind.not_in(ASKING),
+    )
+
+
 def _is_awaited(session: Session, folder_id: int) -> bool:
-    waits = exists().where(ItemRow.destination_id == folder_id, ItemRow.state.not_in(FINISHED))
-    return bool(session.scalar(select(waits)))
+    waits = ItemRow.state.in_([State.PENDING, State.IN_PROGRESS])
+    wanted = select(ItemRow.id).join(JobRow, JobRow.id == ItemRow.job_id).where(*_goes_there(folder_id), waits)
+    return session.scalar(wanted.limit(1)) is not None
 
 
 def _is_tried(session: Session, item_id: int | None, now: datetime) -> bool:

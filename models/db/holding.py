@@ -10,12 +10,14 @@ from sqlalchemy import ColumnElement, String, and_, cast, false, or_, select
 
 from models.db.engine import Database, in_parts
 from models.db.nodes import stop_of, windows_of
-from models.db.tables import FolderHoldRow, ItemRow, ServerRow
+from models.db.tables import FolderHoldRow, ItemRow, JobRow, ServerRow
 from models.domain import holding
 from models.domain.errors import HeldBack, NotFound
 from models.domain.holding import FolderHold
-from models.domain.jobs import State
+from models.domain.jobs import JobKind, State
 from models.domain.nodes import Stop
+
+ASKING = [kind for kind in JobKind if kind.only_asks]
 
 
 class HoldingStore:
@@ -72,11 +74,21 @@ class HoldingStore:
 
 
 def is_held_back(node_ids: Collection[int]) -> ColumnElement[bool]:
-    """Whether an item needs one of these nodes, as source or destination; not one that tries a held folder again."""
+    """Whether an item needs one of these nodes, as source or destination.
+
+    A held folder is not needed by the item that tries it again, nor by those that write nothing there.
+    """
     if not node_ids:
         return false()
     probes = select(FolderHoldRow.probe_item_id).where(FolderHoldRow.probe_item_id.is_not(None))
-    reaches = and_(ItemRow.destination_id.is_not(None), ItemRow.destination_id.in_(node_ids), ItemRow.id.not_in(probes))
+    folders, asking = select(FolderHoldRow.folder_id), select(JobRow.id).where(JobRow.kind.in_(ASKING))
+    only_asks = and_(ItemRow.destination_id.in_(folders), ItemRow.job_id.in_(asking))
+    reaches = and_(
+        ItemRow.destination_id.is_not(None),
+        ItemRow.destination_id.in_(node_ids),
+        ItemRow.id.not_in(probes),
+        ~only_asks,
+    )
     return or_(ItemRow.source_id.in_(node_ids), reaches)
 
 

@@ -15,7 +15,7 @@ from models.domain.people import Profile, Standing, User
 
 _TAKEN_NAME = "Somebody else has this name. Choose another."
 _TAKEN_EMAIL = "Another account has this mail address."
-_OWNS_JOBS = "Jobs of somebody at the shell carry this name. Choose another."
+_IS_AT_WORK = "Jobs or trials of somebody at the shell carry this name. Choose another."
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,10 +299,10 @@ def _refuse_twins(session: Session, row: UserRow, user_id: int) -> None:
 def _name_problem(session: Session, key: str) -> str:
     if session.scalar(select(UserRow.id).where(or_(UserRow.username_key == key, UserRow.email_key == key)).limit(1)):
         return _TAKEN_NAME
-    if session.scalar(select(JobRow.id).where(func.lower(JobRow.owner) == key).limit(1)):
-        return _OWNS_JOBS
-    if session.scalar(select(TrialUserRow.scope_id).where(func.lower(TrialUserRow.username) == key).limit(1)):
-        return _OWNS_JOBS
+    jobs = select(JobRow.id).where(func.lower(JobRow.owner) == key)
+    trials = select(TrialUserRow.scope_id).where(func.lower(TrialUserRow.username) == key)
+    if any(session.scalar(each.limit(1)) is not None for each in (jobs, trials)):
+        return _IS_AT_WORK
     return ""
 
 

@@ -372,6 +372,12 @@ def test_a_search_for_modalities_that_is_cut_without_the_rest_never_looks_comple
     assert not any("limit" in asked for asked in archive.questions)
 
 
+@pytest.mark.parametrize("tells_more", [False, True])
+def test_a_list_that_grows_between_two_pages_is_read_to_its_end_where_offsets_count(tells_more: bool) -> None:
+    archive = PagedArchive(100, most=10, shift=1, tells_more=tells_more)
+    assert sorted(studies_of(archive)) == sorted(study_uids(100))
+
+
 @pytest.mark.parametrize("count", [2, 20, 25])
 def test_a_server_that_ignores_paging_has_told_everything(count: int) -> None:
     assert studies_of(PagedArchive(count, keeps_limit=False, keeps_offset=False)) == study_uids(count)

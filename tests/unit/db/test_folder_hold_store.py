@@ -11,12 +11,14 @@ from models.db.folder_holds import FolderHoldStore
 from models.db.holding import HoldingStore
 from models.db.jobs import JobStore
 from models.db.nodes import NodeStore
+from models.db.questions import Question, QuestionStore
 from models.db.runs import RunStore
 from models.db.scopes import ScopeStore
 from models.domain.errors import FolderFull, FolderGone
 from models.domain.holding import again_at
 from models.domain.jobs import Job, JobKind, State
 from models.domain.nodes import Stop
+from models.domain.requests import JobHead
 from tests.databases import Clock
 from tests.samples import a_folder, a_request, a_server
 
@@ -107,6 +109,20 @@ def test_when_the_source_of_the_one_is_stopped_another_tries_it(site: Site, cloc
     clock.now += LONG
     site.holds.appoint()
     assert set(site.jobs.due_jobs()) == {third.id}
+
+
+def test_a_check_neither_waits_for_a_folder_nor_tries_it_since_it_writes_nothing(site: Site, clock: Clock) -> None:
+    questions = QuestionStore(site.db)
+    asked = questions.sealed([Question(site.source.id, b"row", destination_id=site.folder.id)])
+    check = questions.add("ada", JobHead(JobKind.BATCH_CHECK), asked)
+    site.meet(site.first)
+    assert set(site.jobs.due_jobs()) == {check.id, site.elsewhere.id}
+    assert site.claimed(check) is not None
+    site.jobs.cancel(site.first.id)
+    site.jobs.cancel(site.second.id)
+    clock.now += LONG
+    site.holds.appoint()
+    assert site.holds.list() == ()
 
 
 def test_what_nobody_waits_for_is_forgotten(site: Site, clock: Clock) -> None:

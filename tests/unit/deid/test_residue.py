@@ -12,7 +12,7 @@ from dicom.deid import residue
 from dicom.deid.encoding import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, read_elements
 from dicom.deid.policy import compiled
 from dicom.deid.profile import Action, Profile, load
-from dicom.deid.residue import Identifiers, check, check_bytes, check_pseudonym, check_text
+from dicom.deid.residue import Identifiers, check, check_bytes, check_pseudonym, check_text, check_values
 from dicom.deid.rules import Rule
 from dicom.deid.streams import padded
 from dicom.deid.text import Cleaner
@@ -179,6 +179,16 @@ def test_an_identifier_is_found_in_names_of_files(kind: str) -> None:
     with pytest.raises(ResidueFound) as caught:
         check_text(f"PSEUDO1/20190314-101500-CT-5ac83f21/3-{KINDS[kind]}-0a1b2c3d", needles)
     assert KINDS[kind] not in str(caught.value)
+
+
+def test_the_digits_of_our_own_uids_are_nobodys_number() -> None:
+    needles = needles_of(an_original())
+    own = "2.25.98765432109876543210622156390011234567"
+    check_text(f"PSEUDO1/20190314-101500-CT-5ac83f21/3-CT-0a1b2c3d/{own}.dcm", needles)
+    check_values([(own, False)], needles)
+    for telling in (check_text, lambda text, known: check_values([(text, False)], known)):
+        with pytest.raises(ResidueFound):
+            telling(f"{own} 062215639001", needles)
 
 
 @pytest.mark.parametrize("codec", ["latin-1", "utf-8", "utf-16-le", "utf-16-be"])

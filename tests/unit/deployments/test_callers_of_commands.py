@@ -77,7 +77,7 @@ def test_a_job_from_before_that_carries_a_bare_name_still_keeps_it_from_becoming
         row = session.get(JobRow, jobs.list(database, caller())[0].id)
         assert row is not None
         row.owner = "olga"
-    with pytest.raises(BadRequest, match="username: Jobs of somebody at the shell carry this name"):
+    with pytest.raises(BadRequest, match="username: Jobs or trials of somebody at the shell carry this name"):
         accounts.create_admin(database, "Olga", "olga@example.org", "correct-horse-7")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dicom.files import nifti
 from dicom.network.inbox import Inbox
 from models.db.engine import Database
 from models.db.jobs import JobStore
@@ -39,12 +40,15 @@ def a_share(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def submit(a_database: Database, the_settings: Settings, a_share: Path) -> Callable[..., Job]:
-    def submitted(source: Server | None = None, digest: str | None = None) -> Job:
+    def submitted(source: Server | None = None, digest: str | None = None, convert_to_nifti: bool = False) -> Job:
         nodes = NodeStore(a_database)
         ids = nodes.add(source or a_server()).id, nodes.add(a_folder("share", str(a_share))).id
         digest = digest or profiles.policy_now(the_settings, "research").digest
         return JobStore(a_database).add(
-            "ada", a_request(*ids, profile="research"), ScopeStore(a_database).new(), digest
+            "ada",
+            a_request(*ids, profile="research", convert_to_nifti=convert_to_nifti),
+            ScopeStore(a_database).new(),
+            digest,
         )
 
     return submitted
@@ -71,6 +75,13 @@ def test_a_share_that_is_not_mounted_is_named_and_missed_no_more_when_it_is(
     )
     a_share.mkdir()
     assert lacking(a_database, the_settings, job) == ""
+
+
+def test_a_machine_without_the_converter_leaves_volumes_to_others(
+    a_database: Database, the_settings: Settings, submit: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nifti, "PROGRAM", "no-such-converter")
+    assert lacking(a_database, the_settings, submit(convert_to_nifti=True)) == nifti.MISSING
 
 
 def test_a_source_with_c_move_only_needs_a_receiver_here(

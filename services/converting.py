@@ -1,20 +1,16 @@
 """What the gateway and jobs have in common where they convert to NIfTI: series that are staged in the spool before."""
 
-import threading
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from dicom.deid.identity import heading_of
 from dicom.deid.streams import opened
 from dicom.files import layout
-from dicom.files.folder import CANNOT_UNDERSTAND
 from dicom.files.spool import Spool, Workspace
 from dicom.files.trouble import writing
 from dicom.part10 import file_of
-from models.domain.errors import Canceled, Unreadable
-from models.domain.instances import EncodedInstance, StoreOutcome, Verdict
+from models.domain.errors import Unreadable
+from models.domain.instances import EncodedInstance
 from models.settings import Settings
 
 WITHOUT_VOLUMES = frozenset({"SR", "KO", "PR", "RTSTRUCT", "RTPLAN", "ECG", "DOC"})
@@ -59,36 +55,6 @@ class StagedSeries:
     def check_room(self) -> None:
         """Raise NoSpace when the disk is nearly full: dcm2niix itself leaves nothing of it to others."""
         self._spool.check_room(0, self._reserve_bytes)
-
-
-class SpoolSender:
-    """A Sender that stages series for their conversion."""
-
-    def __init__(self, series: StagedSeries) -> None:
-        self._series = series
-        self._aborted = threading.Event()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Nothing is open between two files."""
-
-    def abort(self) -> None:
-        """Let the next ``send`` raise Canceled; a file being written is finished."""
-        self._aborted.set()
-
-    def send(self, instance: EncodedInstance) -> StoreOutcome:
-        """Write one instance. One that does not tell its series is refused, as it is at a folder."""
-        if self._aborted.is_set():
-            raise Canceled
-        try:
-            self._series.add(instance)
-        except Unreadable:
-            return StoreOutcome(instance.sop_uid, Verdict.REFUSED, CANNOT_UNDERSTAND)
-        return StoreOutcome(instance.sop_uid, Verdict.STORED)
 
 
 def _readable(instance: EncodedInstance) -> EncodedInstance:

@@ -13,7 +13,7 @@ from dicom.deid.policy import Policy
 from dicom.network.choose import Local
 from dicom.network.ports import Port
 from models.db.engine import Database
-from models.domain.errors import FOLDER_HELD, Bug, Canceled, LeaseLost
+from models.domain.errors import Bug, Canceled, LeaseLost
 from models.domain.instances import EncodedInstance
 from models.domain.jobs import Item, Job, Lease
 from models.domain.nodes import Node, Server
@@ -287,8 +287,8 @@ class Attempt:
         match work.renew(self.db, self.lease, self.settings.lease_for):
             case work.Signal.KEEP_GOING:
                 self.save_changes()
-                reason = holding.held_back(self.db, self.item.source_id, self.item.target_id)
-                if reason is not None and not isinstance(reason, FOLDER_HELD):
+                server_id = self.item.target_id if isinstance(self.destination, Server) else None
+                if (reason := holding.held_back(self.db, self.item.source_id, server_id)) is not None:
                     self.stop(reason)
             case work.Signal.CANCEL:
                 self.stop(Canceled())

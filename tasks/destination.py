@@ -19,7 +19,6 @@ from models.domain.plans import Plan, PlannedSeries
 from models.domain.receipts import Receipt
 from models.domain.refs import StudyRef
 from services import staging
-from services.converting import SpoolSender
 from tasks.attempt import Attempt
 
 
@@ -150,7 +149,7 @@ class FolderDestination:
         return {}
 
     def sender(self) -> Sender:
-        return FolderSender(self.staged)
+        return FolderSender(self.staged.write)
 
     def check(self, instance: EncodedInstance) -> None:
         """The folder of the series is checked when its name is made, see ``_staged``."""
@@ -222,7 +221,7 @@ class NiftiDestination(FolderDestination):
     """
 
     def sender(self) -> Sender:
-        return SpoolSender(self.attempt.series)
+        return FolderSender(self.attempt.series.add)
 
     def check(self, instance: EncodedInstance) -> None:
         """Names of files are checked when they are made."""

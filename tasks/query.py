@@ -106,8 +106,8 @@ def _still_present(attempt: Attempt) -> set[str]:
         receipt.size_bytes = receipt.size_bytes if receipt.stored else 0
         receipt.digests = {uid: digest for uid, digest in receipt.digests.items() if uid in present}
         receipt.stored_with_warning = {uid: s for uid, s in receipt.stored_with_warning.items() if uid in present}
-        if attempt.job.convert_to_nifti and not present:
-            receipt.files, receipt.size_bytes = {}, 0
+        if not present:
+            receipt.files = {}
         receipt.received = present | receipt.held.keys() | receipt.left_out.keys()
         return set(receipt.received)
 

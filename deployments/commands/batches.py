@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from deployments import progress
-from deployments.commands.jobs import JobId, say_when_nobody_works, say_where, wait_for, watched
+from deployments.commands.jobs import AsNifti, JobId, say_when_nobody_works, say_where, wait_for, watched
 from deployments.commands.session import DataDir, Session, open_session
 from deployments.screen import FAILURE, SUCCESS, WARNING, errors_shown, say, show_table
 from models.domain.answers import CheckedRow, RowVerdict, Tally
@@ -40,7 +40,6 @@ Generate = Annotated[bool, typer.Option("--generate-pseudonyms", help="Rows with
 KeepIdentity = Annotated[
     bool, typer.Option("--keep-identity", help="Pseudonymize nothing: the studies keep their patients' identity.")
 ]
-AsNifti = Annotated[bool, typer.Option("--nifti", help="A folder gets NIfTI files instead of DICOM files.")]
 Urgent = Annotated[bool, typer.Option("--urgent", help="Go before other jobs.")]
 Wait = Annotated[bool, typer.Option(help="Wait for the end.")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="A new file, readable for you only.")]

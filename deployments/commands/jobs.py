@@ -19,6 +19,7 @@ from services import jobs, nodes
 
 LAST_ID = 2**31 - 1
 """No column for numbers of PostgreSQL holds more."""
+AsNifti = Annotated[bool, typer.Option("--nifti", help="A folder gets NIfTI files instead of DICOM files.")]
 JobId = Annotated[int, typer.Argument(metavar="JOB", min=1, max=LAST_ID, help="The number of the job.")]
 ItemNumber = Annotated[
     int, typer.Option("--item", metavar="N", min=1, max=LAST_ID, help="The item's number in its job.")
@@ -52,9 +53,7 @@ def transfer(
     keep_identity: Annotated[
         bool, typer.Option("--keep-identity", help="Pseudonymize nothing: the studies keep their patients' identity.")
     ] = False,
-    as_nifti: Annotated[
-        bool, typer.Option("--nifti", help="A folder gets NIfTI files instead of DICOM files.")
-    ] = False,
+    as_nifti: AsNifti = False,
     urgent: Annotated[bool, typer.Option(help="Go before other jobs.")] = False,
     wait: Annotated[bool, typer.Option(help="Wait for the end.")] = True,
     data_dir: DataDir = None,

@@ -34,7 +34,7 @@ from models.domain.instances import Bytes, EncodedInstance, StoreOutcome, Verdic
 _MAX_BUFFERS = 1024
 """IOV_MAX of Linux: how many buffers one call may write."""
 _BATCH_BYTES = 4 << 20
-CANNOT_UNDERSTAND = 0xC000
+_CANNOT_UNDERSTAND = 0xC000
 """PS3.4 table B.2-1."""
 _AT_WORKING_DIRECTORY = -100
 _EXCHANGE = 2
@@ -275,10 +275,13 @@ class StagedStudy:
 
 
 class FolderSender:
-    """A Sender that writes into a staged study. Nothing is visible before the study is published."""
+    """A Sender that writes files by ``write``, which returns their SHA-256, if that is of use to anybody.
 
-    def __init__(self, staged: StagedStudy) -> None:
-        self._staged = staged
+    Into a staged study, say: nothing is visible before that is published.
+    """
+
+    def __init__(self, write: Callable[[EncodedInstance], str | None]) -> None:
+        self._write = write
         self._aborted = threading.Event()
 
     def __enter__(self) -> Self:
@@ -298,10 +301,10 @@ class FolderSender:
         if self._aborted.is_set():
             raise Canceled
         try:
-            digest = self._staged.write(instance)
+            digest = self._write(instance)
         except Unreadable:
-            return StoreOutcome(instance.sop_uid, Verdict.REFUSED, CANNOT_UNDERSTAND)
-        return StoreOutcome(instance.sop_uid, Verdict.STORED, digest=digest)
+            return StoreOutcome(instance.sop_uid, Verdict.REFUSED, _CANNOT_UNDERSTAND)
+        return StoreOutcome(instance.sop_uid, Verdict.STORED, digest=digest or "")
 
 
 def _files(folder: Path) -> Iterator[Path]:

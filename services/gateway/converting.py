@@ -4,7 +4,7 @@ What is staged is removed when the context is left; what a killed process leaves
 """
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,29 +47,21 @@ def converted(settings: Settings, retrieval: Retrieval) -> Generator[Converted]:
     """
     spool = Spool(settings.spool_dir)
     with spool.workspace() as workspace:
-        result = _converted(
-            workspace, _staged(spool, workspace, settings, retrieval), lambda: _check(spool, settings, retrieval)
-        )
+        staged = StagedSeries(spool, workspace, settings)
+        for instance in retrieval:
+            staged.add(instance)
+
+        def check() -> None:
+            retrieval.check()
+            staged.check_room()
+
+        result = _converted(workspace, staged.places.values(), check)
         if not result.files:
             raise Unsupported(f"Nothing of it can be converted to NIfTI. {' '.join(sorted(set(result.problems)))}")
         yield result
 
 
-def _check(spool: Spool, settings: Settings, retrieval: Retrieval) -> None:
-    """Raise when a conversion may not go on, be it for want of room: dcm2niix itself leaves none to others."""
-    retrieval.check()
-    spool.check_room(0, settings.spool_reserve_mb * 1_000_000)
-
-
-def _staged(spool: Spool, workspace: Workspace, settings: Settings, retrieval: Retrieval) -> list[Path]:
-    """A directory for each series, in the order in which their first instances came."""
-    staged = StagedSeries(spool, workspace, settings)
-    for instance in retrieval:
-        staged.add(instance)
-    return list(staged.places.values())
-
-
-def _converted(workspace: Workspace, series: list[Path], check: Callable[[], None]) -> Converted:
+def _converted(workspace: Workspace, series: Iterable[Path], check: Callable[[], None]) -> Converted:
     files: list[Path] = []
     problems: list[str] = []
     for place in series:

@@ -60,7 +60,7 @@ def a_study(
 
 
 def send(study: StagedStudy, *instances: EncodedInstance) -> dict[str, str]:
-    with FolderSender(study) as sender:
+    with FolderSender(study.write) as sender:
         return {instance.sop_uid: sender.send(instance).digest for instance in instances}
 
 
@@ -133,13 +133,13 @@ def test_publishing_twice_is_publishing_once(tmp_path: Path) -> None:
 
 
 def test_an_instance_without_a_series_is_refused(tmp_path: Path) -> None:
-    with FolderSender(a_study(tmp_path)) as sender:
+    with FolderSender(a_study(tmp_path).write) as sender:
         outcome = sender.send(EncodedInstance(CLASS, "1.2.3", EXPLICIT, (element(0x0020, 0x0011, b"IS", b"1 "),)))
     assert (outcome.verdict, outcome.status, outcome.digest) == (Verdict.REFUSED, 0xC000, "")
 
 
 def test_an_aborted_sender_writes_no_more(tmp_path: Path) -> None:
-    with FolderSender(a_study(tmp_path)) as sender:
+    with FolderSender(a_study(tmp_path).write) as sender:
         sender.abort()
         sender.abort()
         with pytest.raises(Canceled):

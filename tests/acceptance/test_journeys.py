@@ -6,7 +6,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from deployments.demo.studies import identifying_values
+from deployments.demo.studies import identifying_values, write_ct
 from models.db.nodes import NodeStore
 from models.domain.jobs import State
 from models.domain.nodes import Folder
@@ -114,24 +114,43 @@ def test_a_job_is_canceled_and_resumed_in_the_browser(a_clinic: Clinic) -> None:
 
 
 def test_what_failed_is_explained_and_tried_again(a_clinic: Clinic, tmp_path: Path) -> None:
-    dorothea = a_clinic.researcher("dorothy")
-    share = tmp_path / "share"
-    folder = NodeStore(a_clinic.stack.installation.db).add(Folder("Share", share))
-    a_clinic.give(dorothea, NodeRight(folder.id, destination=True))
-    job = a_clinic.submit("dorothy", a_clinic.mr[1], destination_id=folder.id)
+    a_clinic.researcher("dorothy")
+    late = write_ct(tmp_path, 301, 301, (1,), 16, 16)
+    job = a_clinic.submit("dorothy", late)
     a_clinic.wait_for_end(job.id, State.FAILURE)
     with a_clinic.window("dorothy") as dorothy:
         dorothy.open(f"/job?id={job.id}")
         dorothy.sees("Failure")
         dorothy.table("Items of the job").click_row(0)
         dorothy.page.wait_for_url("**/item?id=*")
-        dorothy.sees("folder")
-        share.mkdir()
+        dorothy.sees("The source has no study with this Study Instance UID")
+        a_clinic.pacs.upload(late.files)
         dorothy.open(f"/job?id={job.id}")
         dorothy.press("job-retry")
         dorothy.sees("The failed items wait for another attempt.")
         a_clinic.wait_for_end(job.id, State.SUCCESS)
         dorothy.sees("Success")
+
+
+def test_a_folder_that_is_missing_is_waited_for_until_an_administrator_has_it_tried(
+    a_clinic: Clinic, tmp_path: Path
+) -> None:
+    eleanor = a_clinic.researcher("eleanor")
+    a_clinic.person("caretaker", is_staff=True)
+    share = tmp_path / "share"
+    folder = NodeStore(a_clinic.stack.installation.db).add(Folder("Share", share))
+    a_clinic.give(eleanor, NodeRight(folder.id, destination=True))
+    job = a_clinic.submit("eleanor", a_clinic.mr[1], destination_id=folder.id)
+    with a_clinic.window("eleanor") as researcher, a_clinic.window("caretaker") as caretaker:
+        researcher.open(f"/job?id={job.id}")
+        researcher.sees("The folder Share cannot be written")
+        researcher.sees_not(str(share))
+        share.mkdir()
+        caretaker.open(f"/folders?id={folder.id}")
+        caretaker.sees("The folder Share cannot be written")
+        caretaker.press("folder-try")
+        a_clinic.wait_for_end(job.id, State.SUCCESS)
+        researcher.sees("Success")
     assert list(share.rglob("*.dcm"))
 
 

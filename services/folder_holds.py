@@ -29,9 +29,8 @@ def all_now(db: Database) -> Mapping[int, FolderHold]:
     return {hold.folder_id: hold for hold in FolderHoldStore(db).list()}
 
 
-def words(db: Database, folder_id: int) -> str:
-    """Why the folder is held back, as people read it; empty when it is not."""
-    hold = of_folder(db, folder_id)
+def words(db: Database, hold: FolderHold | None) -> str:
+    """Why a folder is held back, as people read it; empty when it is not."""
     return "" if hold is None else holding.folder_reason(hold, db.clock(), db.zone).message
 
 

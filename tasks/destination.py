@@ -1,7 +1,7 @@
 """Where an item goes, seen the same way by the steps whether it is an archive or a folder."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -229,9 +229,9 @@ class NiftiDestination(FolderDestination):
             self.attempt.check_name(name)
 
     def present(self, receipt: Receipt) -> set[str]:
-        found = super().present(receipt)
+        """All or nothing: what is there of half a study is not even read, since all of it is made anew."""
         is_all = receipt.expected is not None and receipt.wanted <= receipt.stored
-        return found if is_all else set()
+        return super().present(receipt if is_all else replace(receipt, files={}))
 
     def take_in(self, series_uid: str, files: Mapping[Path, str]) -> Mapping[str, str]:
         """Stage what a series was converted to, searched for the patient; returns the digests by the files' names.

@@ -11,6 +11,7 @@ from deployments.commands.session import DataDir, open_session
 from deployments.screen import FAILURE, errors_shown, say, show_table
 from models.db.engine import Database
 from models.domain import windows
+from models.domain.holding import FolderHold
 from models.domain.nodes import Folder, Node, Server, Timeouts, Tls
 from models.domain.quotas import Usage
 from services import folder_holds, holding, nodes, quotas
@@ -152,7 +153,8 @@ def show_all(data_dir: DataDir = None) -> None:
     with errors_shown():
         session = open_session(data_dir)
         usages = {usage.folder_id: usage for usage in quotas.usages(session.db, session.actor)}
-        rows = [_row(session.db, node, usages) for node in nodes.list(session.db)]
+        holds = folder_holds.all_now(session.db)
+        rows = [_row(session.db, node, usages, holds) for node in nodes.list(session.db)]
         show_table("Nodes", ("id", "name", "kind", "where", "can", "state"), rows)
 
 
@@ -205,15 +207,16 @@ def go_on(name: Name, data_dir: DataDir = None) -> None:
         node = nodes.by_name(session.db, name)
         if isinstance(node, Folder):
             folder_holds.try_now(session.db, session.actor, node.id)
-            say(folder_holds.words(session.db, node.id) or f"Nothing waits for {name}.")
+            hold = folder_holds.of_folder(session.db, node.id)
+            say(folder_holds.words(session.db, hold) or f"Nothing waits for {name}.")
             return
         server = holding.let_go_on(session.db, session.actor, node.id)
         say(f"{name} is {holding.state_words(session.db, server)}.")
 
 
-def _row(db: Database, node: Node, usages: Mapping[int, Usage]) -> tuple[object, ...]:
+def _row(db: Database, node: Node, usages: Mapping[int, Usage], holds: Mapping[int, FolderHold]) -> tuple[object, ...]:
     if isinstance(node, Folder):
-        state = folder_holds.words(db, node.id)
+        state = folder_holds.words(db, holds.get(node.id))
         return node.id, node.name, "folder", node.path, f"take files: {usages[node.id].sentence}", state
     abilities = [word for word, fields in _CAPABILITIES.items() if any(getattr(node, name) for name in fields)]
     where = f"{node.ae_title} at {node.host}:{node.port}{' (TLS)' if node.tls else ''} {node.dicomweb_root_url}"

@@ -127,7 +127,7 @@ class ScopeStore:
             _forget_asked(session, checks)
             items = select(ItemRow.id).where(ItemRow.job_id.in_(of_scope))
             for receipt in session.scalars(select(ReceiptRow).where(ReceiptRow.item_id.in_(items))):
-                receipt.content = _without_digests(receipt.content)
+                receipt.content = _without_files(receipt.content)
 
     def _add(self, session: Session, name: str | None, key: bytes) -> int:
         sealed = self._db.vault.encrypt(key or secrets.token_bytes(KEY_BYTES))
@@ -174,7 +174,7 @@ def _bound(
         yield from session.execute(columns.where(BindingRow.spelling.in_(some))).all()
 
 
-def _without_digests(content: bytes) -> bytes:
+def _without_files(content: bytes) -> bytes:
     receipt = unpacked(content)
     receipt.digests.clear()
     receipt.files.clear()

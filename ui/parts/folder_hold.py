@@ -23,7 +23,7 @@ def show(form: Form[Any], folder: Folder) -> None:
     hold = folder_holds.of_folder(db, folder.id)
     if hold is None:
         return
-    told = f"{folder_holds.words(db, folder.id)} Seen on {hold.machine}."
+    told = f"{folder_holds.words(db, hold)} Seen on {hold.machine}."
     st.warning(escape_markdown(told), icon=":material/schedule:")
     if form.button("try", "Try again now", icon=":material/play_circle:"):
         form.save(
